@@ -1,0 +1,1 @@
+"""What is learned from: reading benchmarks, changing samples (views), and scoring answers."""

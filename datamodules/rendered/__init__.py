@@ -1,0 +1,1 @@
+"""Procedurally rendered scenes, written in each benchmark's official layout."""

@@ -1,0 +1,158 @@
+"""The vocabulary of the project: the record every dataset yields, and the answer every module gives.
+
+This is the only file of `datamodules` that `lightning_modules` may import.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+MASK_PLACEHOLDER = "<mask>"
+"""Stands in a question where a region is named; the i-th placeholder names the i-th region."""
+
+
+class SmallSpatialError(Exception):
+    """Base of every error this project raises on purpose; its message is a sentence for the user."""
+
+
+class DataError(SmallSpatialError):
+    """A file, record or image of a dataset cannot be used as it is."""
+
+
+class UnreadableImage(DataError):
+    """An image file is missing, truncated or not an image."""
+
+
+class AnswerType(StrEnum):
+    """What form the answer to a question has."""
+
+    LETTER = "letter"
+    REGION = "region"
+    SIDE = "side"
+    COUNT = "count"
+    DISTANCE = "distance"
+    TEXT = "text"
+
+
+class ImageSource(Protocol):
+    """A picture that is opened only where it is needed: in a data-loading worker."""
+
+    @property
+    def name(self) -> str:
+        """What to call this picture in messages."""
+        ...
+
+    def open(self) -> Image.Image:
+        """Decode the picture fully; raises `UnreadableImage`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A picture in a file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    def open(self) -> Image.Image:
+        """Decode the whole file; raises `UnreadableImage` where it is missing or truncated."""
+        try:
+            with Image.open(self.path) as picture:
+                picture.load()
+                return picture
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UnreadableImage(f"The image {self.path} cannot be read: {error}.") from error
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """A picture that is already decoded."""
+
+    name: str
+    picture: Image.Image
+
+    def open(self) -> Image.Image:
+        """The picture itself."""
+        return self.picture
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of an image as a compressed COCO run-length mask, decoded on demand.
+
+    `height` and `width` are those of the mask, in pixels; `counts` is the COCO string (column-major).
+    """
+
+    height: int
+    width: int
+    counts: str
+
+    def mask(self) -> np.ndarray:
+        """The region's pixels as booleans, `[height, width]`."""
+        decoded = coco_mask.decode({"size": [self.height, self.width], "counts": self.counts.encode("ascii")})
+        return decoded.astype(bool)
+
+    @staticmethod
+    def from_mask(mask: np.ndarray) -> Region:
+        """Encode a boolean mask `[height, width]`."""
+        encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        return Region(mask.shape[0], mask.shape[1], encoded["counts"].decode("ascii"))
+
+
+@dataclass(frozen=True)
+class SpatialSample:
+    """One question about space: the record that every dataset yields and every module takes.
+
+    Attributes:
+        id: unique within its dataset and split.
+        image: the RGB picture, or None where the question stands alone.
+        depth: the depth picture (brighter is farther), or None.
+        regions: the regions named by the `<mask>` placeholders of the question, in order.
+        question: the question's text, without any image placeholder.
+        choices: the options of a multiple-choice question, without letters.
+        answer: the normalised answer ("left", "2", "3.25", "B"), or None where it is not known.
+        answer_type: the answer's form, or None where the dataset does not tell.
+        rationale: a free-form answer or a reasoning that ends in the answer; may be empty.
+        task: the benchmark's own name for the kind of question, or "" where it does not tell.
+        source: where the image comes from.
+        group: the image that this question shares with others; scores are clustered by it.
+        examples: solved questions shown before this one (in-context learning).
+    """
+
+    id: str
+    question: str
+    image: ImageSource | None = None
+    depth: ImageSource | None = None
+    regions: tuple[Region, ...] = ()
+    choices: tuple[str, ...] = ()
+    answer: str | None = None
+    answer_type: AnswerType | None = None
+    rationale: str = ""
+    task: str = ""
+    source: str = ""
+    group: str = ""
+    examples: tuple[SpatialSample, ...] = ()
+
+    def replace(self, **changes: object) -> SpatialSample:
+        """A copy of this sample with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote in reply to one sample, before anybody has read or judged it."""
+
+    sample: SpatialSample
+    raw: str

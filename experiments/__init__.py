@@ -1,0 +1,1 @@
+"""What is run: experiment files, the command line and the reports."""

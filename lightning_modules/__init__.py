@@ -1,0 +1,1 @@
+"""What learns: models, losses and LightningModules. This room knows no file, no path, no benchmark."""

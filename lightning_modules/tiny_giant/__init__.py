@@ -1,0 +1,1 @@
+"""TinyGiant: a small Mixture-of-Experts vision-language model for questions about regions of a scene."""
