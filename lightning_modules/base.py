@@ -1,0 +1,176 @@
+"""`SpatialModule`: the steps every module shares, and its side of the handshake with the data.
+
+The module gives the data its collator (only the module knows its tokenizer and image size); the data gives
+the module its metric (only the data knows the benchmark's rules). Subclasses write `collator`, `loss` and
+`answer`, nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+from torchmetrics import Metric
+
+from datamodules.samples import Answer, SmallSpatialError, SpatialSample
+from lightning_modules.checkpoints import keep_trainable, require_trainable
+from lightning_modules.schedule import WarmupCosine
+
+Batch = dict[str, Any]
+"""What a collator makes: tensors by name, and the samples they came from under "samples"."""
+
+Collator = Callable[[Sequence[SpatialSample]], Batch]
+
+
+class ModelError(SmallSpatialError):
+    """A model cannot be built, loaded or run as it was asked to."""
+
+
+class DataSide(Protocol):
+    """What a `SpatialModule` needs from the datamodule it is joined to."""
+
+    collator: Collator | None
+
+    def metric(self) -> Metric:
+        """The benchmark's own metric: takes `Answer`s, returns the summary that the report shows."""
+        ...
+
+    def texts(self) -> Any:
+        """Questions and answers of the training split, from which a vocabulary can be built."""
+        ...
+
+
+class SpatialModule(LightningModule):
+    """Base of every module: training on named loss terms, evaluation through the benchmark's metric.
+
+    Args:
+        optimizer: makes the optimizer from the parameters that require a gradient.
+        schedule: the learning rate's course over the whole fit.
+    """
+
+    metric: Metric | None
+    summary: dict[str, Any] | None
+    """What the metric said of the last evaluation: score, n, interval, unreadable, tasks."""
+
+    def __init__(
+        self, optimizer: OptimizerCallable = torch.optim.AdamW, schedule: WarmupCosine | None = None
+    ) -> None:
+        super().__init__()
+        self.optimizer_callable = optimizer
+        self.schedule = schedule or WarmupCosine()
+        self.metric = None
+        self.summary = None
+
+    @abstractmethod
+    def collator(self, stage: str) -> Collator:
+        """A picklable function that turns samples into tensors, for "fit", "validate", "test" or "predict"."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss as named terms, already weighted; their sum is minimised."""
+
+    @abstractmethod
+    def answer(self, batch: Batch) -> list[Answer]:
+        """What the model replies to each sample of the batch, in the batch's order."""
+
+    @property
+    def data(self) -> DataSide:
+        """The datamodule this module is joined to."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is None:
+            raise ModelError(
+                f"{type(self).__name__} needs a datamodule: call trainer.fit(model, datamodule=...), "
+                "because the data gives the module its metric and vocabulary."
+            )
+        return datamodule
+
+    def setup(self, stage: str) -> None:
+        """Exchange collator and metric with the datamodule."""
+        self.data.collator = self.collator(stage)
+        if stage != "predict":
+            self.metric = self.data.metric()
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over trainable parameters only, and its schedule per step."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not trainable:
+            raise ModelError(
+                f"{type(self).__name__} has no parameter left to train: unfreeze something or run `test`."
+            )
+        optimizer = self.optimizer_callable(trainable)
+        total_steps = self.trainer.estimated_stepping_batches
+        scheduler = self.schedule.scheduler(optimizer, int(total_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make every step's randomness a function of seed, rank and step, so that a resumed run repeats it."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        torch.manual_seed((seed * 1_000_003 + step) * 1_009 + self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One optimisation step: the sum of the loss terms, each logged on its own."""
+        terms = self.loss(batch)
+        total = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(total):
+            values = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in terms.items())
+            raise ModelError(
+                f"The loss is not finite at step {self.global_step} ({values}). Lower the learning rate, "
+                "or look at the batch's first sample: " + repr(batch["samples"][0].id)
+            )
+        count = len(batch["samples"])
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=count)
+        for name, value in terms.items():
+            self.log(f"train/{name}", value.detach(), batch_size=count)
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> list[Answer]:
+        """Answer a batch and score it."""
+        return self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> list[Answer]:
+        """Answer a batch and score it."""
+        return self._evaluate(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Answer]:
+        """Answer a batch, without scoring."""
+        return self.answer(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the score of the validation split."""
+        self._summarise("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the score of the test split and keep its summary for the report."""
+        self._summarise("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep only what was trained: frozen tensors come from where they came from before."""
+        checkpoint["state_dict"] = keep_trainable(self, checkpoint["state_dict"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint that lacks a tensor this module trains."""
+        require_trainable(self, checkpoint["state_dict"])
+
+    def _evaluate(self, batch: Batch) -> list[Answer]:
+        answers = self.answer(batch)
+        assert self.metric is not None, "setup() was not called"
+        self.metric.update(answers)
+        return answers
+
+    def _summarise(self, split: str) -> None:
+        assert self.metric is not None, "setup() was not called"
+        self.summary = self.metric.compute()
+        self.metric.reset()
+        if not self.summary["n"]:
+            return
+        self.log(f"{split}/score", float(self.summary["score"]), prog_bar=True)
+        self.log(f"{split}/unreadable", float(self.summary["unreadable"]))
+        for task, result in self.summary["tasks"].items():
+            self.log(f"{split}/{task}", float(result["score"]))

@@ -1,0 +1,53 @@
+"""Checkpoints that hold what was trained and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from datamodules.samples import SmallSpatialError
+
+
+class CheckpointError(SmallSpatialError):
+    """A checkpoint does not belong to the module it is loaded into."""
+
+
+def trained_names(module: nn.Module) -> set[str]:
+    """Names of the tensors that training changes: trainable parameters and the buffers beside them.
+
+    A buffer (the running statistics of a normalisation layer, say) counts as trained where its own layer
+    has a trainable parameter.
+    """
+    names = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    layers = {name.rpartition(".")[0] for name in names}
+    return names | {name for name, _ in module.named_buffers() if name.rpartition(".")[0] in layers}
+
+
+def keep_trainable(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a state dict that training changes."""
+    wanted = trained_names(module)
+    return {name: tensor for name, tensor in state.items() if name in wanted}
+
+
+def require_trainable(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` where a trained tensor is missing or has another shape.
+
+    Frozen tensors may be missing: loading is not strict, which would otherwise let a wrong checkpoint load
+    nothing at all in silence.
+    """
+    persistent = module.state_dict()
+    expected = [name for name in trained_names(module) if name in persistent]
+    missing = sorted(name for name in expected if name not in state)
+    if missing:
+        raise CheckpointError(
+            f"The checkpoint lacks {len(missing)} of {len(expected)} trained tensors of "
+            f"{type(module).__name__}, the first is {missing[0]!r}. It was written by another model or "
+            "another configuration: pass the config.yaml that stands beside the checkpoint."
+        )
+    for name in expected:
+        if state[name].shape != persistent[name].shape:
+            raise CheckpointError(
+                f"The checkpoint's {name!r} has shape {tuple(state[name].shape)}, the model's "
+                f"{tuple(persistent[name].shape)}: pass the config.yaml that stands beside the checkpoint."
+            )

@@ -1,0 +1,35 @@
+"""The learning rate's course: linear warm-up, then a cosine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+@dataclass
+class WarmupCosine:
+    """Linear warm-up to the optimizer's learning rate, then a half cosine down to a fraction of it.
+
+    Args:
+        warmup_fraction: share of all steps spent warming up.
+        final_fraction: learning rate at the last step, as a fraction of the highest.
+    """
+
+    warmup_fraction: float = 0.03
+    final_fraction: float = 0.1
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """What the learning rate is multiplied with at a step (0-based) of a fit of `total_steps`."""
+        warmup = max(1, round(self.warmup_fraction * total_steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+        cosine = 0.5 * (1 + math.cos(math.pi * progress))
+        return self.final_fraction + (1 - self.final_fraction) * cosine
+
+    def scheduler(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
+        """A scheduler to be stepped after every optimisation step."""
+        return LambdaLR(optimizer, lambda step: self.factor(step, total_steps))
