@@ -69,7 +69,7 @@ class SpatialModule(LightningModule):
 
     @abstractmethod
     def collator(self, stage: str) -> Collator:
-        """A picklable function that turns samples into tensors, for "fit", "validate", "test" or "predict"."""
+        """A picklable function from samples to tensors, for "fit", "validate", "test" or "predict"."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -109,7 +109,7 @@ class SpatialModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make every step's randomness a function of seed, rank and step, so that a resumed run repeats it."""
+        """Draw every step's randomness from seed, rank and step alone, so that a resumed run repeats it."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         torch.manual_seed((seed * 1_000_003 + step) * 1_009 + self.global_rank)
@@ -130,11 +130,11 @@ class SpatialModule(LightningModule):
             self.log(f"train/{name}", value.detach(), batch_size=count)
         return total
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> list[Answer]:
+    def validation_step(self, batch: Batch, batch_idx: int) -> list[Answer]:  # type: ignore[override]
         """Answer a batch and score it."""
         return self._evaluate(batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> list[Answer]:
+    def test_step(self, batch: Batch, batch_idx: int) -> list[Answer]:  # type: ignore[override]
         """Answer a batch and score it."""
         return self._evaluate(batch)
 

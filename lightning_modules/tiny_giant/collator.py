@@ -1,0 +1,252 @@
+"""From samples to TinyGiant's tensors, each image of a batch prepared once for all its questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datamodules.samples import MASK_PLACEHOLDER, Region, SmallSpatialError, SpatialSample
+from lightning_modules.base import Batch
+from lightning_modules.tiny_giant.geometry import (
+    Geometry,
+    describe_regions,
+    feature_count,
+    fill_rows,
+    relation_count,
+)
+from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START, Encoded, Vocabulary
+
+MASK_STRIDE = 8
+"""Region masks are averaged over squares of this many pixels before they pool visual features."""
+
+
+class CollatorError(SmallSpatialError):
+    """A sample cannot be turned into TinyGiant's tensors."""
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """What all questions of one image share.
+
+    Attributes:
+        rgb: `[3, height, width]`, uint8.
+        depth: `[1, height, width]`, uint8, or None.
+        masks: share of each square that a region covers, `[regions, 2, height / 8, width / 8]`: the region's
+            visible pixels, and what stands inside it.
+        features: numbers that describe the regions, `[regions, features]`.
+        relations: numbers that describe pairs, `[regions, regions, relations]`.
+    """
+
+    rgb: Tensor
+    depth: Tensor | None
+    masks: Tensor
+    features: Tensor
+    relations: Tensor
+
+
+@dataclass
+class TinyGiantCollator:
+    """Turns samples into tensors; runs in the data-loading workers.
+
+    The questions of one image are recognised by their sharing the same picture object.
+
+    Args:
+        vocabulary: splits questions and answers into tokens.
+        image_size: width and height to which images are resized, multiples of 32.
+        geometry: which numbers describe the regions.
+        field_of_view: the camera's assumed horizontal field of view, in degrees.
+        use_depth: whether the depth picture is read.
+        maximum_words: longest question or answer, in tokens.
+        maximum_regions: most regions in one question.
+    """
+
+    vocabulary: Vocabulary
+    image_size: tuple[int, int]
+    geometry: Geometry
+    field_of_view: float
+    use_depth: bool
+    maximum_words: int
+    maximum_regions: int
+
+    def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
+        """The batch of these samples.
+
+        Beside the samples themselves ("samples"), with I images, R regions in the image with most of them,
+        Q questions, L words, M regions in a question:
+
+        - `rgb` `[I, 3, height, width]` and `depth` `[I, 1, height, width]`, uint8; `has_depth` `[I]`
+        - `masks` `[I, R, 2, height / 8, width / 8]`, `region_features` `[I, R, features]`
+        - `image_of` `[Q]`: the question's image, -1 for a question without one
+        - `question` `[Q, L]`: tokens
+        - `regions` `[Q, M]`: number in the image of the region each `<mask>` names, -1 where there is no
+          picture of it; `region_named` `[Q, M]`: whether there is such a `<mask>`
+        - `relations` `[Q, M, M, relations]`
+        - `normalized`, `free_form` `[Q, T]` with `..._values`: the two answers between start and end token;
+          empty (`T` = 0) where no sample has one
+        """
+        images: dict[int, int] = {}
+        groups: list[list[SpatialSample]] = []
+        for sample in samples:
+            if sample.image is None:
+                continue
+            key = id(sample.image)
+            if key not in images:
+                images[key] = len(groups)
+                groups.append([])
+            groups[images[key]].append(sample)
+        numbers: list[dict[Region, int]] = [_number_regions(group) for group in groups]
+        prepared = [self.prepare(group[0], tuple(n)) for group, n in zip(groups, numbers, strict=True)]
+        batch: Batch = {"samples": list(samples)}
+        batch.update(self._images(prepared))
+        batch["image_of"] = torch.tensor(
+            [-1 if sample.image is None else images[id(sample.image)] for sample in samples]
+        )
+        batch.update(self._questions(samples, batch["image_of"].tolist(), numbers, prepared))
+        batch.update(self._targets(samples))
+        return batch
+
+    def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> PreparedImage:
+        """Open, resize and describe one image with the regions that its questions name."""
+        assert sample.image is not None
+        width, height = self.image_size
+        rgb = sample.image.open().convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+        depth = None
+        if self.use_depth and sample.depth is not None:
+            picture = sample.depth.open().convert("L").resize((width, height), Image.Resampling.BILINEAR)
+            depth = np.asarray(picture)
+        masks = np.zeros((len(regions), height, width), bool)
+        for index, region in enumerate(regions):
+            masks[index] = _resized(region.mask(), width, height)
+        features, relations = describe_regions(masks, depth, self.geometry, self.field_of_view)
+        inside = fill_rows(masks) & ~masks
+        both = np.stack([masks, inside], axis=1).astype(np.float32)
+        grid = both.reshape(
+            len(regions), 2, height // MASK_STRIDE, MASK_STRIDE, width // MASK_STRIDE, MASK_STRIDE
+        ).mean(axis=(3, 5))
+        return PreparedImage(
+            torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous(),
+            None if depth is None else torch.from_numpy(np.array(depth))[None],
+            torch.from_numpy(grid),
+            torch.from_numpy(features),
+            torch.from_numpy(relations),
+        )
+
+    def _images(self, prepared: Sequence[PreparedImage]) -> dict[str, Tensor]:
+        width, height = self.image_size
+        count = len(prepared)
+        most = max((len(image.masks) for image in prepared), default=0)
+        masks = torch.zeros(count, most, 2, height // MASK_STRIDE, width // MASK_STRIDE)
+        features = torch.zeros(count, most, feature_count(self.geometry))
+        depth = torch.zeros(count, 1, height, width, dtype=torch.uint8)
+        for index, image in enumerate(prepared):
+            masks[index, : len(image.masks)] = image.masks
+            features[index, : len(image.features)] = image.features
+            if image.depth is not None:
+                depth[index] = image.depth
+        rgb = [image.rgb for image in prepared]
+        return {
+            "rgb": torch.stack(rgb) if rgb else torch.zeros(0, 3, height, width, dtype=torch.uint8),
+            "depth": depth,
+            "has_depth": torch.tensor([image.depth is not None for image in prepared], dtype=torch.bool),
+            "masks": masks,
+            "region_features": features,
+        }
+
+    def _questions(
+        self,
+        samples: Sequence[SpatialSample],
+        image_of: Sequence[int],
+        numbers: Sequence[dict[Region, int]],
+        prepared: Sequence[PreparedImage],
+    ) -> dict[str, Tensor]:
+        encoded = [self._encode_question(sample) for sample in samples]
+        named = [tokens.count(MASK) for tokens in encoded]
+        most = max(named)
+        regions = torch.full((len(samples), most), -1)
+        relations = torch.zeros(len(samples), most, most, relation_count(self.geometry))
+        for index, (sample, image) in enumerate(zip(samples, image_of, strict=True)):
+            if image < 0 or not sample.regions:
+                continue
+            if named[index] != len(sample.regions):
+                raise CollatorError(
+                    f"Question {sample.id!r} has {named[index]} {MASK_PLACEHOLDER} for "
+                    f"{len(sample.regions)} regions: each region needs its own placeholder."
+                )
+            own = torch.tensor([numbers[image][region] for region in sample.regions])
+            regions[index, : len(own)] = own
+            relations[index, : len(own), : len(own)] = prepared[image].relations[own][:, own]
+        return {
+            "question": _pad(encoded, PAD, torch.long),
+            "regions": regions,
+            "region_named": torch.arange(most)[None] < torch.tensor(named)[:, None],
+            "relations": relations,
+        }
+
+    def _encode_question(self, sample: SpatialSample) -> list[int]:
+        text = sample.question
+        if sample.choices:
+            text += " : " + " ; ".join(sample.choices)
+        tokens = self.vocabulary.encode(text).tokens
+        if len(tokens) > self.maximum_words:
+            raise CollatorError(
+                f"Question {sample.id!r} has {len(tokens)} words, the model reads {self.maximum_words}: "
+                "raise maximum_words."
+            )
+        if tokens.count(MASK) > self.maximum_regions:
+            raise CollatorError(
+                f"Question {sample.id!r} names {tokens.count(MASK)} regions, the model knows "
+                f"{self.maximum_regions}: raise maximum_regions."
+            )
+        return tokens or [PAD]
+
+    def _targets(self, samples: Sequence[SpatialSample]) -> dict[str, Tensor]:
+        result: dict[str, Tensor] = {}
+        for name in ("normalized", "free_form"):
+            targets = [self._encode_answer(sample, name) for sample in samples]
+            empty = all(not target.tokens for target in targets)
+            rows = [[] if empty else [START, *target.tokens, END] for target in targets]
+            values = [[] if empty else [0.0, *target.values, 0.0] for target in targets]
+            result[name] = _pad(rows, PAD, torch.long)
+            result[f"{name}_values"] = _pad(values, 0.0, torch.float32)
+        return result
+
+    def _encode_answer(self, sample: SpatialSample, objective: str) -> Encoded:
+        if objective == "free_form":
+            encoded = self.vocabulary.encode(sample.rationale or sample.answer or "")
+        elif sample.answer is None:
+            return Encoded([], [])
+        else:
+            encoded = self.vocabulary.encode(sample.answer, sample.answer_type)
+        limit = self.vocabulary.size + len(sample.regions)
+        if sample.image is not None and any(token >= limit for token in encoded.tokens):
+            raise CollatorError(
+                f"The answer to question {sample.id!r} names a region it does not have: {sample.answer!r} "
+                f"with {len(sample.regions)} regions. Correct or remove the record."
+            )
+        length = self.maximum_words - 2
+        return Encoded(encoded.tokens[:length], encoded.values[:length])
+
+
+def _number_regions(group: Sequence[SpatialSample]) -> dict[Region, int]:
+    numbers: dict[Region, int] = {}
+    for sample in group:
+        for region in sample.regions:
+            numbers.setdefault(region, len(numbers))
+    return numbers
+
+
+def _resized(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+    if mask.shape == (height, width):
+        return mask
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BOX)) >= 128
+
+
+def _pad(rows: Sequence[Sequence[float]], value: float, dtype: torch.dtype) -> Tensor:
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows], dtype=dtype)

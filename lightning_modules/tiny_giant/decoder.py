@@ -1,0 +1,202 @@
+"""The decoder: writes the answer word by word, and looks at the regions again before each word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.tiny_giant.fusion import Attention
+
+
+@dataclass
+class Encoded:
+    """What the encoder hands to the decoder.
+
+    Attributes:
+        tokens: fused words, `[questions, words, width]`.
+        words: which of them are words, `[questions, words]`.
+        regions: fused region states, `[questions, regions, width]`.
+        named: which regions exist, `[questions, regions]`.
+        relations: embedded pairs, `[questions, regions, regions, relations]`, or None.
+        log_distance: logarithm of the floor distance of pairs in camera heights,
+            `[questions, regions, regions]`, or None where the floor was not fitted.
+    """
+
+    tokens: Tensor
+    words: Tensor
+    regions: Tensor
+    named: Tensor
+    relations: Tensor | None
+    log_distance: Tensor | None
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the fused question, feed-forward.
+
+    Args:
+        width: size of a token.
+        heads: number of attention heads.
+        hidden: inner size of the feed-forward network.
+        dropout: share of each sub-layer's output that is dropped in training.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_self = nn.LayerNorm(width)
+        self.attend_self = Attention(width, heads)
+        self.norm_question = nn.LayerNorm(width)
+        self.attend_question = Attention(width, heads)
+        self.feed = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor, encoded: Encoded) -> Tensor:
+        """One layer over answer states `[questions, answer, width]`."""
+        normed = self.norm_self(states)
+        attended = self.attend_self(normed, self.attend_self.memory(normed), causal=True)
+        states = states + self.dropout(attended)
+        memory = self.attend_question.memory(encoded.tokens)
+        looked = self.attend_question(self.norm_question(states), memory, encoded.words[:, None, None])
+        states = states + self.dropout(looked)
+        return states + self.dropout(self.feed(states))
+
+
+class Reinspection(nn.Module):
+    """Before a word is written, its state attends to the regions once more, and to pairs of regions.
+
+    Args:
+        width: size of a state.
+        heads: number of attention heads.
+        relations: size of embedded relations, 0 for none.
+    """
+
+    def __init__(self, width: int, heads: int, relations: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attend_regions = Attention(width, heads)
+        self.pairs = None
+        if relations:
+            self.pairs = nn.ModuleDict(
+                {
+                    "query": nn.Linear(width, relations),
+                    "first": nn.Linear(width, relations),
+                    "second": nn.Linear(width, relations),
+                    "key": nn.Linear(relations, relations),
+                    "value": nn.Linear(relations, width),
+                }
+            )
+
+    def forward(self, states: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Answer states that have looked again, and the log distance of the pair they looked at.
+
+        Args:
+            states: `[questions, answer, width]`.
+            encoded: the encoder's result.
+
+        Returns:
+            states `[questions, answer, width]` and log distances in camera heights `[questions, answer]`,
+            zero where distances are not known.
+        """
+        distance = states.new_zeros(states.shape[:2])
+        regions = encoded.regions
+        if regions.shape[1] == 0:
+            return states, distance
+        normed = self.norm(states)
+        # A question without regions would attend to nothing, which is not a number: it sees them all masked
+        # alike instead, and the empty states it finds there say nothing.
+        visible = encoded.named | ~encoded.named.any(1, keepdim=True)
+        change = self.attend_regions(normed, self.attend_regions.memory(regions), visible[:, None, None])
+        if self.pairs is not None and encoded.relations is not None:
+            keys = (
+                self.pairs["key"](encoded.relations)
+                + self.pairs["first"](regions)[:, :, None]
+                + self.pairs["second"](regions)[:, None]
+            ).flatten(1, 2)
+            both = (encoded.named[:, :, None] & encoded.named[:, None]).flatten(1, 2)
+            scores = torch.einsum("qtr,qpr->qtp", self.pairs["query"](normed), keys) / keys.shape[-1] ** 0.5
+            attention = scores.masked_fill(~both[:, None], -1e4).softmax(-1)
+            gathered = torch.einsum("qtp,qpr->qtr", attention, keys + encoded.relations.flatten(1, 2))
+            change = change + self.pairs["value"](gathered)
+            if encoded.log_distance is not None:
+                known = encoded.log_distance.flatten(1).masked_fill(~both, 0.0)
+                distance = torch.einsum("qtp,qp->qt", attention, known.to(attention.dtype))
+        return states + change, distance
+
+
+class Decoder(nn.Module):
+    """Writes an answer over the vocabulary and the question's own regions.
+
+    A region is read as its own state and written by pointing at it. A `<number>` is written as a value in
+    metres that a head regresses on a logarithmic scale, beginning from the distance found in reinspection.
+
+    Args:
+        embedding: the word table, shared with the question encoder and used for output as well.
+        width: size of a state.
+        heads: number of attention heads.
+        layers: number of layers.
+        hidden: inner size of a feed-forward network.
+        relations: size of embedded relations, 0 for none.
+        maximum_words: longest answer, in tokens.
+        dropout: share of each sub-layer's output that is dropped in training.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        relations: int,
+        maximum_words: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.position = nn.Parameter(torch.randn(maximum_words, width) * 0.02)
+        self.read_value = nn.Linear(1, width)
+        self.read_region = nn.Linear(width, width)
+        self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
+        self.reinspect = Reinspection(width, heads, relations)
+        self.norm = nn.LayerNorm(width)
+        self.word_bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
+        self.point = nn.Linear(width, width)
+        self.value = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+
+    def forward(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Logits of the word after each one, and the log of the value it would have as a `<number>`.
+
+        Args:
+            tokens: `[questions, answer]`, words, or vocabulary size + i for the i-th region.
+            values: what a `<number>` among them stands for, in metres, `[questions, answer]`.
+            encoded: the encoder's result.
+
+        Returns:
+            logits `[questions, answer, vocabulary + regions]` and log metres `[questions, answer]`.
+        """
+        states = self._read(tokens, values, encoded)
+        for layer in self.layers:
+            states = layer(states, encoded)
+        states, log_distance = self.reinspect(states, encoded)
+        states = self.norm(states)
+        words = nn.functional.linear(states, self.embedding.weight, self.word_bias)
+        pointers = torch.einsum("qtw,qrw->qtr", self.point(states), encoded.regions)
+        pointers = pointers / states.shape[-1] ** 0.5
+        pointers = pointers.masked_fill(~encoded.named[:, None], -1e4)
+        log_value = self.value(states).squeeze(-1) + log_distance
+        return torch.cat([words, pointers], dim=-1), log_value
+
+    def _read(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> Tensor:
+        size = self.embedding.num_embeddings
+        is_region = tokens >= size
+        states = self.embedding(tokens.masked_fill(is_region, 0))
+        if encoded.regions.shape[1]:
+            index = (tokens - size).clamp(0, encoded.regions.shape[1] - 1)
+            pointed = encoded.regions.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
+            states = torch.where(is_region[..., None], self.read_region(pointed).to(states.dtype), states)
+        log_value = torch.where(values > 0, values.clamp(min=0.05).log(), values)
+        states = states + self.read_value(log_value[..., None]) * (values > 0)[..., None]
+        return states + self.position[: tokens.shape[1]]

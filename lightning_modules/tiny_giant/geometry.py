@@ -1,0 +1,284 @@
+"""Where regions stand on the floor, from a depth picture whose scale is unknown.
+
+A camera at height h above a flat floor, pitched down by the angle p and without roll, sees at the image row
+with slope y (offset from the optical axis over the focal length, downward) the floor at the depth z along
+its axis:
+
+    1 / z = (y cos p + sin p) / h
+
+The depth picture holds m = (z - z0) / s with unknown s and z0, that is z = s (m + c). Put together,
+
+    m y = -tan(p) m - c y + k
+
+is linear in the three unknowns tan(p), c and k, and everything follows in units of the camera's height.
+Nothing stands below the floor, so that in every row the floor is the farthest surface seen: the fit needs
+one number a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Geometry = Literal["none", "mask", "floor_fit"]
+
+MASK_FEATURES = 14
+FLOOR_FEATURES = 17
+MASK_RELATIONS = 9
+FLOOR_RELATIONS = 5
+FAR = 8.0
+"""Positions beyond this many camera heights are clipped: up there the depth's 8 bits tell no more."""
+
+
+@dataclass(frozen=True)
+class FloorFit:
+    """A camera over a floor, as read from one depth picture.
+
+    Attributes:
+        pitch: the camera's angle below the horizon, in radians.
+        offset: what is added to the depth picture's value before scaling (its unknown zero).
+        scale: camera heights per unit of the depth picture.
+        support: share of the image's rows that show the floor, 0 where no floor was found.
+    """
+
+    pitch: float
+    offset: float
+    scale: float
+    support: float
+
+    def points(
+        self, values: np.ndarray, slope_x: np.ndarray, slope_y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where pixels are: to the right, ahead and above the floor, each in camera heights.
+
+        Args:
+            values: depth picture values, `[pixels]`.
+            slope_x, slope_y: the pixels' viewing slopes right and down, `[pixels]`.
+        """
+        z = (values + self.offset) * self.scale
+        sine, cosine = np.sin(self.pitch), np.cos(self.pitch)
+        ahead = z * (cosine - slope_y * sine)
+        above = 1.0 - z * (slope_y * cosine + sine)
+        return slope_x * z, ahead, above
+
+
+NO_FLOOR = FloorFit(0.0, 0.0, 0.0, 0.0)
+
+
+def pixel_slopes(height: int, width: int, field_of_view: float) -> tuple[np.ndarray, np.ndarray]:
+    """Viewing slopes of columns `[width]` and rows `[height]` for a horizontal field of view in degrees."""
+    focal = width / 2 / np.tan(np.radians(field_of_view) / 2)
+    columns = (np.arange(width) + 0.5 - width / 2) / focal
+    rows = (np.arange(height) + 0.5 - height / 2) / focal
+    return columns.astype(np.float32), rows.astype(np.float32)
+
+
+def fit_floor(depth: np.ndarray, field_of_view: float) -> FloorFit:
+    """Fit the floor to a depth picture `[height, width]` (brighter is farther, any scale).
+
+    Rows where a wall or an object hides the whole floor are left out as they turn out not to fit. Returns
+    `NO_FLOOR` where fewer than a fifth of the rows agree on one.
+    """
+    height, width = depth.shape
+    _, slopes = pixel_slopes(height, width, field_of_view)
+    # The second percentile from above instead of the farthest pixel: one noisy pixel must not move a row.
+    farthest = np.partition(depth, int(width * 0.98) - 1, axis=1)[:, int(width * 0.98) - 1].astype(np.float64)
+    rows = np.arange(height)
+    chosen = rows >= height * 0.35
+    best = NO_FLOOR
+    for _ in range(6):
+        m, y = farthest[chosen], slopes[chosen].astype(np.float64)
+        if len(m) < height // 5:
+            return NO_FLOOR
+        solution, *_ = np.linalg.lstsq(np.stack([-m, -y, np.ones_like(m)], axis=1), m * y, rcond=None)
+        tangent, offset, constant = solution
+        curvature = offset * tangent - constant
+        pitch = float(np.arctan(tangent))
+        if curvature <= 0 or not 0.05 < pitch < 1.5:
+            return best
+        scale = 1.0 / (curvature * np.cos(pitch))
+        # Back to the picture's own unit: how far each row's farthest value is from the fitted floor.
+        denominator = slopes + tangent
+        expected = np.where(denominator > 1e-3, curvature / np.maximum(denominator, 1e-3) - offset, np.inf)
+        agree = np.abs(farthest - expected) < 3.0
+        best = FloorFit(pitch, float(offset), float(scale), float(agree.mean()))
+        if agree.sum() < height // 5:
+            return NO_FLOOR
+        if np.array_equal(agree, chosen):
+            break
+        chosen = agree
+    return best
+
+
+def fill_rows(masks: np.ndarray) -> np.ndarray:
+    """Fill each row of boolean masks `[regions, height, width]` between its first and last pixel.
+
+    A buffer zone is visible only around what stands in it; filled, it covers those things as well.
+    """
+    from_left = np.maximum.accumulate(masks, axis=2)
+    from_right = np.maximum.accumulate(masks[:, :, ::-1], axis=2)[:, :, ::-1]
+    return from_left & from_right
+
+
+def describe_regions(
+    masks: np.ndarray, depth: np.ndarray | None, geometry: Geometry, field_of_view: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers that say where each region is, and where each is as seen from each other one.
+
+    Args:
+        masks: boolean, `[regions, height, width]`.
+        depth: the depth picture `[height, width]`, or None.
+        geometry: `mask` describes place and extent in the image, `floor_fit` adds those on the floor.
+        field_of_view: the camera's horizontal field of view, in degrees.
+
+    Returns:
+        Features `[regions, features]` and relations `[regions, regions, relations]`; lengths in the image
+        are shares of its size, lengths on the floor are camera heights.
+    """
+    count, height, width = masks.shape
+    with_floor = geometry == "floor_fit"
+    features = np.zeros((count, feature_count(geometry)), np.float32)
+    relations = np.zeros((count, count, relation_count(geometry)), np.float32)
+    if geometry == "none" or count == 0:
+        return features, relations
+    floor = fit_floor(depth, field_of_view) if with_floor and depth is not None else NO_FLOOR
+    slopes_x, slopes_y = pixel_slopes(height, width, field_of_view)
+    boxes = np.zeros((count, 4), np.float32)
+    for index, mask in enumerate(masks):
+        rows, columns = np.nonzero(mask)
+        if len(rows) == 0:
+            continue
+        values = depth[rows, columns].astype(np.float32) if depth is not None else np.zeros(len(rows), "f4")
+        boxes[index] = (
+            columns.min() / width,
+            rows.min() / height,
+            (columns.max() + 1) / width,
+            (rows.max() + 1) / height,
+        )
+        features[index, :MASK_FEATURES] = _mask_features(mask, rows, columns, values, boxes[index])
+        if with_floor and floor.support > 0:
+            right, ahead, above = floor.points(values, slopes_x[columns], slopes_y[rows])
+            features[index, MASK_FEATURES:] = _floor_features(right, ahead, above, floor)
+    relations[..., :MASK_RELATIONS] = _mask_relations(masks, boxes, features)
+    if with_floor and floor.support > 0:
+        relations[..., MASK_RELATIONS:] = _floor_relations(features[:, MASK_FEATURES:])
+    return features, relations
+
+
+def feature_count(geometry: Geometry) -> int:
+    """How many numbers describe one region."""
+    return {"none": 0, "mask": MASK_FEATURES, "floor_fit": MASK_FEATURES + FLOOR_FEATURES}[geometry]
+
+
+def relation_count(geometry: Geometry) -> int:
+    """How many numbers describe a pair of regions."""
+    return {"none": 0, "mask": MASK_RELATIONS, "floor_fit": MASK_RELATIONS + FLOOR_RELATIONS}[geometry]
+
+
+def _quantiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    ordered = np.sort(values)
+    return ordered[[min(len(ordered) - 1, int(share * len(ordered))) for share in shares]]
+
+
+def _mask_features(
+    mask: np.ndarray, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, box: np.ndarray
+) -> np.ndarray:
+    height, width = mask.shape
+    area = len(rows) / mask.size
+    box_area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-6)
+    low, middle, high = _quantiles(values / 255.0, (0.1, 0.5, 0.9))
+    return np.array(
+        [
+            (box[0] + box[2]) - 1,
+            (box[1] + box[3]) - 1,
+            box[2] - box[0],
+            box[3] - box[1],
+            columns.mean() / width * 2 - 1,
+            rows.mean() / height * 2 - 1,
+            np.sqrt(area) * 3,
+            np.log(area + 1e-5) / 4 + 1,
+            area / box_area,
+            low,
+            middle,
+            high,
+            box[0] <= 0.004 or box[2] >= 0.996,
+            box[1] <= 0.004 or box[3] >= 0.996,
+        ],
+        np.float32,
+    )
+
+
+def _floor_features(right: np.ndarray, ahead: np.ndarray, above: np.ndarray, floor: FloorFit) -> np.ndarray:
+    x_low, x_mid, x_high = np.clip(_quantiles(right, (0.03, 0.5, 0.97)), -FAR, FAR)
+    z_low, z_mid, z_high = np.clip(_quantiles(ahead, (0.03, 0.5, 0.97)), -FAR, FAR)
+    y_low, y_mid, y_high = np.clip(_quantiles(above, (0.05, 0.5, 0.97)), -1.0, FAR)
+    on_floor = above < 0.06
+    extent_x, extent_z = x_high - x_low, z_high - z_low
+    return np.array(
+        [
+            (x_low + x_high) / 2,
+            (z_low + z_high) / 2,
+            x_mid,
+            z_mid,
+            extent_x,
+            extent_z,
+            np.log(extent_x + 0.02) / 2,
+            np.log(extent_z + 0.02) / 2,
+            np.log(np.hypot(extent_x, extent_z) + 0.02) / 2,
+            y_low,
+            y_mid,
+            y_high,
+            np.log(max(float(y_high), 0.0) + 0.02) / 2,
+            on_floor.mean(),
+            np.hypot((x_low + x_high) / 2, (z_low + z_high) / 2) / 2,
+            floor.pitch,
+            floor.support,
+        ],
+        np.float32,
+    )
+
+
+def _mask_relations(masks: np.ndarray, boxes: np.ndarray, features: np.ndarray) -> np.ndarray:
+    count = len(masks)
+    pixels = masks.reshape(count, -1).astype(np.float32)
+    # What a thing stands on lies at its lower end: its lowest third tells best which zone it is in.
+    rows = (np.arange(masks.shape[1]) + 0.5) / masks.shape[1]
+    lower = rows[None, :] > (boxes[:, 1] + (boxes[:, 3] - boxes[:, 1]) * 2 / 3)[:, None]
+    bases = (masks & lower[:, :, None]).reshape(count, -1).astype(np.float32)
+    filled = fill_rows(masks).reshape(count, -1).astype(np.float32)
+    inside = pixels @ filled.T / np.maximum(pixels.sum(1), 1)[:, None]
+    base_inside = bases @ filled.T / np.maximum(bases.sum(1), 1)[:, None]
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlap = np.prod(np.clip(high - low, 0, None), axis=-1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    union = areas[:, None] + areas[None, :] - overlap
+    difference = features[None, :, 4:6] - features[:, None, 4:6]
+    return np.concatenate(
+        [
+            difference,
+            np.tanh(difference[..., :1] * 10),
+            inside[..., None],
+            base_inside[..., None],
+            base_inside.T[..., None],
+            (overlap / np.maximum(union, 1e-6))[..., None],
+            (features[None, :, 10] - features[:, None, 10])[..., None],
+            np.eye(count)[..., None],
+        ],
+        axis=-1,
+    )
+
+
+def _floor_relations(floor_features: np.ndarray) -> np.ndarray:
+    centre = floor_features[:, :2]
+    difference = centre[None] - centre[:, None]
+    distance = np.linalg.norm(difference, axis=-1, keepdims=True)
+    middle = np.linalg.norm(
+        floor_features[None, :, 2:4] - floor_features[:, None, 2:4], axis=-1, keepdims=True
+    )
+    return np.concatenate(
+        [difference, distance, np.log(distance + 0.05), np.log(middle + 0.05)],
+        axis=-1,
+    )

@@ -1,0 +1,223 @@
+"""The TinyGiant network: two vision backbones, region tokens, mixture-of-experts fusion, a decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.tiny_giant.backbones import Backbone
+from lightning_modules.tiny_giant.decoder import Decoder, Encoded
+from lightning_modules.tiny_giant.experts import Routing
+from lightning_modules.tiny_giant.fusion import FusionLayer
+from lightning_modules.tiny_giant.geometry import MASK_RELATIONS, Geometry, feature_count, relation_count
+from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
+from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START
+
+
+@dataclass
+class TinyGiantConfig:
+    """The shape of a TinyGiant.
+
+    Args:
+        rgb_backbone: timm name of the RGB backbone.
+        depth_backbone: timm name of the depth backbone, or None for RGB alone.
+        pretrained: first weights of the RGB backbone: none, hub, package, or the path of a file.
+        pretrained_depth: likewise for the depth backbone.
+        image_size: width and height of the images, multiples of 32.
+        visual_width: channels of a backbone's feature map.
+        global_grid: rows and columns of the global tokens of an image.
+        width: size of a token.
+        heads: attention heads.
+        fusion_layers: number of fusion layers.
+        experts: experts in each fusion layer, 0 for dense fusion.
+        top_k: experts a token passes through.
+        expert_hidden: inner size of an expert, or of the dense network.
+        decoder_layers: number of decoder layers.
+        decoder_hidden: inner size of the decoder's feed-forward networks.
+        geometry: numbers that describe regions: none, mask (in the image), floor_fit (and on the floor).
+        relations: whether numbers that describe pairs of regions are used.
+        relation_width: size of embedded relations.
+        field_of_view: assumed horizontal field of view, in degrees.
+        vocabulary_size: rows of the word table.
+        maximum_words: longest question or answer, in tokens.
+        maximum_regions: most regions in one question.
+        dropout: share of each sub-layer's output that is dropped in training.
+    """
+
+    rgb_backbone: str = "lcnet_050"
+    depth_backbone: str | None = "lcnet_050"
+    pretrained: str = "none"
+    pretrained_depth: str = "none"
+    image_size: tuple[int, int] = (224, 128)
+    visual_width: int = 64
+    global_grid: tuple[int, int] = (4, 7)
+    width: int = 96
+    heads: int = 4
+    fusion_layers: int = 2
+    experts: int = 4
+    top_k: int = 2
+    expert_hidden: int = 192
+    decoder_layers: int = 2
+    decoder_hidden: int = 192
+    geometry: Geometry = "floor_fit"
+    relations: bool = True
+    relation_width: int = 32
+    field_of_view: float = 70.0
+    vocabulary_size: int = 1024
+    maximum_words: int = 256
+    maximum_regions: int = 32
+    dropout: float = 0.0
+
+
+class TinyGiantNetwork(nn.Module):
+    """Answers questions about regions of an RGB and depth picture.
+
+    Args:
+        config: its shape.
+    """
+
+    def __init__(self, config: TinyGiantConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.rgb = Backbone(config.rgb_backbone, 3, config.visual_width, config.pretrained)
+        self.depth = None
+        if config.depth_backbone is not None:
+            self.depth = Backbone(config.depth_backbone, 1, config.visual_width, config.pretrained_depth)
+        maps = 1 if self.depth is None else 2
+        self.no_depth = nn.Parameter(torch.zeros(config.visual_width, 1, 1))
+        rows, columns = config.global_grid
+        self.shrink = nn.AdaptiveAvgPool2d((rows, columns))
+        self.global_tokens = nn.Linear(config.visual_width * maps, width)
+        self.global_position = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
+        self.no_image = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
+        self.regions = RegionEncoder(config.visual_width, maps, feature_count(config.geometry), width)
+        self.relations = None
+        if config.relations:
+            self.relations = RelationEncoder(relation_count(config.geometry), config.relation_width)
+        self.embedding = nn.Embedding(config.vocabulary_size, width)
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.position = nn.Parameter(torch.randn(config.maximum_words, width) * 0.02)
+        self.order = nn.Parameter(torch.randn(config.maximum_regions, width) * 0.1)
+        relation_width = config.relation_width if config.relations else 0
+        self.fusion = nn.ModuleList(
+            FusionLayer(
+                width,
+                config.heads,
+                config.expert_hidden,
+                config.experts,
+                config.top_k,
+                relation_width,
+                config.dropout,
+            )
+            for _ in range(config.fusion_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.decoder = Decoder(
+            self.embedding,
+            width,
+            config.heads,
+            config.decoder_layers,
+            config.decoder_hidden,
+            relation_width,
+            config.maximum_words,
+            config.dropout,
+        )
+
+    def encode(self, batch: dict[str, Any]) -> tuple[Encoded, list[Routing]]:
+        """Encode every image once and fuse it with each of its questions.
+
+        Args:
+            batch: as `TinyGiantCollator` makes it.
+
+        Returns:
+            the encoded questions, and what each fusion layer's router did.
+        """
+        image_tokens, regions = self._see(batch)
+        image_of = batch["image_of"] % image_tokens.shape[0]
+        question, named = batch["question"], batch["region_named"]
+        words = question != PAD
+        words[:, 0] = True
+        tokens = self.embedding(question) + self.position[: question.shape[1]]
+        places = self._places(question, named)
+        described = self._described_regions(regions, image_of, batch["regions"])
+        tokens = tokens.scatter_add(
+            1,
+            places[..., None].expand(-1, -1, tokens.shape[-1]),
+            (described * named[..., None]).to(tokens.dtype),
+        )
+        relations = None if self.relations is None else self.relations(batch["relations"])
+        routings = []
+        for layer in self.fusion:
+            tokens, routing = layer(tokens, words, image_tokens, image_of, places, named, relations)
+            if routing is not None:
+                routings.append(routing)
+        tokens = self.norm(tokens)
+        states = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))
+        log_distance = None
+        if self.relations is not None and self.config.geometry == "floor_fit":
+            log_distance = batch["relations"][..., MASK_RELATIONS + 3]
+        return Encoded(tokens, words, states, named, relations, log_distance), routings
+
+    @torch.no_grad()
+    def write(self, encoded: Encoded, longest: int) -> tuple[Tensor, Tensor]:
+        """Answer greedily.
+
+        Args:
+            encoded: the encoder's result.
+            longest: most tokens to write.
+
+        Returns:
+            tokens `[questions, answer]` and the values of numbers among them, in metres, the same shape.
+        """
+        questions = encoded.tokens.shape[0]
+        tokens = torch.full((questions, 1), START, device=encoded.tokens.device)
+        values = torch.zeros(questions, 1, device=encoded.tokens.device)
+        done = torch.zeros(questions, dtype=torch.bool, device=encoded.tokens.device)
+        for _ in range(longest):
+            logits, log_values = self.decoder(tokens, values, encoded)
+            chosen = logits[:, -1].argmax(-1).masked_fill(done, END)
+            tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+            # Clamped far beyond any room: an untrained head must not overflow.
+            values = torch.cat([values, log_values[:, -1:].float().clamp(-5, 7).exp()], dim=1)
+            done |= chosen == END
+            if bool(done.all()):
+                break
+        return tokens[:, 1:], values[:, 1:]
+
+    def _see(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Tokens of each image and of "no image", and embeddings of each image's regions."""
+        nothing = self.no_image[None]
+        if batch["rgb"].shape[0] == 0:
+            return nothing, nothing.new_zeros(1, 1, self.config.width)
+        maps = [self.rgb(batch["rgb"])]
+        if self.depth is not None:
+            seen = self.depth(batch["depth"])
+            maps.append(
+                torch.where(batch["has_depth"][:, None, None, None], seen, self.no_depth.to(seen.dtype))
+            )
+        shrunk = self.shrink(torch.cat(maps, dim=1)).flatten(2).transpose(1, 2)
+        image_tokens = self.global_tokens(shrunk) + self.global_position
+        regions = self.regions(maps, batch["masks"], batch["region_features"])
+        return torch.cat([image_tokens, nothing.to(image_tokens.dtype)]), regions
+
+    def _described_regions(self, regions: Tensor, image_of: Tensor, numbers: Tensor) -> Tensor:
+        """What each question's regions look like, plus their order, `[questions, regions, width]`."""
+        order = self.order[: numbers.shape[1]].expand(numbers.shape[0], -1, -1)
+        if regions.shape[1] == 0:
+            return order
+        seen = numbers >= 0
+        image = image_of.clamp(max=regions.shape[0] - 1)
+        picked = regions[image[:, None], numbers.clamp(min=0)]
+        return order + picked * seen[..., None]
+
+    @staticmethod
+    def _places(question: Tensor, named: Tensor) -> Tensor:
+        """Position of each `<mask>` among the words, `[questions, regions]`, 0 where there is none."""
+        count = named.shape[1]
+        is_mask = (question == MASK).to(torch.int8)
+        # A stable sort puts the positions of masks first, in their order.
+        return is_mask.argsort(dim=1, descending=True, stable=True)[:, :count] * named

@@ -1,0 +1,173 @@
+"""The TinyGiant LightningModule: two objectives in phases, expert losses, answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from datamodules.samples import Answer
+from lightning_modules.base import Batch, ModelError, SpatialModule
+from lightning_modules.phases import Objective, Phase, objective_at
+from lightning_modules.schedule import WarmupCosine
+from lightning_modules.tiny_giant.collator import TinyGiantCollator
+from lightning_modules.tiny_giant.experts import Routing
+from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
+
+LONGEST_NORMALIZED = 8
+LONGEST_FREE_FORM = 96
+
+
+class TinyGiant(SpatialModule):
+    """Trains a TinyGiant network and answers with it.
+
+    Args:
+        network: the network's shape.
+        phases: stretches of training, each with its objective; their epochs make up the whole fit.
+        numbers: how decimal numbers are written: as a regressed value, or digit by digit.
+        balance_weight: weight of the experts' load-balancing loss.
+        z_weight: weight of the router z-loss.
+        value_weight: weight of the loss on the logarithm of numbers.
+        optimizer: makes the optimizer from the parameters that require a gradient.
+        schedule: the learning rate's course over the whole fit.
+
+    Raises:
+        ModelError: relations are asked for without any geometry to make them from, or phases are empty.
+    """
+
+    def __init__(
+        self,
+        network: TinyGiantConfig,
+        phases: list[Phase],
+        numbers: NumberForm = "value",
+        balance_weight: float = 0.01,
+        z_weight: float = 0.001,
+        value_weight: float = 2.0,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        schedule: WarmupCosine | None = None,
+    ) -> None:
+        super().__init__(optimizer, schedule)
+        if network.relations and network.geometry == "none":
+            raise ModelError(
+                "relations: true needs numbers to make relations from: set geometry to mask or floor_fit."
+            )
+        if not phases or any(phase.epochs < 0 for phase in phases) or not sum(p.epochs for p in phases):
+            raise ModelError("phases must hold at least one epoch, for example one phase `normalized` of 4.")
+        self.phases = phases
+        self.balance_weight = balance_weight
+        self.z_weight = z_weight
+        self.value_weight = value_weight
+        self.vocabulary = Vocabulary(network.vocabulary_size, numbers)
+        self.network = TinyGiantNetwork(network)
+
+    @property
+    def objective(self) -> Objective:
+        """What the model is taught to write at present; after training, what it was taught last."""
+        if self.trainer.training:
+            return objective_at(self.phases, self.current_epoch)
+        return self.phases[-1].objective
+
+    def setup(self, stage: str) -> None:
+        """Learn the words of the training data before the first fit; let the phases set the fit's length."""
+        super().setup(stage)
+        if stage == "fit":
+            if self.vocabulary.is_empty:
+                self.vocabulary.build(self.data.texts())
+            if self.trainer.max_epochs in (None, -1):
+                self.trainer.fit_loop.max_epochs = sum(phase.epochs for phase in self.phases)
+
+    def collator(self, stage: str) -> TinyGiantCollator:
+        """Resizes images, describes regions and splits texts into words."""
+        shape = self.network.config
+        return TinyGiantCollator(
+            self.vocabulary,
+            shape.image_size,
+            shape.geometry,
+            shape.field_of_view,
+            use_depth=shape.depth_backbone is not None or shape.geometry == "floor_fit",
+            maximum_words=shape.maximum_words,
+            maximum_regions=shape.maximum_regions,
+        )
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of the words, the loss of numbers' values, and the routers' losses."""
+        objective = self.objective
+        target, values = batch[objective], batch[f"{objective}_values"]
+        if target.shape[1] < 2:
+            raise ModelError(
+                f"No question of the batch has an answer to learn from ({objective}): is this a test split?"
+            )
+        encoded, routings = self.network.encode(batch)
+        logits, log_values = self.network.decoder(target[:, :-1], values[:, :-1], encoded)
+        terms = answer_losses(logits.float(), log_values.float(), target[:, 1:], values[:, 1:])
+        terms["number_loss"] = self.value_weight * terms["number_loss"]
+        if routings:
+            terms["balance_loss"] = self.balance_weight * _mean(routings, "balance")
+            terms["z_loss"] = self.z_weight * _mean(routings, "z")
+            self._log_routers(routings, len(batch["samples"]))
+        return terms
+
+    def answer(self, batch: Batch) -> list[Answer]:
+        """The normalised answer, or the whole sentence where that is all the model was taught."""
+        encoded, _ = self.network.encode(batch)
+        longest = LONGEST_NORMALIZED if self.objective == "normalized" else LONGEST_FREE_FORM
+        tokens, values = self.network.write(encoded, longest)
+        return [
+            Answer(sample, self.vocabulary.decode(row, numbers))
+            for sample, row, numbers in zip(batch["samples"], tokens.tolist(), values.tolist(), strict=True)
+        ]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the words beside the tensors: the checkpoint then needs no training data."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["vocabulary"] = list(self.vocabulary.words)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back the words that the checkpoint was trained with."""
+        super().on_load_checkpoint(checkpoint)
+        self.vocabulary.load(checkpoint["vocabulary"])
+
+    def _log_routers(self, routings: Sequence[Routing], count: int) -> None:
+        for layer, routing in enumerate(routings):
+            logged = {f"router/layer{layer}/entropy": routing.entropy}
+            for expert, share in enumerate(routing.load):
+                logged[f"router/layer{layer}/expert{expert}"] = share
+            self.log_dict(logged, batch_size=count)
+
+
+def answer_losses(logits: Tensor, log_values: Tensor, target: Tensor, values: Tensor) -> dict[str, Tensor]:
+    """Losses of a written answer, each averaged over questions.
+
+    Args:
+        logits: `[questions, answer, vocabulary + regions]`.
+        log_values: predicted log metres, `[questions, answer]`.
+        target: the words that should stand there, `[questions, answer]`, padded.
+        values: what numbers among them stand for, in metres, `[questions, answer]`.
+
+    Returns:
+        `word_loss`, the cross-entropy of an answer's mean word; `number_loss`, the Huber loss of the log of
+        its numbers (a tenth off costs about as much at 1 m as at 10 m, as the benchmark's tolerance has it).
+    """
+    real = target != PAD
+    words = nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+    word_loss = (words.view_as(target) * real).sum() / real.sum().clamp(min=1)
+    is_number = target == NUMBER
+    error = log_values - values.clamp(min=0.05).log()
+    huber = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.1, reduction="none")
+    return {"word_loss": word_loss, "number_loss": (huber * is_number).sum() / max(target.shape[0], 1)}
+
+
+def _mean(routings: Sequence[Routing], name: str) -> Tensor:
+    return torch.stack([getattr(routing, name) for routing in routings]).mean()
+
+
+def parameter_count(config: TinyGiantConfig) -> int:
+    """How many parameters a network of this shape has, without pretrained weights being fetched."""
+    bare = dataclasses.replace(config, pretrained="none", pretrained_depth="none")
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in TinyGiantNetwork(bare).parameters())
