@@ -28,7 +28,11 @@ class DataError(SmallSpatialError):
 
 
 class UnreadableImage(DataError):
-    """An image file is missing, truncated or not an image."""
+    """An image file cannot be decoded: it is truncated or not an image (or missing, see `MissingImage`)."""
+
+
+class MissingImage(UnreadableImage):
+    """An image file does not exist."""
 
 
 class AnswerType(StrEnum):
@@ -67,11 +71,15 @@ class ImageFile:
         return str(self.path)
 
     def open(self) -> Image.Image:
-        """Decode the whole file; raises `UnreadableImage` where it is missing or truncated."""
+        """Decode the whole file; raises `MissingImage` or, where it is damaged, `UnreadableImage`."""
         try:
             with Image.open(self.path) as picture:
                 picture.load()
                 return picture
+        except FileNotFoundError as error:
+            raise MissingImage(
+                f"The image {self.path} does not exist: the data set is incomplete. Fetch or unpack it again."
+            ) from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableImage(f"The image {self.path} cannot be read: {error}.") from error
 

@@ -1,0 +1,218 @@
+"""The datamodule every benchmark shares: grouped batches, late bindings, sharding, bad images, resuming."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torchmetrics
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.accelerators import CPUAccelerator
+from torch.utils.data import DataLoader
+
+from datamodules.batching import EvaluationBatches, TrainingBatches
+from datamodules.grouped import GroupedQuestions, ImageSubset
+from datamodules.loading import (
+    BadImagePolicy,
+    CollateLoaded,
+    Collator,
+    ImageLoading,
+    ResumableLoader,
+    samples_only,
+)
+from datamodules.samples import DataError
+from datamodules.views import View
+
+Role = Literal["train", "val", "test"]
+"""What a split is used for."""
+
+_TEXTS_FROM_RECORDS = 50_000
+
+
+class SpatialDataModule(LightningDataModule, ABC):
+    """Questions about images, a batch of images at a time, with all questions of an image together.
+
+    A benchmark subclasses this and writes `prepare_split`, `open_split` and `metric`.
+
+    The handshake with the module:
+        - the module sets `collator` in its `setup`; loaders read it when they are made, which is later;
+        - the module asks `metric()` for the benchmark's score, and `texts()` for words to learn.
+
+    A batch is what the collator returned, plus `samples` (the light records, in the collator's order) and
+    `skipped` (names of unreadable images and what was wrong).
+
+    Run it with `Trainer(use_distributed_sampler=False)`: the ranks' shares are dealt out here.
+
+    Args:
+        batch_size: images in a training batch of one process; all their questions come along.
+        evaluation_batch_size: the same for validation, test and prediction; `batch_size` when left out.
+        questions_per_image: at most so many questions of an image at once. In training another random subset
+            is drawn in each epoch; in evaluation larger groups are split and every question is kept.
+        num_workers: data-loading processes for each loader.
+        seed: decides the order of training batches, together with the epoch.
+        views: changes applied to every sample, in order.
+        on_bad_image: what validation, test and prediction do with an image that cannot be read: stop, or
+            answer its questions without seeing it. Training takes the next image instead, and says so.
+        training_fraction: the part of the training images to use, above 0 and at most 1.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 8,
+        evaluation_batch_size: int | None = None,
+        questions_per_image: int = 16,
+        num_workers: int = 2,
+        seed: int = 0,
+        views: list[View] | None = None,
+        on_bad_image: Literal["error", "answer_blind"] = "error",
+        training_fraction: float = 1.0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("batch_size", batch_size), ("questions_per_image", questions_per_image)):
+            if value < 1:
+                raise DataError(f"`{name}` is {value}; it must be at least 1.")
+        if not 0 < training_fraction <= 1:
+            raise DataError(f"`training_fraction` is {training_fraction}; it must be above 0 and at most 1.")
+        self.batch_size = batch_size
+        self.evaluation_batch_size = evaluation_batch_size or batch_size
+        self.questions_per_image = questions_per_image
+        self.num_workers = num_workers
+        self.seed = seed
+        self.views = tuple(views or ())
+        self.on_bad_image: BadImagePolicy = on_bad_image
+        self.training_fraction = training_fraction
+        self.collator: Collator = samples_only
+        self.skipped: dict[str, str] = {}
+        # A rank may have no batch of a tiny evaluation set; nobody waits for it there.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self._open_splits: dict[Role, GroupedQuestions] = {}
+
+    @abstractmethod
+    def prepare_split(self, role: Role) -> None:
+        """Write whatever must exist on disk before the split can be opened; called in one process only."""
+
+    @abstractmethod
+    def open_split(self, role: Role) -> GroupedQuestions:
+        """Open a prepared split; raises `DataError` where it is missing, empty or unusable."""
+
+    @abstractmethod
+    def metric(self) -> torchmetrics.Metric:
+        """A fresh metric that computes the benchmark's official score from answers."""
+
+    def split(self, role: Role) -> GroupedQuestions:
+        """The whole split, opened once."""
+        if role not in self._open_splits:
+            self._open_splits[role] = self.open_split(role)
+        return self._open_splits[role]
+
+    def texts(self) -> Iterator[str]:
+        """Questions, rationales and answers of at most 50,000 training records, the same ones every time."""
+        training = self.split("train")
+        sizes = training.group_sizes()
+        taken = 0
+        for group in np.random.default_rng(0).permutation(len(training)):
+            chosen = range(min(int(sizes[group]), _TEXTS_FROM_RECORDS - taken))
+            for sample in training.samples(int(group), chosen):
+                yield sample.question
+                yield sample.rationale
+                yield sample.answer or ""
+            taken += len(chosen)
+            if taken == _TEXTS_FROM_RECORDS:
+                return
+
+    def prepare_data(self) -> None:
+        """Prepare the splits the run needs; Lightning calls this in one process a node."""
+        for role in self._needed():
+            self.prepare_split(role)
+
+    def setup(self, stage: str) -> None:
+        """Open the splits the stage needs, so that what is wrong with them is said before training."""
+        for role in self._needed(stage):
+            self.split(role)
+
+    def train_dataloader(self) -> ResumableLoader:
+        """The training batches; resumable within an epoch."""
+        training = self.split("train")
+        if self.training_fraction < 1:
+            training = ImageSubset.fraction(training, self.training_fraction, self.seed)
+        rank, world_size = self._rank()
+        batches = TrainingBatches(
+            training.group_sizes(), self.batch_size, self.questions_per_image, self.seed, rank, world_size
+        )
+        loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
+        return ResumableLoader(loading, batches, self._position, **self._loader_options())
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation batches: every question once over all ranks."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        """The test batches: every question once over all ranks."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        """The test batches again, for answers that are written down instead of scored."""
+        return self._evaluation_loader("test")
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Note, in the main process, which images a worker could not read; each is named once."""
+        for name, reason in batch.get("skipped", {}).items():
+            if name not in self.skipped:
+                self.skipped[name] = reason
+                warnings.warn(f"Passing over an image that cannot be read. {reason}", stacklevel=1)
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """Sum up the images that were passed over."""
+        if self.skipped:
+            replacement = "replaced by the next ones" if stage == "fit" else "answered without seeing them"
+            names = ", ".join(sorted(self.skipped))
+            print(f"{len(self.skipped)} images could not be read and were {replacement}: {names}.")
+
+    def _evaluation_loader(self, role: Role) -> DataLoader:
+        questions = self.split(role)
+        rank, world_size = self._rank()
+        batches = EvaluationBatches(
+            questions.group_sizes(), self.evaluation_batch_size, self.questions_per_image, rank, world_size
+        )
+        loading = ImageLoading(questions, self.views, self.on_bad_image)
+        return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options())
+
+    def _loader_options(self) -> dict[str, Any]:
+        """What all loaders share; read late, when the module has given its collator."""
+        on_cpu = self.trainer is None or isinstance(self.trainer.accelerator, CPUAccelerator)
+        return {
+            "collate_fn": CollateLoaded(self.collator),
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": not on_cpu,
+        }
+
+    def _rank(self) -> tuple[int, int]:
+        """This process's number and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _position(self) -> tuple[int, int]:
+        """The training epoch and the number of its batches that are done, as Lightning counts them."""
+        if self.trainer is None:
+            return 0, 0
+        fit = self.trainer.fit_loop
+        epoch = fit.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return epoch, fit.epoch_loop.batch_progress.current.ready
+
+    def _needed(self, stage: str | None = None) -> list[Role]:
+        """The splits a stage needs; without a stage, those the trainer's present task needs."""
+        trainer = self.trainer
+        if stage is None:
+            stage = str(trainer.state.fn.value) if trainer is not None and trainer.state.fn else None
+        if stage == "fit":
+            validates = trainer is None or trainer.limit_val_batches != 0
+            return ["train", "val"] if validates else ["train"]
+        if stage == "validate":
+            return ["val"]
+        if stage in ("test", "predict"):
+            return ["test"]
+        return ["train", "val", "test"]

@@ -1,0 +1,67 @@
+"""What a benchmark's split looks like to the datamodule: questions, grouped by the image they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from datamodules.samples import SpatialSample
+
+
+class GroupedQuestions(Protocol):
+    """One split of a benchmark.
+
+    Handed to data-loading workers, so it must pickle small. Images are numbered from 0, and the questions of
+    one image from 0 again.
+    """
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
+    def group_sizes(self) -> np.ndarray:
+        """How many questions each image has, `[images]`."""
+        ...
+
+    def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
+        """The chosen questions of the `group`-th image; no image is opened."""
+        ...
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Task and answer of every question, without building samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageSubset:
+    """Some of the images of a split, in a new order."""
+
+    whole: GroupedQuestions
+    chosen: np.ndarray
+
+    @staticmethod
+    def fraction(whole: GroupedQuestions, fraction: float, seed: int) -> ImageSubset:
+        """The same `fraction` (0 to 1, at least one image) of the images for the same `seed`."""
+        keep = max(1, round(fraction * len(whole)))
+        return ImageSubset(whole, np.sort(np.random.default_rng(seed).permutation(len(whole))[:keep]))
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.chosen)
+
+    def group_sizes(self) -> np.ndarray:
+        """How many questions each image has, `[images]`."""
+        return self.whole.group_sizes()[self.chosen]
+
+    def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
+        """The chosen questions of the `group`-th image; no image is opened."""
+        return self.whole.samples(int(self.chosen[group]), questions)
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Task and answer of every question of these images."""
+        for group, size in enumerate(self.group_sizes()):
+            for sample in self.samples(group, range(size)):
+                yield sample.task, sample.answer or ""

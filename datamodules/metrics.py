@@ -1,0 +1,173 @@
+"""Benchmark scores as torchmetrics: safe in distributed runs and where a question is answered twice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from datamodules.answers import NUMBER_WORDS, READERS, SIDES
+from datamodules.samples import Answer, DataError
+from datamodules.statistics import Score, mean_over_tasks, score_with_intervals
+from datamodules.track3_records import CATEGORIES
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was read out of an answer (None where nothing could be), and whether it is correct."""
+
+    prediction: str | None
+    correct: bool
+
+
+class SpatialMetric(Metric):
+    """Base of the benchmarks' scores.
+
+    A subclass names its `tasks`, may say how they `combine`, and judges one answer. `compute` returns plain
+    numbers: `{"score", "n", "interval", "unreadable", "tasks": {task: {"score", "n", "interval"}}}`, scores
+    in 0..100 and intervals of 95 % clustered by image. Tasks without questions are left out.
+
+    What is kept is one row of integers a question, which the processes of a distributed run can gather.
+    A question answered twice (a padded sampler, a repeated pass) counts once, by its id.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    tasks: ClassVar[tuple[str, ...]]
+    rows: list[Tensor]
+
+    def __init__(self, **options: Any) -> None:
+        """`options` are those of every torchmetrics metric."""
+        super().__init__(**options)
+        self.add_state("rows", default=[], dist_reduce_fx="cat")
+
+    @abstractmethod
+    def judge(self, answer: Answer) -> Judgement:
+        """Read one answer and compare it with the truth; raises `DataError` where there is no truth."""
+
+    def combine(self, correct: np.ndarray, count: np.ndarray) -> np.ndarray:
+        """The score in 0..1, `[...]`, from correct answers and questions of each task, `[..., tasks]`.
+
+        By default the mean of the tasks' accuracies.
+        """
+        return mean_over_tasks(correct, count)
+
+    def update(self, answers: list[Answer]) -> None:
+        """Judge some answers and remember the verdicts.
+
+        Raises:
+            DataError: a question has no known answer, or a task the benchmark does not have.
+        """
+        self.rows.append(self._rows_of([(answer, self.judge(answer)) for answer in answers]))
+
+    def compute(self) -> dict[str, Any]:
+        """The score of everything seen, by all processes."""
+        rows = dim_zero_cat(self.rows).cpu().numpy() if len(self.rows) else np.empty((0, 5), np.int64)
+        _, first = np.unique(rows[:, 0], return_index=True)
+        _, groups, tasks, correct, unreadable = rows[first].T
+        total, scores = score_with_intervals(correct, tasks, groups, len(self.tasks), self.combine)
+        return {
+            **_plain(total),
+            "unreadable": int(unreadable.sum()),
+            "tasks": {
+                task: _plain(score) for task, score in zip(self.tasks, scores, strict=True) if score.n > 0
+            },
+        }
+
+    def sync(self, *args: Any, **options: Any) -> None:
+        """Gather the rows of all processes, one without any included."""
+        if not self.rows:
+            # torchmetrics would send an empty float tensor, which the other processes cannot join to theirs.
+            self.rows.append(self._rows_of([]))
+        super().sync(*args, **options)
+
+    def _rows_of(self, judged: list[tuple[Answer, Judgement]]) -> Tensor:
+        """One row of integers for each answer: question, image, task, correct, unreadable."""
+        rows = [
+            [
+                _number(answer.sample.id),
+                _number(answer.sample.group or answer.sample.id),
+                self._task_number(answer),
+                int(judgement.correct),
+                int(judgement.prediction is None),
+            ]
+            for answer, judgement in judged
+        ]
+        return torch.tensor(rows, dtype=torch.int64, device=self.device).reshape(-1, 5)
+
+    def _task_number(self, answer: Answer) -> int:
+        if answer.sample.task not in self.tasks:
+            raise DataError(
+                f"Question {answer.sample.id} has the task {answer.sample.task!r}; this benchmark has "
+                f"{', '.join(self.tasks)}. A split without tasks can be predicted, but not scored."
+            )
+        return self.tasks.index(answer.sample.task)
+
+
+class Track3Metric(SpatialMetric):
+    """The official score of AI City Challenge Track 3: the mean of the four categories' accuracies.
+
+    Where a set lacks a category, the mean is over those it has.
+    """
+
+    tasks = tuple(CATEGORIES)
+
+    def judge(self, answer: Answer) -> Judgement:
+        """Read the answer in the form of its category and apply the official rule."""
+        sample = answer.sample
+        if sample.answer is None or sample.answer_type is None:
+            raise DataError(
+                f"Question {sample.id} has no known answer, so it cannot be scored. A split without answers "
+                "can only be predicted."
+            )
+        prediction = READERS[sample.answer_type](answer.raw)
+        correct = prediction is not None and track3_correct(sample.task, sample.answer, prediction)
+        return Judgement(prediction, bool(correct))
+
+
+def track3_correct(category: str, truth: str, prediction: str) -> bool | None:
+    """The challenge's rule for one submitted answer; None where the prediction has no readable form.
+
+    count: equal after truncation to integers. distance: within 10 % of the truth on both sides. left_right:
+    the same side. mcq: the same first number, with number words taken for digits.
+    """
+    try:
+        match category:
+            case "count":
+                return int(float(truth)) == int(float(prediction))
+            case "distance":
+                return 0.90 * float(truth) <= float(prediction) <= 1.10 * float(truth)
+            case "left_right":
+                return SIDES[truth.lower()] == SIDES[prediction.lower()]
+            case "mcq":
+                return _first_number(truth) == _first_number(prediction)
+            case _:
+                raise DataError(f"Track 3 has no category {category!r}.")
+    except (ValueError, OverflowError, KeyError):
+        return None
+
+
+def _first_number(text: str) -> int:
+    """The first digits of the text after number words became digits; raises `ValueError` without any."""
+    words = re.compile(rf"\b({'|'.join(NUMBER_WORDS)})\b")
+    found = re.search(r"\d+", words.sub(lambda word: NUMBER_WORDS[word[1]], text.lower()))
+    if found is None:
+        raise ValueError(text)
+    return int(found[0])
+
+
+def _number(name: str) -> int:
+    """A 63-bit integer that stands for a name, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1
+
+
+def _plain(score: Score) -> dict[str, Any]:
+    return {"score": score.score, "n": score.n, "interval": list(score.interval)}

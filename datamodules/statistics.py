@@ -1,0 +1,125 @@
+"""Scores with honest 95 % intervals: a bootstrap over images, since questions about one image rise and fall
+together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Combination = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From correct answers and questions of each task, `[..., tasks]`, to the score in 0..1, `[...]`."""
+
+_LEVEL = 0.95
+_DRAWS_AT_ONCE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score in 0..100, over how many questions, with its 95 % interval."""
+
+    score: float
+    n: int
+    interval: tuple[float, float]
+
+
+def mean_over_tasks(correct: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The mean of the tasks' accuracies; tasks without questions are left out."""
+    rates = np.divide(correct, count, out=np.zeros_like(correct, dtype=float), where=count > 0)
+    return rates.sum(-1) / np.maximum((count > 0).sum(-1), 1)
+
+
+def score_with_intervals(
+    correct: np.ndarray,
+    tasks: np.ndarray,
+    groups: np.ndarray,
+    number_of_tasks: int,
+    combine: Combination = mean_over_tasks,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[Score, list[Score]]:
+    """The benchmark's score and the score of each task, with intervals.
+
+    The interval is the percentile bootstrap: images are drawn with replacement, each with all its questions.
+    Where all answers are right (or all wrong) every resample agrees and the bootstrap claims certainty; the
+    exact binomial bound over images stands in there.
+
+    Args:
+        correct: whether each answer is correct, `[questions]`.
+        tasks: the number of each question's task, `[questions]`.
+        groups: any integer that tells images apart, `[questions]`.
+        number_of_tasks: how many tasks there are, some perhaps without questions.
+        combine: how the score follows from the tasks.
+        resamples: how many times to draw.
+        seed: makes the interval reproducible.
+    """
+    correct_by_image, count_by_image = _by_image(correct, tasks, groups, number_of_tasks)
+    correct_total, count_total = correct_by_image.sum(0), count_by_image.sum(0)
+    if not count_total.sum():
+        nothing = Score(0.0, 0, (0.0, 0.0))
+        return nothing, [nothing] * number_of_tasks
+    drawn_correct, drawn_count = _resample(correct_by_image, count_by_image, resamples, seed)
+
+    task_scores: list[Score] = []
+    low, high = np.zeros(number_of_tasks), np.zeros(number_of_tasks)
+    for task in range(number_of_tasks):
+        seen = drawn_count[:, task] > 0
+        if not count_total[task]:
+            task_scores.append(Score(0.0, 0, (0.0, 0.0)))
+            continue
+        images = int((count_by_image[:, task] > 0).sum())
+        rate = correct_total[task] / count_total[task]
+        low[task], high[task] = _interval(drawn_correct[seen, task] / drawn_count[seen, task], rate, images)
+        task_scores.append(
+            Score(
+                float(100 * rate), int(count_total[task]), (float(100 * low[task]), float(100 * high[task]))
+            )
+        )
+
+    bounds = np.quantile(combine(drawn_correct, drawn_count), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    if bounds[0] == bounds[1]:
+        bounds = combine(np.stack([low, high]) * count_total, np.stack([count_total, count_total]))
+    total = float(100 * combine(correct_total, count_total))
+    return Score(total, len(correct), (float(100 * bounds[0]), float(100 * bounds[1]))), task_scores
+
+
+def _by_image(
+    correct: np.ndarray, tasks: np.ndarray, groups: np.ndarray, number_of_tasks: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correct answers and questions of each image, `[images, tasks]` each."""
+    names, image = np.unique(groups, return_inverse=True)
+    cell = image * number_of_tasks + tasks
+    shape = (len(names), number_of_tasks)
+    count = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    right = np.bincount(cell, weights=correct.astype(float), minlength=shape[0] * shape[1]).reshape(shape)
+    return right, count.astype(float)
+
+
+def _resample(
+    correct: np.ndarray, count: np.ndarray, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw images with replacement; correct answers and questions of each draw, `[resamples, tasks]` each."""
+    generator = np.random.default_rng(seed)
+    images, tasks = correct.shape
+    both = np.concatenate([correct, count], axis=1)
+    totals = []
+    block = max(1, _DRAWS_AT_ONCE // images)
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = generator.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images)
+        totals.append(weights @ both)
+    total = np.concatenate(totals)
+    return total[:, :tasks], total[:, tasks:]
+
+
+def _interval(rates: np.ndarray, rate: float, images: int) -> tuple[float, float]:
+    """The middle 95 % of resampled rates, or the exact bound where they are all 0 or all 1."""
+    tail = (1 - _LEVEL) / 2
+    if rate == 0:
+        return 0.0, 1 - tail ** (1 / images)
+    if rate == 1:
+        return tail ** (1 / images), 1.0
+    low, high = np.quantile(rates, [tail, 1 - tail])
+    return float(low), float(high)
