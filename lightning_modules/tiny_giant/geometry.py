@@ -29,7 +29,11 @@ FLOOR_FEATURES = 17
 MASK_RELATIONS = 9
 FLOOR_RELATIONS = 5
 FAR = 8.0
-"""Positions beyond this many camera heights are clipped: up there the depth's 8 bits tell no more."""
+"""Positions beyond this many camera heights are clipped: out there the depth's 8 bits tell no more."""
+AGREEMENT = 3.0
+"""How far a row's farthest value may be from the floor's, in steps of the 8-bit depth picture."""
+LEAST_SUPPORT = 0.2
+"""Share of the rows that must agree on a floor."""
 
 
 @dataclass(frozen=True)
@@ -85,27 +89,33 @@ def fit_floor(depth: np.ndarray, field_of_view: float) -> FloorFit:
     _, slopes = pixel_slopes(height, width, field_of_view)
     # The second percentile from above instead of the farthest pixel: one noisy pixel must not move a row.
     farthest = np.partition(depth, int(width * 0.98) - 1, axis=1)[:, int(width * 0.98) - 1].astype(np.float64)
-    rows = np.arange(height)
-    chosen = rows >= height * 0.35
+    # The floor fills the lower rows; how far up it reaches differs, so that several beginnings are tried.
+    fits = [_grow_floor(farthest, slopes, round(height * share)) for share in (0.3, 0.5, 0.65)]
+    return max(fits, key=lambda fit: fit.support)
+
+
+def _grow_floor(farthest: np.ndarray, slopes: np.ndarray, first_row: int) -> FloorFit:
+    """Fit the rows from `first_row` down, then again and again the rows that agree with the last fit."""
+    height = len(farthest)
+    chosen = np.arange(height) >= first_row
     best = NO_FLOOR
     for _ in range(6):
         m, y = farthest[chosen], slopes[chosen].astype(np.float64)
-        if len(m) < height // 5:
-            return NO_FLOOR
         solution, *_ = np.linalg.lstsq(np.stack([-m, -y, np.ones_like(m)], axis=1), m * y, rcond=None)
         tangent, offset, constant = solution
-        curvature = offset * tangent - constant
+        curvature = constant + offset * tangent
         pitch = float(np.arctan(tangent))
         if curvature <= 0 or not 0.05 < pitch < 1.5:
-            return best
-        scale = 1.0 / (curvature * np.cos(pitch))
+            break
         # Back to the picture's own unit: how far each row's farthest value is from the fitted floor.
-        denominator = slopes + tangent
-        expected = np.where(denominator > 1e-3, curvature / np.maximum(denominator, 1e-3) - offset, np.inf)
-        agree = np.abs(farthest - expected) < 3.0
-        best = FloorFit(pitch, float(offset), float(scale), float(agree.mean()))
-        if agree.sum() < height // 5:
-            return NO_FLOOR
+        below_horizon = slopes + tangent
+        expected = curvature / np.maximum(below_horizon, 1e-3) - offset
+        agree = (np.abs(farthest - expected) < AGREEMENT) & (below_horizon > 1e-3)
+        support = float(agree.mean())
+        if support < LEAST_SUPPORT:
+            break
+        if support > best.support:
+            best = FloorFit(pitch, float(offset), float(1.0 / (curvature * np.cos(pitch))), support)
         if np.array_equal(agree, chosen):
             break
         chosen = agree

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from lightning_modules.tiny_giant.experts import Experts
+
+
+@pytest.fixture
+def experts():
+    torch.manual_seed(0)
+    return Experts(width=8, hidden=16, experts=5, top_k=2).double()
+
+
+def plain(experts, tokens, questions):
+    """Every token through its experts, one by one, in the order of the definition."""
+    results = []
+    for token, question in zip(tokens, questions, strict=True):
+        logits = experts.router.token.weight @ token + experts.router.question.weight @ question
+        probabilities = torch.softmax(logits.float(), 0)
+        best = sorted(range(len(probabilities)), key=lambda e: -float(probabilities[e]))[:2]
+        total = sum(float(probabilities[e]) for e in best)
+        result = torch.zeros_like(token)
+        for e in best:
+            hidden = torch.nn.functional.gelu(token @ experts.up[e] + experts.up_bias[e])
+            result += float(probabilities[e]) / total * (hidden @ experts.down[e] + experts.down_bias[e])
+        results.append(result)
+    return torch.stack(results)
+
+
+def test_sorting_tokens_by_expert_gives_what_one_by_one_gives(experts):
+    tokens, questions = torch.randn(37, 8).double(), torch.randn(37, 8).double()
+    made, routing = experts(tokens, questions)
+    assert torch.allclose(made, plain(experts, tokens, questions), atol=1e-6)
+    assert routing.load.sum() == pytest.approx(1.0)
+
+
+def test_the_same_token_goes_elsewhere_for_another_question(experts):
+    token = torch.randn(1, 8).double().expand(50, 8)
+    _, chosen, _ = experts.router(token, torch.randn(50, 8).double())
+    assert len({tuple(sorted(row)) for row in chosen.tolist()}) > 1
+
+
+def test_balance_is_one_for_equal_shares_and_rises_when_the_router_collapses(experts):
+    with torch.no_grad():
+        experts.router.question.weight.zero_()
+        experts.router.token.weight.zero_()
+        _, even = experts(torch.randn(100, 8).double(), torch.zeros(100, 8).double())
+        assert even.entropy == pytest.approx(1.0, abs=1e-5)
+        experts.router.question.weight[3] = 5.0
+        _, collapsed = experts(torch.randn(100, 8).double(), torch.ones(100, 8).double())
+    assert even.balance == pytest.approx(1.0, abs=1e-5)
+    assert collapsed.balance > 2.0
+    assert collapsed.entropy < 0.01
+    assert collapsed.load[3] == pytest.approx(0.5)
+
+
+def test_an_expert_without_tokens_still_gets_a_gradient(experts):
+    with torch.no_grad():
+        experts.router.question.weight[4] = -100.0
+    made, routing = experts(torch.randn(6, 8).double(), torch.ones(6, 8).double())
+    assert routing.load[4] == 0
+    made.sum().backward()
+    assert experts.up.grad is not None and not experts.up.grad[4].any()

@@ -1,0 +1,207 @@
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from datamodules.samples import AnswerType
+from lightning_modules.tiny_giant.collator import CollatorError, TinyGiantCollator
+from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.module import answer_losses
+from lightning_modules.tiny_giant.regions import pool_regions
+from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START, Vocabulary
+from tests.lightning_modules.scenes import FIELD_OF_VIEW, questions
+
+CONFIG = TinyGiantConfig(
+    image_size=(64, 64), global_grid=(2, 2), width=32, visual_width=16, vocabulary_size=96, expert_hidden=48
+)
+
+
+def collator_for(config=CONFIG):
+    vocabulary = Vocabulary(config.vocabulary_size)
+    vocabulary.build(text for s in questions(0) for text in (s.question, s.rationale, s.answer))
+    return TinyGiantCollator(
+        vocabulary,
+        config.image_size,
+        config.geometry,
+        FIELD_OF_VIEW,
+        True,
+        config.maximum_words,
+        config.maximum_regions,
+    )
+
+
+def network_for(config=CONFIG):
+    torch.manual_seed(0)
+    return TinyGiantNetwork(config).eval()
+
+
+def logits_of(network, batch, name="normalized"):
+    encoded, _ = network.encode(batch)
+    target, values = batch[name], batch[f"{name}_values"]
+    return network.decoder(target[:, :-1], values[:, :-1], encoded)
+
+
+CONFIGURATIONS = {
+    "everything": CONFIG,
+    "dense": dataclasses.replace(CONFIG, experts=0),
+    "paper": dataclasses.replace(CONFIG, geometry="none", relations=False),
+    "rgb alone": dataclasses.replace(CONFIG, depth_backbone=None, geometry="mask"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_encoding_an_image_once_equals_encoding_it_for_each_question(name):
+    config = CONFIGURATIONS[name]
+    collator, network = collator_for(config), network_for(config)
+    samples = [sample for image in range(3) for sample in questions(image)]
+    with torch.no_grad():
+        together, values = logits_of(network, collator(samples))
+        for index, sample in enumerate(samples):
+            batch = collator([sample])
+            alone, value = logits_of(network, batch)
+            length, words = alone.shape[1], config.vocabulary_size
+            regions = len(sample.regions)
+            # float32 sums in another order: 1e-4 of logits of size 1 to 10.
+            assert torch.allclose(together[index, :length, :words], alone[0, :, :words], atol=2e-4)
+            shared = together[index, :length, words : words + regions]
+            assert torch.allclose(shared, alone[0, :, words : words + regions], atol=2e-4)
+            assert torch.allclose(values[index, :length], value[0], atol=2e-4)
+
+
+def test_the_decoder_does_not_see_words_to_come():
+    collator, network = collator_for(), network_for()
+    batch = collator(questions(0))
+    with torch.no_grad():
+        before, _ = logits_of(network, batch, "free_form")
+        changed = copy.copy(batch)
+        changed["free_form"] = batch["free_form"].clone()
+        changed["free_form"][:, 5:] = 9
+        after, _ = logits_of(network, changed, "free_form")
+    assert torch.allclose(before[:, :5], after[:, :5], atol=1e-5)
+    assert not torch.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
+
+
+def test_greedy_writing_follows_the_teacher_forced_logits():
+    collator, network = collator_for(), network_for()
+    batch = collator(questions(1))
+    with torch.no_grad():
+        encoded, _ = network.encode(batch)
+        tokens, values = network.write(encoded, longest=6)
+        start = torch.full((len(tokens), 1), START)
+        logits, _ = network.decoder(
+            torch.cat([start, tokens[:, :-1]], 1),
+            torch.cat([torch.zeros(len(tokens), 1), values[:, :-1]], 1),
+            encoded,
+        )
+    for row, best in zip(tokens.tolist(), logits.argmax(-1).tolist(), strict=True):
+        end = row.index(2) + 1 if 2 in row else len(row)
+        assert row[:end] == best[:end]
+
+
+def test_only_regions_of_the_question_can_be_pointed_at():
+    collator, network = collator_for(), network_for()
+    batch = collator(questions(0))
+    with torch.no_grad():
+        logits, _ = logits_of(network, batch)
+    pointers = logits[..., CONFIG.vocabulary_size :]
+    absent = ~batch["region_named"][:, None].expand_as(pointers)
+    assert (pointers[absent] == -1e4).all()
+    assert (pointers[~absent] > -1e3).all()
+
+
+@pytest.mark.parametrize("what", ["image", "region", "depth", "question"])
+def test_each_input_changes_the_answer(what):
+    collator, network = collator_for(), network_for()
+    sample, other = questions(0)[1], questions(5)[1]
+    changed = {
+        "image": sample.replace(image=other.image),
+        "region": sample.replace(regions=other.regions),
+        "depth": sample.replace(depth=None),
+        "question": sample.replace(question="How far ? Which of <mask> <mask> <mask>"),
+    }[what]
+    with torch.no_grad():
+        before, _ = logits_of(network, collator([sample]))
+        after, _ = logits_of(network, collator([changed]))
+    assert not torch.allclose(before, after, atol=1e-4)
+
+
+def test_questions_without_an_image_are_answered_beside_others():
+    collator, network = collator_for(), network_for()
+    samples = questions(0)
+    blind = samples[0].replace(image=None, depth=None, regions=())
+    with torch.no_grad():
+        mixed, _ = logits_of(network, collator([*samples, blind]))
+        alone, _ = logits_of(network, collator([blind]))
+        plain, _ = logits_of(network, collator(samples))
+    assert torch.isfinite(mixed).all()
+    words = CONFIG.vocabulary_size
+    assert torch.allclose(mixed[-1, :, :words], alone[0, :, :words], atol=2e-4)
+    assert torch.allclose(mixed[:-1], plain, atol=2e-4)
+
+
+def test_a_text_without_regions_or_image_has_finite_gradients():
+    collator, network = collator_for(), network_for()
+    sample = questions(0)[3].replace(question="how many ?", image=None, depth=None, regions=())
+    logits, values = logits_of(network, collator([sample]))
+    (logits[..., :90].sum() + values.sum()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+def test_every_parameter_learns_from_an_ordinary_batch():
+    """DDP runs without a search for unused parameters, so that each one needs a gradient at every step."""
+    collator, network = collator_for(), network_for().train()
+    logits, values = logits_of(network, collator([*questions(0), *questions(1)]))
+    (logits.sum() + values.sum()).backward()
+    without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert without == []
+
+
+def test_pooling_is_the_weighted_mean_under_the_mask():
+    features = torch.randn(2, 3, 4, 5)
+    masks = torch.rand(2, 6, 2, 4, 5)
+    masks[0, 1, 1] = 0
+    pooled = pool_regions(features, masks)
+    for i in range(2):
+        for r in range(6):
+            for layer in range(2):
+                weight = masks[i, r, layer]
+                expected = (features[i] * weight).sum((1, 2)) / weight.sum().clamp(min=1e-3)
+                assert torch.allclose(pooled[i, r, layer * 3 : layer * 3 + 3], expected, atol=1e-5)
+
+
+def test_the_places_of_masks_are_found_in_order():
+    question = torch.tensor([[9, MASK, 9, MASK, MASK], [MASK, 9, 9, 9, PAD]])
+    named = torch.tensor([[True, True, True], [True, False, False]])
+    assert TinyGiantNetwork._places(question, named).tolist() == [[1, 3, 4], [0, 0, 0]]
+
+
+def test_losses_equal_a_plain_reference():
+    logits, log_values = torch.randn(3, 4, 20), torch.randn(3, 4)
+    target = torch.tensor([[7, NUMBER, 2, PAD], [11, 2, PAD, PAD], [NUMBER, 12, NUMBER, 2]])
+    values = torch.zeros(3, 4)
+    values[0, 1], values[2, 0], values[2, 2] = 4.2, 0.0, 11.0
+    losses = answer_losses(logits, log_values, target, values)
+    words, numbers = [], 0.0
+    for q in range(3):
+        for t in range(4):
+            if target[q, t] != PAD:
+                words.append(-torch.log_softmax(logits[q, t].double(), 0)[target[q, t]])
+            if target[q, t] == NUMBER:
+                error = abs(float(log_values[q, t]) - float(torch.log(values[q, t].clamp(min=0.05))))
+                numbers += error - 0.05 if error > 0.1 else error**2 / 0.2
+    assert losses["word_loss"] == pytest.approx(float(sum(words) / len(words)), rel=1e-5)
+    assert losses["number_loss"] == pytest.approx(numbers / 3, rel=1e-5)
+
+
+def test_wrong_samples_are_named():
+    collator = collator_for()
+    sample = questions(0)[0]
+    with pytest.raises(CollatorError, match="0-0.*2 <mask> for 1 regions"):
+        collator([sample.replace(regions=sample.regions[:1])])
+    with pytest.raises(CollatorError, match="names a region it does not have"):
+        collator([sample.replace(answer="7", answer_type=AnswerType.REGION)])
+    with pytest.raises(CollatorError, match="raise maximum_words"):
+        collator([sample.replace(question="pallet " * 300)])
+    with pytest.raises(CollatorError, match="raise maximum_regions"):
+        collator([sample.replace(question="<mask> " * 40)])
