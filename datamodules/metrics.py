@@ -54,7 +54,7 @@ class SpatialMetric(Metric):
         """Read one answer and compare it with the truth; raises `DataError` where there is no truth."""
 
     def combine(self, correct: np.ndarray, count: np.ndarray) -> np.ndarray:
-        """The score in 0..1, `[...]`, from correct answers and questions of each task, `[..., tasks]`.
+        """The score in 0..100, `[...]`, from correct answers and questions of each task, `[..., tasks]`.
 
         By default the mean of the tasks' accuracies.
         """
@@ -120,6 +120,12 @@ class Track3Metric(SpatialMetric):
 
     tasks = tuple(CATEGORIES)
 
+    @staticmethod
+    def read(answer: Answer) -> str | None:
+        """The normalised answer; the bare text where the form of the answer is not known."""
+        form = answer.sample.answer_type
+        return answer.raw.strip() or None if form is None else READERS[form](answer.raw)
+
     def judge(self, answer: Answer) -> Judgement:
         """Read the answer in the form of its category and apply the official rule."""
         sample = answer.sample
@@ -128,7 +134,7 @@ class Track3Metric(SpatialMetric):
                 f"Question {sample.id} has no known answer, so it cannot be scored. A split without answers "
                 "can only be predicted."
             )
-        prediction = READERS[sample.answer_type](answer.raw)
+        prediction = self.read(answer)
         correct = prediction is not None and track3_correct(sample.task, sample.answer, prediction)
         return Judgement(prediction, bool(correct))
 

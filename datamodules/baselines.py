@@ -1,0 +1,73 @@
+"""What a system scores that never looks and never reads: one fixed answer for each task."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from datamodules.base import SpatialDataModule
+from datamodules.metrics import SpatialMetric
+from datamodules.samples import Answer, AnswerType
+
+_CENTIMETRES_PER_METRE = 100
+
+
+def majority_baseline(datamodule: SpatialDataModule) -> dict[str, Any]:
+    """Answer every test question with the best fixed answer of its task in the training set.
+
+    That is the most frequent training answer; for distances, which hardly repeat, it is the value (in whole
+    centimetres) that lies within 10 % of the most training distances, which beats the median.
+
+    Returns:
+        `{"score", "n", "tasks"}` of the benchmark's own metric.
+
+    Raises:
+        DataError: the training or test split is missing or has no answers.
+    """
+    test = datamodule.split("test")
+    forms: dict[str, AnswerType | None] = {}
+    samples = [
+        sample for group, size in enumerate(test.group_sizes()) for sample in test.samples(group, range(size))
+    ]
+    for sample in samples:
+        forms.setdefault(sample.task, sample.answer_type)
+    fixed = best_fixed_answers(datamodule.split("train").labels(), forms)
+    metric = datamodule.metric()
+    assert isinstance(metric, SpatialMetric)
+    metric.update([Answer(sample, fixed.get(sample.task, "")) for sample in samples])
+    result = metric.compute()
+    return {key: result[key] for key in ("score", "n", "tasks")}
+
+
+def best_fixed_answers(
+    labels: Iterable[tuple[str, str]], forms: dict[str, AnswerType | None]
+) -> dict[str, str]:
+    """The best fixed answer of each task, from pairs of task and answer; `forms` are the tasks' answer forms.
+
+    Among equally frequent answers the smallest in alphabetical order is taken.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for task, answer in labels:
+        if answer:
+            counts[task][answer] += 1
+    return {
+        task: _densest_distance(answers)
+        if forms.get(task) is AnswerType.DISTANCE
+        else min(answers, key=lambda answer: (-answers[answer], answer))
+        for task, answers in counts.items()
+    }
+
+
+def _densest_distance(answers: Counter[str]) -> str:
+    """The distance in metres, to the centimetre, that lies within 10 % of the most training distances."""
+    distances = np.sort(np.array([float(answer) for answer in answers.elements()]))
+    candidates = (
+        np.arange(0, np.ceil(1.1 * distances[-1] * _CENTIMETRES_PER_METRE) + 1) / _CENTIMETRES_PER_METRE
+    )
+    # 0.9 d <= candidate <= 1.1 d, counted from both ends of the sorted distances.
+    reached = np.searchsorted(0.90 * distances, candidates, side="right")
+    passed = np.searchsorted(1.10 * distances, candidates, side="left")
+    return f"{candidates[np.argmax(reached - passed)]:.2f}"
