@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 Combination = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From correct answers and questions of each task, `[..., tasks]`, to the score in 0..1, `[...]`."""
+"""From correct answers and questions of each task, `[..., tasks]`, to the score in 0..100, `[...]`."""
 
-_LEVEL = 0.95
+_TAIL = 0.025
 _DRAWS_AT_ONCE = 2_000_000
 
 
@@ -24,10 +24,13 @@ class Score:
     interval: tuple[float, float]
 
 
+_NOTHING = Score(0.0, 0, (0.0, 0.0))
+
+
 def mean_over_tasks(correct: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """The mean of the tasks' accuracies; tasks without questions are left out."""
-    rates = np.divide(correct, count, out=np.zeros_like(correct, dtype=float), where=count > 0)
-    return rates.sum(-1) / np.maximum((count > 0).sum(-1), 1)
+    """The mean of the tasks' accuracies in percent; tasks without questions are left out."""
+    percent = np.divide(100 * correct, count, out=np.zeros_like(correct, dtype=float), where=count > 0)
+    return percent.sum(-1) / np.maximum((count > 0).sum(-1), 1)
 
 
 def score_with_intervals(
@@ -56,32 +59,24 @@ def score_with_intervals(
     """
     correct_by_image, count_by_image = _by_image(correct, tasks, groups, number_of_tasks)
     correct_total, count_total = correct_by_image.sum(0), count_by_image.sum(0)
-    if not count_total.sum():
-        nothing = Score(0.0, 0, (0.0, 0.0))
-        return nothing, [nothing] * number_of_tasks
+    if not len(correct):
+        return _NOTHING, [_NOTHING] * number_of_tasks
     drawn_correct, drawn_count = _resample(correct_by_image, count_by_image, resamples, seed)
 
-    task_scores: list[Score] = []
-    low, high = np.zeros(number_of_tasks), np.zeros(number_of_tasks)
+    by_task: list[Score] = []
     for task in range(number_of_tasks):
+        n, images = int(count_total[task]), int((count_by_image[:, task] > 0).sum())
         seen = drawn_count[:, task] > 0
-        if not count_total[task]:
-            task_scores.append(Score(0.0, 0, (0.0, 0.0)))
-            continue
-        images = int((count_by_image[:, task] > 0).sum())
-        rate = correct_total[task] / count_total[task]
-        low[task], high[task] = _interval(drawn_correct[seen, task] / drawn_count[seen, task], rate, images)
-        task_scores.append(
-            Score(
-                float(100 * rate), int(count_total[task]), (float(100 * low[task]), float(100 * high[task]))
-            )
-        )
+        drawn = 100 * drawn_correct[seen, task] / drawn_count[seen, task]
+        score = 100 * correct_total[task] / max(n, 1)
+        by_task.append(Score(float(score), n, _interval(drawn, score, images)) if n else _NOTHING)
 
-    bounds = np.quantile(combine(drawn_correct, drawn_count), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    if bounds[0] == bounds[1]:
-        bounds = combine(np.stack([low, high]) * count_total, np.stack([count_total, count_total]))
-    total = float(100 * combine(correct_total, count_total))
-    return Score(total, len(correct), (float(100 * bounds[0]), float(100 * bounds[1]))), task_scores
+    low, high = np.quantile(combine(drawn_correct, drawn_count), [_TAIL, 1 - _TAIL])
+    if low == high:
+        bounds = np.array([score.interval for score in by_task]).T / 100
+        low, high = combine(bounds * count_total, np.stack([count_total, count_total]))
+    total = Score(float(combine(correct_total, count_total)), len(correct), (float(low), float(high)))
+    return total, by_task
 
 
 def _by_image(
@@ -114,12 +109,11 @@ def _resample(
     return total[:, :tasks], total[:, tasks:]
 
 
-def _interval(rates: np.ndarray, rate: float, images: int) -> tuple[float, float]:
-    """The middle 95 % of resampled rates, or the exact bound where they are all 0 or all 1."""
-    tail = (1 - _LEVEL) / 2
-    if rate == 0:
-        return 0.0, 1 - tail ** (1 / images)
-    if rate == 1:
-        return tail ** (1 / images), 1.0
-    low, high = np.quantile(rates, [tail, 1 - tail])
+def _interval(drawn: np.ndarray, score: float, images: int) -> tuple[float, float]:
+    """The middle 95 % of resampled scores, or the exact bound over images where all are 0 or all are 100."""
+    if score == 0:
+        return 0.0, 100 * (1 - _TAIL ** (1 / images))
+    if score == 100:
+        return 100 * _TAIL ** (1 / images), 100.0
+    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL])
     return float(low), float(high)
