@@ -1,0 +1,103 @@
+"""Some of the test's questions as pictures, for the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from datamodules.samples import Answer, UnreadableImage
+from experiments.pictures import draw_question
+from experiments.run_folder import RunFolder, write_whole
+
+
+class GalleryWriter(Callback):
+    """Keeps the first right and the first wrong answers of every task, from different images where it can.
+
+    Args:
+        each: how many of a kind.
+    """
+
+    def __init__(self, each: int = 2) -> None:
+        self.each = each
+        self.chosen: dict[tuple[str, bool | None], dict[str, tuple[Answer, Any]]] = {}
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Look for questions to keep."""
+        self._look(trainer, pl_module, outputs)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Look for questions to keep."""
+        self._look(trainer, pl_module, outputs)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the pictures."""
+        self._draw(trainer)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the pictures."""
+        self._draw(trainer)
+
+    def _look(self, trainer: Trainer, module: LightningModule, answers: list[Answer]) -> None:
+        if not trainer.is_global_zero:
+            return
+        judge = getattr(getattr(module, "metric", None), "judge", None)
+        for answer in answers:
+            judged = judge is not None and answer.sample.answer is not None
+            judgement = judge(answer) if judged else None
+            key = (answer.sample.task, bool(judgement.correct) if judgement else None)
+            kept = self.chosen.setdefault(key, {})
+            if len(kept) < self.each:
+                kept.setdefault(answer.sample.group, (answer, judgement))
+
+    def _draw(self, trainer: Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        assert trainer.log_dir is not None
+        folder = RunFolder(Path(trainer.log_dir)).gallery
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = []
+        for (task, correct), kept in sorted(
+            self.chosen.items(), key=lambda item: (item[0][0], str(item[0][1]))
+        ):
+            for answer, judgement in kept.values():
+                name = f"{len(entries):03d}.jpg"
+                try:
+                    picture = draw_question(answer.sample)
+                except UnreadableImage:
+                    picture = None
+                if picture is not None:
+                    picture.save(folder / name, quality=85)
+                entries.append(
+                    {
+                        "picture": name if picture is not None else None,
+                        "task": task,
+                        "question": answer.sample.question,
+                        "truth": answer.sample.answer,
+                        "prediction": judgement.prediction if judgement else answer.raw,
+                        "raw": answer.raw,
+                        "correct": correct,
+                        "source": answer.sample.source,
+                        "id": answer.sample.id,
+                    }
+                )
+        write_whole(folder / "gallery.json", json.dumps(entries, indent=1) + "\n")
+        self.chosen = {}

@@ -1,0 +1,119 @@
+"""`predictions.jsonl`: every question of the test split with its answer, once, whatever the processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from datamodules.samples import Answer
+from experiments.run_folder import RunFolder
+
+
+class PredictionsWriter(BasePredictionWriter):
+    """Writes each process's lines to a file of its own, then merges them without duplicates.
+
+    The lines go to the disk as they come, so that no process holds the answers of a large split in memory.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(write_interval="batch")
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open this process's file."""
+        self._open(trainer)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open this process's file."""
+        self._open(trainer)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write what was answered, and how it was judged."""
+        self._write(outputs, pl_module)
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write what was answered; without a truth there is no judgement."""
+        self._write(prediction, pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merge the processes' files."""
+        self._merge(trainer)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Merge the processes' files."""
+        self._merge(trainer)
+
+    def _open(self, trainer: Trainer) -> None:
+        assert trainer.log_dir is not None
+        self.target = RunFolder(Path(trainer.log_dir)).predictions
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.part = self._part(trainer.global_rank)
+        self.file = self.part.open("w")
+
+    def _write(self, answers: list[Answer], module: LightningModule) -> None:
+        judge = getattr(getattr(module, "metric", None), "judge", None)
+        for answer in answers:
+            sample = answer.sample
+            line: dict[str, Any] = {
+                "id": sample.id,
+                "group": sample.group,
+                "task": sample.task,
+                "question": sample.question,
+                "answer": sample.answer,
+                "prediction": answer.raw,
+                "correct": None,
+                "raw": answer.raw,
+            }
+            if judge is not None and sample.answer is not None:
+                judgement = judge(answer)
+                line |= {"prediction": judgement.prediction, "correct": bool(judgement.correct)}
+            self.file.write(json.dumps(line) + "\n")
+
+    def _merge(self, trainer: Trainer) -> None:
+        self.file.close()
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            parts = [self._part(rank) for rank in range(trainer.world_size)]
+            temporary = self.target.with_suffix(".partial")
+            with temporary.open("w") as merged:
+                merged.writelines(unique_lines(parts))
+            temporary.replace(self.target)
+            for part in parts:
+                part.unlink()
+        trainer.strategy.barrier()
+
+    def _part(self, rank: int) -> Path:
+        return self.target.with_name(f".{self.target.stem}.rank{rank}.jsonl")
+
+
+def unique_lines(parts: list[Path]) -> Iterator[str]:
+    """The lines of several files, the first for each question id."""
+    seen = set()
+    for part in parts:
+        with part.open() as lines:
+            for line in lines:
+                identifier = json.loads(line)["id"]
+                if identifier not in seen:
+                    seen.add(identifier)
+                    yield line

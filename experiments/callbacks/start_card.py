@@ -1,0 +1,73 @@
+"""The card shown when a run starts: what runs, on what, how large, and how to go on after an interruption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from experiments.loggers import describe
+from experiments.run_folder import RunFolder
+from experiments.started import parameter_counts
+
+
+class StartCard(Callback):
+    """Prints the card once, when the sizes of model and data are known.
+
+    Args:
+        title: the experiment's name.
+        resume_command: what to type to go on with this run.
+    """
+
+    def __init__(self, title: str, resume_command: str) -> None:
+        self.title = title
+        self.resume_command = resume_command
+        self.shown = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the card before the first step."""
+        batches = trainer.train_dataloader.batches
+        self._show(
+            trainer,
+            pl_module,
+            f"{batches.group_sizes.sum():,} questions on {len(batches.group_sizes):,} images, "
+            f"{trainer.num_training_batches:,} batches an epoch, {trainer.max_epochs} epochs",
+        )
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the card of a run that only tests."""
+        self._show(trainer, pl_module, "test only")
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the card of a run that only predicts."""
+        self._show(trainer, pl_module, "predictions only")
+
+    def _show(self, trainer: Trainer, module: LightningModule, data: str) -> None:
+        if self.shown or not trainer.is_global_zero:
+            return
+        self.shown = True
+        assert trainer.log_dir is not None
+        folder = RunFolder(Path(trainer.log_dir))
+        card = folder.read_card()
+        total, trainable = parameter_counts(module)
+        epoch = f"goes on in epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        rows = {
+            "model": f"{type(module).__name__}, {total:,} parameters: "
+            f"{trainable:,} trainable, {total - trainable:,} frozen",
+            "data": f"{type(trainer.datamodule).__name__}, {data}",  # type: ignore[attr-defined]
+            "device": f"{trainer.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}",
+            "seed": str(card.get("seed")),
+            "commit": card.get("commit", "unknown"),
+            "logs": ", ".join(describe(trainer.loggers)),
+            "folder": str(folder.path),
+        }
+        if trainer.ckpt_path and trainer.global_step:
+            rows["resumed"] = epoch
+        table = Table.grid(padding=(0, 2))
+        for name, value in rows.items():
+            table.add_row(f"[bold]{name}", value)
+        Console().print(Panel(table, title=self.title, title_align="left", expand=False))
+        print(f"To go on after an interruption: {self.resume_command}", flush=True)

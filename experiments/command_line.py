@@ -1,0 +1,219 @@
+"""The command line: LightningCLI, with whole experiments, run folders and plain error messages."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from datamodules.base import SpatialDataModule
+from experiments.baselines import Baselines, run_baselines
+from experiments.callbacks.gallery import GalleryWriter
+from experiments.callbacks.predictions import PredictionsWriter
+from experiments.callbacks.progress import progress
+from experiments.callbacks.start_card import StartCard
+from experiments.callbacks.stopwatch import Stopwatch
+from experiments.composition import BASE, compose, refuse_other_model
+from experiments.errors import quiet_libraries
+from experiments.loggers import MetricsTable, drop_rows_from
+from experiments.report import write_report
+from experiments.results import Results, collect, percent, write_results
+from experiments.run_folder import RunFolder
+from experiments.started import parameter_counts, started
+from lightning_modules.base import SpatialModule
+
+RUNS = Path("runs")
+PROGRAM = "python -m experiments.run"
+
+# base.yaml, an experiment and the command line are merged before `${name}` is looked up in the result.
+set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+
+
+class ExperimentTrainer(Trainer):
+    """Lightning's Trainer with one more verb."""
+
+    def experiment(
+        self,
+        model: SpatialModule,
+        datamodule: LightningDataModule,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = True,
+    ) -> None:
+        """Fit, test, and compare with baselines; a model with nothing to train is tested as it is.
+
+        Args:
+            model: the module.
+            datamodule: the data.
+            ckpt_path: a checkpoint to go on from.
+            weights_only: load nothing but tensors and plain values from it.
+        """
+        if parameter_counts(model)[1]:
+            self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+            ckpt_path = None
+        self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only, verbose=False)
+
+
+class SpatialCLI(LightningCLI):
+    """Parses, prepares the run folder, runs, and closes with results and report.
+
+    Args:
+        typed: subcommand and options, without the program's name.
+    """
+
+    trainer: ExperimentTrainer
+    model: SpatialModule
+    datamodule: LightningDataModule
+
+    def __init__(self, typed: Sequence[str]) -> None:
+        quiet_libraries()
+        composition = compose(typed, RUNS)
+        self.typed = list(typed)
+        self.resumed = composition.resumed
+        self.stopwatch = Stopwatch()
+        parser = {"parser_mode": "omegaconf+"}
+        super().__init__(
+            SpatialModule,
+            SpatialDataModule,
+            trainer_class=ExperimentTrainer,
+            seed_everything_default=0,
+            parser_kwargs={
+                **parser,
+                **{name: {**parser, "default_config_files": [str(BASE)]} for name in self.subcommands()},
+            },
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=composition.arguments,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's own, and `experiment`."""
+        return {**LightningCLI.subcommands(), "experiment": {"model", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The keys of an experiment file that are not Lightning's."""
+        parser.add_argument("--name", type=str, help="The experiment's name; its runs lie in runs/<name>/.")
+        parser.add_class_arguments(Baselines, "baselines")
+        parser.add_argument(
+            "--scale", type=Literal["full", "tiny"], default="full", help="tiny: seconds on a CPU, offline."
+        )
+        parser.add_argument("--tiny", type=dict | None, default=None, help="What differs with --scale tiny.")
+        parser.add_argument(
+            "--resume", type=str | None, default=None, help="Go on with a run: its folder, or `latest`."
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, without Lightning's warning about arguments that do not come from the shell."""
+        self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Settle what was left open, so that the saved configuration is the whole truth of the run."""
+        config = self.config[self.subcommand]
+        if config.trainer.precision is None:
+            config.trainer.precision = default_precision(config.trainer.accelerator)
+        config.tiny = None  # already merged in where it was asked for
+        if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
+            dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
+            refuse_other_model(yaml.safe_load(dumped), RunFolder.of_checkpoint(Path(config.ckpt_path)))
+        self.folder = self.resumed or RunFolder.new(RUNS, config.name)
+
+    def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
+        """Add the run folder's table and the callbacks that belong to every run."""
+        config = self._get(self.config_init, "trainer")
+        if self.resumed:
+            self.save_config_callback = None  # the run's configuration stands already
+            self._rewind_metrics()
+        configured = config["logger"]
+        loggers = [configured] if isinstance(configured, Logger) else list(configured or [])
+        self.trainer_defaults["callbacks"] = self._callbacks()
+        trainer: ExperimentTrainer = super().instantiate_trainer(
+            default_root_dir=str(self.folder.path), logger=[MetricsTable(self.folder), *loggers], **kwargs
+        )
+        if trainer.is_global_zero:
+            card = started(self._command(), self.subcommand, self._get(self.config, "seed_everything"))
+            self.folder.write_card({"name": self.name, **card})
+        return trainer
+
+    def before_experiment(self) -> None:
+        """Start the clock."""
+        self.stopwatch.start()
+
+    before_test = before_fit = before_experiment
+
+    def after_experiment(self) -> None:
+        """Write the results, then ask the baselines, then the report."""
+        results = self._write_results({})
+        baselines = run_baselines(self, self._get(self.config_init, "baselines"))
+        if results is not None and baselines:
+            results = self._write_results(baselines)
+        self._close(results)
+
+    def after_test(self) -> None:
+        """Write results and report."""
+        self._close(self._write_results({}))
+
+    def after_fit(self) -> None:
+        """Write the report of the training."""
+        self._close(None)
+
+    def after_predict(self) -> None:
+        """Write the report, and the file the benchmark wants, if it wants one."""
+        self._close(None)
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self._get(self.config, "name")
+
+    def _callbacks(self) -> list[Callback]:
+        return [
+            self.stopwatch,
+            StartCard(self.name, f"{PROGRAM} {self.subcommand} --resume {self.folder.path}"),
+            PredictionsWriter(),
+            GalleryWriter(),
+            progress(),
+        ]
+
+    def _command(self) -> list[str]:
+        return [*PROGRAM.split(), *map(shlex.quote, self.typed)]
+
+    @rank_zero_only
+    def _rewind_metrics(self) -> None:
+        if self.folder.checkpoint.exists():
+            checkpoint = torch.load(self.folder.checkpoint, weights_only=True, map_location="cpu", mmap=True)
+            drop_rows_from(self.folder.metrics, checkpoint["global_step"])
+        else:
+            self.folder.metrics.unlink(missing_ok=True)
+
+    def _write_results(self, baselines: dict[str, Any]) -> Results | None:
+        summary = self.model.summary
+        if not self.trainer.is_global_zero or not summary or not summary["n"]:
+            return None
+        results = collect(summary, baselines, self.stopwatch.seconds, parameter_counts(self.model))
+        write_results(self.folder, results)
+        return results
+
+    @rank_zero_only
+    def _close(self, results: Results | None) -> None:
+        report = write_report(self.folder)
+        if results is not None:
+            beside = "".join(f", {name} {percent(value)}" for name, value in results["baselines"].items())
+            print(f"\nScore {percent(results)} on {results['n']:,} questions{beside}.")
+        print(f"Report: {report}")
+
+
+def default_precision(accelerator: str) -> str:
+    """bf16-mixed on a GPU, full precision on a CPU (where bf16 is slower)."""
+    on_gpu = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"

@@ -1,0 +1,174 @@
+"""From what was typed to what is parsed: experiment names, the tiny size, and resumed runs.
+
+The result is again a command line, so that LightningCLI checks every key and type of it in the usual way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.run_folder import RunError, RunFolder
+
+EXPERIMENTS = Path(__file__).parent
+BASE = EXPERIMENTS / "base.yaml"
+NOT_EXPERIMENTS = ("sweeps",)
+"""Folders of YAML files that are not experiments."""
+
+
+class UnknownExperiment(RunError):
+    """No experiment has this name."""
+
+
+@dataclass
+class Composition:
+    """A command line ready for LightningCLI, and the run it continues, if any."""
+
+    arguments: list[str]
+    resumed: RunFolder | None = None
+
+
+def compose(typed: Sequence[str], runs: Path) -> Composition:
+    """Resolve experiment names, put the tiny overlay after the files it overlays, and resume.
+
+    Args:
+        typed: subcommand and options as the user typed them.
+        runs: the folder of all runs.
+    """
+    if not typed or typed[0].startswith("-"):
+        return Composition(list(typed))
+    subcommand, *options = typed
+    files, options = _take(options, "-c", "--config")
+    resume, options = _take(options, "--resume")
+    if resume:
+        return _continue(subcommand, files, options, resume[-1], runs)
+    paths = [find_experiment(file) for file in files]
+    configs = [argument for path in paths for argument in ("-c", str(path))]
+    if "tiny" in _values(options, "--scale"):
+        for path in [BASE, *paths]:
+            overlay = read_yaml(path).get("tiny")
+            if overlay:
+                configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
+    return Composition([subcommand, *configs, *options])
+
+
+def find_experiment(name: str) -> Path:
+    """The file of an experiment, given as its name ("warehouse/moe_both") or as a path.
+
+    Raises:
+        UnknownExperiment: there is none; the message names the nearest ones.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    short = name.removeprefix("experiments/").removesuffix(".yaml")
+    if short in (names := experiment_names()):
+        return experiment_file(short)
+    ends = {known.rpartition("/")[2]: known for known in names}
+    near = difflib.get_close_matches(short, names, n=3, cutoff=0.5)
+    near += [ends[end] for end in difflib.get_close_matches(short.rpartition("/")[2], list(ends), n=3)]
+    hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+    raise UnknownExperiment(f"There is no experiment {short!r}.{hint} `make list` shows all of them.")
+
+
+def experiment_names() -> list[str]:
+    """Every shipped experiment."""
+    files = (path.relative_to(EXPERIMENTS) for path in EXPERIMENTS.rglob("*.yaml") if path != BASE)
+    return sorted(file.with_suffix("").as_posix() for file in files if file.parts[0] not in NOT_EXPERIMENTS)
+
+
+def experiment_file(name: str) -> Path:
+    """Where the experiment of this name is written down."""
+    return EXPERIMENTS / f"{name}.yaml"
+
+
+def question_of(name: str) -> str:
+    """What an experiment answers: the first sentence of the comment that its file opens with."""
+    lines = []
+    for line in experiment_file(name).read_text().splitlines():
+        if not line.startswith("#") or not line.strip("# "):
+            break
+        lines.append(line.strip("# "))
+    return " ".join(lines)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a dictionary."""
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise RunError(f"{path} is not valid YAML: {error}") from error
+
+
+def refuse_other_model(config: dict[str, Any], run: RunFolder) -> None:
+    """Raise where a model's settings differ from those its checkpoint was trained with.
+
+    Args:
+        config: the present configuration, as plain values.
+        run: the run that wrote the checkpoint.
+    """
+    if not run.config.exists():
+        return
+    now, then = flatten(config["model"]), flatten(read_yaml(run.config)["model"])
+    changed = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
+    if changed:
+        key = changed[0]
+        raise RunError(
+            f"The checkpoint was trained with model.{key} = {then.get(key)!r}, but this command says "
+            f"{now.get(key)!r}. Leave the model's settings to the run: -c {run.config}"
+        )
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted keys."""
+    if not isinstance(tree, dict) or not tree:
+        return {prefix: tree}
+    return {
+        name: leaf
+        for key, value in tree.items()
+        for name, leaf in flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _continue(subcommand: str, files: list[str], options: list[str], run: str, runs: Path) -> Composition:
+    """The command line that goes on with a run: its own configuration, and its last checkpoint."""
+    _, options = _take(options, "--scale")
+    if run == "latest":
+        names = _values(options, "--name") or [read_yaml(find_experiment(file)).get("name") for file in files]
+        if not names or not names[-1]:
+            raise RunError("--resume latest needs to know of which experiment: add -c experiments/NAME.yaml.")
+        folder = RunFolder.latest_training(runs, names[-1])
+    else:
+        folder = RunFolder(Path(run))
+    if not folder.config.exists():
+        raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
+    checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []
+    return Composition([subcommand, "-c", str(folder.config), *options, *checkpoint], resumed=folder)
+
+
+def _take(options: Sequence[str], *flags: str) -> tuple[list[str], list[str]]:
+    """Split options into the values of some flags (`--flag VALUE` or `--flag=VALUE`) and the rest."""
+    values: list[str] = []
+    rest: list[str] = []
+    remaining = iter(options)
+    for option in remaining:
+        flag, equals, value = option.partition("=")
+        if flag not in flags:
+            rest.append(option)
+        elif equals:
+            values.append(value)
+        else:
+            following = next(remaining, None)
+            if following is None:
+                raise RunError(f"{flag} needs a value.")
+            values.append(following)
+    return values, rest
+
+
+def _values(options: Sequence[str], flag: str) -> list[str]:
+    return _take(options, flag)[0]

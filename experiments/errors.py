@@ -1,0 +1,53 @@
+"""What reaches the user: errors as one plain sentence, and no chatter of the libraries below."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from datamodules.samples import SmallSpatialError
+
+
+CHATTER = (
+    ".*LeafSpec.* is deprecated",
+    ".*is smaller than the logging interval",
+    ".*does not have many workers",
+    ".*Experiment logs directory .* exists and is not empty",
+    ".*module\\(s\\) in eval mode at the start of training",
+    ".*Checkpoint directory .* exists and is not empty",
+)
+"""Warnings of the libraries about things that are meant here."""
+
+
+def quiet_libraries() -> None:
+    """Silence what a user of this project cannot act on."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    for message in CHATTER:
+        warnings.filterwarnings("ignore", message=message)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn a `SmallSpatialError` into its sentence and exit code 1."""
+    try:
+        yield
+    except SmallSpatialError as error:
+        if os.environ.get("TRACEBACK", "0") != "0":
+            raise
+        print(f"\nError: {sentence(error)}\n(TRACEBACK=1 shows where it was raised.)", file=sys.stderr)
+        sys.exit(1)
+
+
+def sentence(error: SmallSpatialError) -> str:
+    """The error's own message, freed of the traceback that a data-loading worker puts in front of it."""
+    text = str(error).strip()
+    if not text.startswith("Caught "):
+        return text
+    marker = f"{type(error).__name__}: "
+    return text[text.rindex(marker) + len(marker) :] if marker in text else text

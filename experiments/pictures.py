@@ -1,0 +1,65 @@
+"""A question's picture as a reader should see it: its regions outlined and numbered."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+
+from datamodules.samples import Region, SpatialSample
+
+COLOURS = (
+    "#ff5d5d",
+    "#3fa9f5",
+    "#ffd23f",
+    "#59cd90",
+    "#c08cf0",
+    "#ff9f40",
+    "#4dd0e1",
+    "#f579b0",
+    "#aed581",
+    "#a9b4f5",
+)
+"""Regions take these in turn, in pictures as in texts."""
+
+
+def colour_of(region: int) -> str:
+    """The colour of the region with this number."""
+    return COLOURS[region % len(COLOURS)]
+
+
+def draw_question(sample: SpatialSample, width: int = 560) -> Image.Image | None:
+    """The sample's picture, `width` pixels wide, with outlined regions; None where it has no picture.
+
+    Raises:
+        UnreadableImage: the picture cannot be decoded.
+    """
+    if sample.image is None:
+        return None
+    picture = sample.image.open().convert("RGB")
+    size = (width, round(width * picture.height / picture.width))
+    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    for index, region in enumerate(sample.regions):
+        _outline(picture, region, colour_of(index))
+    for index, region in enumerate(sample.regions):
+        _number(picture, region, index)
+    return picture
+
+
+def _outline(picture: Image.Image, region: Region, colour: str) -> None:
+    mask = Image.fromarray(region.mask()).convert("L").resize(picture.size, Image.Resampling.NEAREST)
+    edge = ImageChops.subtract(mask.filter(ImageFilter.MaxFilter(3)), mask.filter(ImageFilter.MinFilter(3)))
+    tint = mask.point(lambda value: value // 6)
+    picture.paste(colour, mask=tint)
+    picture.paste(colour, mask=edge)
+
+
+def _number(picture: Image.Image, region: Region, index: int) -> None:
+    box = Image.fromarray(region.mask()).getbbox()
+    if box is None:
+        return
+    scale = picture.width / region.width
+    centre = ((box[0] + box[2]) / 2 * scale, (box[1] + box[3]) / 2 * scale)
+    font = ImageFont.load_default(size=13)
+    draw = ImageDraw.Draw(picture)
+    left, top, right, bottom = draw.textbbox(centre, str(index), font=font, anchor="mm")
+    draw.rounded_rectangle((left - 4, top - 3, right + 4, bottom + 3), radius=4, fill=colour_of(index))
+    draw.text(centre, str(index), font=font, anchor="mm", fill="black")

@@ -1,0 +1,94 @@
+"""`results.json`: what a run reached, in one form for every benchmark, and the same as a short page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from experiments.run_folder import RunFolder, write_whole
+
+Results = dict[str, Any]
+"""score, n, interval, unreadable, tasks, baselines, seconds, parameters."""
+
+
+def collect(
+    summary: dict[str, Any],
+    baselines: dict[str, Any],
+    seconds: dict[str, float],
+    parameters: tuple[int, int],
+) -> Results:
+    """Put together what the metric, the baselines and the clock said."""
+    return {
+        "score": summary["score"],
+        "n": summary["n"],
+        "interval": list(summary["interval"]),
+        "unreadable": summary["unreadable"],
+        "tasks": summary["tasks"],
+        "baselines": baselines,
+        "seconds": {part: round(value, 2) for part, value in seconds.items()},
+        "parameters": {"total": parameters[0], "trainable": parameters[1]},
+    }
+
+
+def write_results(folder: RunFolder, results: Results) -> None:
+    """Write `results.json` and `results.md`."""
+    write_whole(folder.results, json.dumps(results, indent=2, allow_nan=False, default=plain) + "\n")
+    write_whole(folder.results_page, as_markdown(folder, results))
+
+
+def read_results(folder: RunFolder) -> Results | None:
+    """What `write_results` wrote, if the run was tested."""
+    return json.loads(folder.results.read_text()) if folder.results.exists() else None
+
+
+def plain(value: Any) -> Any:
+    """Numbers of numpy and torch as Python's own."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} does not belong into results.json.")
+
+
+def as_markdown(folder: RunFolder, results: Results) -> str:
+    """The results as tables."""
+    card = folder.read_card()
+    lines = [
+        f"# {card.get('name', folder.path.parent.name)}",
+        "",
+        f"**{percent(results)}** on {results['n']:,} questions ({results['unreadable']} answers unreadable), "
+        f"95 % interval {interval(results)}, clustered by image.",
+        "",
+        "| | score | 95 % interval | n |",
+        "|---|---|---|---|",
+        row("**this model**", results),
+        *(row(f"baseline: {name}", baseline) for name, baseline in results["baselines"].items()),
+        "",
+        "| task | score | 95 % interval | n |",
+        "|---|---|---|---|",
+        *(row(task, result) for task, result in results["tasks"].items()),
+        "",
+        f"Parameters: {results['parameters']['total']:,}, of which {results['parameters']['trainable']:,} "
+        "trained. "
+        + "Seconds: "
+        + ", ".join(f"{part} {value:.0f}" for part, value in results["seconds"].items())
+        + f". Seed {card.get('seed')}, commit {card.get('commit')}.",
+        "",
+        f"    {card.get('command', '')}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def row(name: str, result: dict[str, Any]) -> str:
+    """One line of a markdown table."""
+    return f"| {name} | {percent(result)} | {interval(result)} | {result['n']:,} |"
+
+
+def percent(result: dict[str, Any]) -> str:
+    """The score, or a dash where nothing was asked."""
+    return "-" if result["score"] is None or not result["n"] else f"{result['score']:.2f}"
+
+
+def interval(result: dict[str, Any]) -> str:
+    """The interval, or a dash where there is none."""
+    bounds = result.get("interval")
+    return "-" if not bounds or bounds[0] is None else f"{bounds[0]:.1f} to {bounds[1]:.1f}"

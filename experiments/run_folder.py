@@ -1,0 +1,131 @@
+"""Where a run keeps its files: `runs/<name>/<run id>/`, and `runs/<name>/latest`, which points to the newest."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datamodules.samples import SmallSpatialError
+
+LATEST = "latest"
+TRAINING_COMMANDS = ("experiment", "fit")
+
+
+class RunError(SmallSpatialError):
+    """A run cannot be started, found or continued as asked."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, and what its files are called."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration; with it, any command repeats this run."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """Everything that was logged, a row a step."""
+        return self.path / "metrics.csv"
+
+    @property
+    def predictions(self) -> Path:
+        """One line a question: truth, answer, right or wrong."""
+        return self.path / "predictions.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The score, its interval, the baselines and the costs."""
+        return self.path / "results.json"
+
+    @property
+    def results_page(self) -> Path:
+        """The results as a short markdown page."""
+        return self.path / "results.md"
+
+    @property
+    def report(self) -> Path:
+        """The results as a page to look at."""
+        return self.path / "report.html"
+
+    @property
+    def gallery(self) -> Path:
+        """Pictures of some questions, and their index."""
+        return self.path / "gallery"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def card(self) -> Path:
+        """How the run was started: command, commit, machine."""
+        return self.path / "run.json"
+
+    @property
+    def identifier(self) -> str:
+        """The run's own part of the folder's name."""
+        return self.path.name
+
+    @classmethod
+    def new(cls, runs: Path, name: str) -> RunFolder:
+        """A folder nobody has used yet; a sweep's trial is named by its own `WANDB_RUN_ID`."""
+        identifier = (
+            os.environ.get("WANDB_RUN_ID") or f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        )
+        folder = cls(runs / name / identifier)
+        if folder.config.exists() and "LOCAL_RANK" not in os.environ:
+            raise RunError(
+                f"{folder.path} already holds a run. Unset WANDB_RUN_ID for a new one, or continue it with "
+                f"--resume {folder.path}."
+            )
+        return folder
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Path) -> RunFolder:
+        """The run that wrote a checkpoint."""
+        return cls(checkpoint.absolute().parent.parent)
+
+    @classmethod
+    def latest_training(cls, runs: Path, name: str) -> RunFolder:
+        """The newest run of this name that trained something."""
+        trained = [
+            folder
+            for path in (runs / name).glob(f"*/{cls(Path()).config.name}")
+            if not path.parent.is_symlink()
+            and (folder := cls(path.parent)).read_card().get("subcommand") in TRAINING_COMMANDS
+        ]
+        if not trained:
+            raise RunError(
+                f"There is no run of {name!r} under {runs / name} to continue: start it without RESUME."
+            )
+        return max(trained, key=lambda folder: folder.read_card()["started"])
+
+    def read_card(self) -> dict[str, Any]:
+        """What `write_card` wrote, or nothing."""
+        return json.loads(self.card.read_text()) if self.card.exists() else {}
+
+    def write_card(self, card: dict[str, Any]) -> None:
+        """Write down how the run was started, and point `latest` to it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.card, json.dumps(card, indent=2) + "\n")
+        pointer = self.path.parent / f".{LATEST}-{secrets.token_hex(4)}"
+        pointer.symlink_to(self.path.name, target_is_directory=True)
+        pointer.replace(self.path.parent / LATEST)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new text, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
