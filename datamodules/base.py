@@ -199,9 +199,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         """The training epoch and the number of its batches that are done, as Lightning counts them."""
         if self.trainer is None:
             return 0, 0
-        fit = self.trainer.fit_loop
-        epoch = fit.epoch_progress.current.processed  # type: ignore[attr-defined]
-        return epoch, fit.epoch_loop.batch_progress.current.ready
+        return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def _needed(self, stage: str | None = None) -> list[Role]:
         """The splits a stage needs; without a stage, those the trainer's present task needs."""

@@ -147,19 +147,43 @@ def _refuse_other_size(sample: SpatialSample) -> None:
             )
 
 
+class BatchSamples:
+    """The light records of a batch (no open picture), to be iterated, counted and indexed.
+
+    Not a list on purpose: Lightning and torch walk through lists and dataclasses to move and pin tensors, and
+    refuse frozen dataclasses there. What they do not know they leave alone.
+    """
+
+    def __init__(self, samples: Sequence[SpatialSample]) -> None:
+        self._samples = tuple(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> SpatialSample:
+        return self._samples[index]
+
+    def __iter__(self) -> Iterator[SpatialSample]:
+        return iter(self._samples)
+
+
 @dataclass(frozen=True)
 class CollateLoaded:
     """Runs the module's collator on a loaded batch and adds the entries every batch has.
 
-    "samples": the light records (no open picture), in the order the collator was given; "skipped": the names
-    of unreadable images and what was wrong with them.
+    "samples": the light records, in the order the collator was given; "skipped": the names of unreadable
+    images and what was wrong with them.
     """
 
     collator: Collator
 
     def __call__(self, loaded: LoadedBatch) -> dict[str, Any]:
         """The batch as the module's steps receive it."""
-        return {**self.collator(loaded.opened), "samples": loaded.light, "skipped": loaded.skipped}
+        return {
+            **self.collator(loaded.opened),
+            "samples": BatchSamples(loaded.light),
+            "skipped": loaded.skipped,
+        }
 
 
 class ResumableLoader(DataLoader):

@@ -84,9 +84,9 @@ class ImageFile:
             raise UnreadableImage(f"The image {self.path} cannot be read: {error}.") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenedImage:
-    """A picture that is already decoded."""
+    """A picture that is already decoded; equal only to itself."""
 
     name: str
     picture: Image.Image
