@@ -1,12 +1,22 @@
-"""What a score has to be compared with: the most frequent answer, and the same model without eyes."""
+"""What a score has to be compared with: the best fixed answers, and the same model without eyes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jsonargparse import Namespace
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor
+
+from datamodules.baselines import majority_baseline
+from experiments.callbacks.progress import progress
+from experiments.started import parameter_counts
+
 if TYPE_CHECKING:
     from experiments.command_line import SpatialCLI
+
+BLIND = "datamodules.views.Blind"
 
 
 @dataclass
@@ -14,7 +24,7 @@ class Baselines:
     """Which baselines an experiment asks after its test.
 
     Args:
-        majority: the most frequent (or median) training answer of each kind of question.
+        majority: the best fixed answer to each kind of question, taken from the training split.
         blind: the same model trained anew on questions alone.
         blind_fraction: share of the training images, hence of the steps, that the blind model gets.
     """
@@ -25,5 +35,46 @@ class Baselines:
 
 
 def run_baselines(cli: SpatialCLI, wanted: Baselines) -> dict[str, Any]:
-    """Ask the wanted baselines."""
-    return {}
+    """Ask the wanted baselines on the test split of the experiment; in every process of a distributed run."""
+    results = {}
+    if wanted.majority:
+        results["majority"] = majority_baseline(cli.datamodule)
+    if wanted.blind and parameter_counts(cli.model)[1]:
+        results["blind"] = blind_baseline(cli, wanted.blind_fraction)
+    return results
+
+
+def blind_baseline(cli: SpatialCLI, fraction: float) -> dict[str, Any]:
+    """Train and test the experiment's model with its eyes shut, on a fraction of the training images.
+
+    Model, data and trainer are made anew from the configuration, so that nothing of the experiment is
+    touched; nothing is logged or saved.
+    """
+    config = blind_config(cli.config, str(cli.subcommand), fraction)
+    seed_everything(config[cli.subcommand].seed_everything, workers=True, verbose=False)
+    made = cli.parser.instantiate_classes(config)[cli.subcommand]
+    kept = [
+        callback
+        for callback in made.trainer.callbacks or []
+        if not isinstance(callback, Checkpoint | LearningRateMonitor)
+    ]
+    trainer = Trainer(
+        **{
+            **made.trainer,
+            "logger": False,
+            "enable_checkpointing": False,
+            "callbacks": [*kept, progress("blind baseline: ")],
+        }
+    )
+    trainer.fit(made.model, datamodule=made.data)
+    trainer.test(made.model, datamodule=made.data, verbose=False)
+    return {key: made.model.summary[key] for key in ("score", "n", "interval", "tasks")}
+
+
+def blind_config(config: Namespace, subcommand: str, fraction: float) -> Namespace:
+    """The configuration with one more view, which takes the pictures away, and fewer training images."""
+    changed = config.clone()
+    data = changed[subcommand].data.init_args
+    data.views = [*(data.views or []), Namespace(class_path=BLIND, init_args=Namespace())]
+    data.training_fraction *= fraction
+    return changed

@@ -108,6 +108,9 @@ class SpatialCLI(LightningCLI):
         parser.add_argument(
             "--scale", type=Literal["full", "tiny"], default="full", help="tiny: seconds on a CPU, offline."
         )
+        parser.add_argument(
+            "--starts_from", type=str | None, default=None, help="The experiment this one differs from."
+        )
         parser.add_argument("--tiny", type=dict | None, default=None, help="What differs with --scale tiny.")
         parser.add_argument(
             "--resume", type=str | None, default=None, help="Go on with a run: its folder, or `latest`."
@@ -122,7 +125,7 @@ class SpatialCLI(LightningCLI):
         config = self.config[self.subcommand]
         if config.trainer.precision is None:
             config.trainer.precision = default_precision(config.trainer.accelerator)
-        config.tiny = None  # already merged in where it was asked for
+        config.tiny = config.starts_from = None  # already merged in
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
             dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
             refuse_other_model(yaml.safe_load(dumped), RunFolder.of_checkpoint(Path(config.ckpt_path)))
@@ -137,11 +140,12 @@ class SpatialCLI(LightningCLI):
         configured = config["logger"]
         loggers = [configured] if isinstance(configured, Logger) else list(configured or [])
         self.trainer_defaults["callbacks"] = self._callbacks()
-        trainer: ExperimentTrainer = super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             default_root_dir=str(self.folder.path), logger=[MetricsTable(self.folder), *loggers], **kwargs
         )
+        assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero:
-            card = started(self._command(), self.subcommand, self._get(self.config, "seed_everything"))
+            card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
             self.folder.write_card({"name": self.name, **card})
         return trainer
 

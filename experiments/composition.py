@@ -47,7 +47,7 @@ def compose(typed: Sequence[str], runs: Path) -> Composition:
     resume, options = _take(options, "--resume")
     if resume:
         return _continue(subcommand, files, options, resume[-1], runs)
-    paths = [find_experiment(file) for file in files]
+    paths = [path for file in files for path in with_ancestors(find_experiment(file))]
     configs = [argument for path in paths for argument in ("-c", str(path))]
     if "tiny" in _values(options, "--scale"):
         for path in [BASE, *paths]:
@@ -74,6 +74,16 @@ def find_experiment(name: str) -> Path:
     near += [ends[end] for end in difflib.get_close_matches(short.rpartition("/")[2], list(ends), n=3)]
     hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
     raise UnknownExperiment(f"There is no experiment {short!r}.{hint} `make list` shows all of them.")
+
+
+def with_ancestors(path: Path) -> list[Path]:
+    """The files an experiment is made of: those it starts from, the oldest first, then its own."""
+    family = [path]
+    while parent := read_yaml(family[0]).get("starts_from"):
+        family.insert(0, find_experiment(str(parent)))
+        if family[0] in family[1:]:
+            raise RunError(f"{path} starts from itself: {' -> '.join(map(str, family))}.")
+    return family
 
 
 def experiment_names() -> list[str]:
@@ -139,7 +149,8 @@ def _continue(subcommand: str, files: list[str], options: list[str], run: str, r
     """The command line that goes on with a run: its own configuration, and its last checkpoint."""
     _, options = _take(options, "--scale")
     if run == "latest":
-        names = _values(options, "--name") or [read_yaml(find_experiment(file)).get("name") for file in files]
+        names = [str(read_yaml(find_experiment(file)).get("name", "")) for file in files]
+        names += _values(options, "--name")
         if not names or not names[-1]:
             raise RunError("--resume latest needs to know of which experiment: add -c experiments/NAME.yaml.")
         folder = RunFolder.latest_training(runs, names[-1])

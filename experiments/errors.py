@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 from datamodules.samples import SmallSpatialError
 
-
 CHATTER = (
     ".*LeafSpec.* is deprecated",
     ".*is smaller than the logging interval",

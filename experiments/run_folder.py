@@ -1,4 +1,4 @@
-"""Where a run keeps its files: `runs/<name>/<run id>/`, and `runs/<name>/latest`, which points to the newest."""
+"""Where a run keeps its files: `runs/<name>/<run id>/`; `runs/<name>/latest` points to the newest."""
 
 from __future__ import annotations
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from datamodules.metrics import Judgement
 from datamodules.samples import Answer, UnreadableImage
+from experiments.callbacks.predictions import judge
 from experiments.pictures import draw_question
 from experiments.run_folder import RunFolder, write_whole
 
@@ -22,7 +24,7 @@ class GalleryWriter(Callback):
 
     def __init__(self, each: int = 2) -> None:
         self.each = each
-        self.chosen: dict[tuple[str, bool | None], dict[str, tuple[Answer, Any]]] = {}
+        self.chosen: dict[tuple[str, bool | None], dict[str, tuple[Answer, Judgement | None]]] = {}
 
     def on_test_batch_end(
         self,
@@ -59,10 +61,8 @@ class GalleryWriter(Callback):
     def _look(self, trainer: Trainer, module: LightningModule, answers: list[Answer]) -> None:
         if not trainer.is_global_zero:
             return
-        judge = getattr(getattr(module, "metric", None), "judge", None)
         for answer in answers:
-            judged = judge is not None and answer.sample.answer is not None
-            judgement = judge(answer) if judged else None
+            judgement = judge(module, answer)
             key = (answer.sample.task, bool(judgement.correct) if judgement else None)
             kept = self.chosen.setdefault(key, {})
             if len(kept) < self.each:
@@ -74,7 +74,7 @@ class GalleryWriter(Callback):
         assert trainer.log_dir is not None
         folder = RunFolder(Path(trainer.log_dir)).gallery
         folder.mkdir(parents=True, exist_ok=True)
-        entries = []
+        entries: list[dict[str, Any]] = []
         for (task, correct), kept in sorted(
             self.chosen.items(), key=lambda item: (item[0][0], str(item[0][1]))
         ):

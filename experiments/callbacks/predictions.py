@@ -10,8 +10,10 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from datamodules.metrics import Judgement, SpatialMetric
 from datamodules.samples import Answer
 from experiments.run_folder import RunFolder
+from lightning_modules.base import SpatialModule
 
 
 class PredictionsWriter(BasePredictionWriter):
@@ -72,22 +74,18 @@ class PredictionsWriter(BasePredictionWriter):
         self.file = self.part.open("w")
 
     def _write(self, answers: list[Answer], module: LightningModule) -> None:
-        judge = getattr(getattr(module, "metric", None), "judge", None)
         for answer in answers:
-            sample = answer.sample
-            line: dict[str, Any] = {
+            sample, judgement = answer.sample, judge(module, answer)
+            line = {
                 "id": sample.id,
                 "group": sample.group,
                 "task": sample.task,
                 "question": sample.question,
                 "answer": sample.answer,
-                "prediction": answer.raw,
-                "correct": None,
+                "prediction": judgement.prediction if judgement else answer.raw,
+                "correct": judgement.correct if judgement else None,
                 "raw": answer.raw,
             }
-            if judge is not None and sample.answer is not None:
-                judgement = judge(answer)
-                line |= {"prediction": judgement.prediction, "correct": bool(judgement.correct)}
             self.file.write(json.dumps(line) + "\n")
 
     def _merge(self, trainer: Trainer) -> None:
@@ -105,6 +103,13 @@ class PredictionsWriter(BasePredictionWriter):
 
     def _part(self, rank: int) -> Path:
         return self.target.with_name(f".{self.target.stem}.rank{rank}.jsonl")
+
+
+def judge(module: LightningModule, answer: Answer) -> Judgement | None:
+    """What the benchmark's metric makes of an answer; None where the truth is not known."""
+    if not isinstance(module, SpatialModule) or not isinstance(module.metric, SpatialMetric):
+        return None
+    return None if answer.sample.answer is None else module.metric.judge(answer)
 
 
 def unique_lines(parts: list[Path]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from datamodules.loading import ResumableLoader
 from experiments.loggers import describe
 from experiments.run_folder import RunFolder
 from experiments.started import parameter_counts
@@ -29,7 +30,9 @@ class StartCard(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the card before the first step."""
-        batches = trainer.train_dataloader.batches
+        loader = trainer.train_dataloader
+        assert isinstance(loader, ResumableLoader)
+        batches = loader.batches
         self._show(
             trainer,
             pl_module,
@@ -58,7 +61,8 @@ class StartCard(Callback):
             "model": f"{type(module).__name__}, {total:,} parameters: "
             f"{trainable:,} trainable, {total - trainable:,} frozen",
             "data": f"{type(trainer.datamodule).__name__}, {data}",  # type: ignore[attr-defined]
-            "device": f"{trainer.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}",
+            "device": f"{trainer.world_size} x {trainer.strategy.root_device.type}, "
+            f"precision {trainer.precision}",
             "seed": str(card.get("seed")),
             "commit": card.get("commit", "unknown"),
             "logs": ", ".join(describe(trainer.loggers)),
