@@ -22,7 +22,8 @@ from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard
 from experiments.callbacks.stopwatch import Stopwatch
-from experiments.composition import BASE, compose, refuse_other_model
+from experiments.catalogue import BASE
+from experiments.composition import compose, refuse_other_model
 from experiments.errors import quiet_libraries
 from experiments.loggers import MetricsTable, drop_rows_from
 from experiments.report import write_report

@@ -1,0 +1,87 @@
+# SmallSpatial. `make` alone says what there is to type.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help experiment list print smoke score data bench test lint format clean
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+READY := .venv/.ready
+RUN := .venv/bin/python -m experiments.run
+
+# What the variables of `make experiment` mean on the command line.
+LATEST := $(filter 1 yes true latest,$(RESUME))
+OPTIONS = $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed_everything $(SEED)) \
+	$(if $(RESUME),--resume $(if $(LATEST),latest,$(RESUME))) \
+	$(if $(DATA),--data.init_args.root '$(DATA)') $(ARGS)
+
+help:  ## show this
+	@echo "SmallSpatial: small vision-language models that reason about space"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@echo
+	@echo "Start with:  make experiment NAME=quickstart"
+
+experiment: $(READY)  ## NAME= [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [ARGS="--trainer.devices 4"]: fit, test, report
+	@$(call need,NAME,make list)
+	@$(RUN) experiment -c '$(NAME)' $(OPTIONS)
+
+list: $(READY)  ## every experiment and the question it answers
+	@.venv/bin/python -m experiments.catalogue
+
+print: $(READY)  ## NAME= [SCALE=tiny]: the experiment's whole configuration
+	@$(call need,NAME,make list)
+	@$(RUN) fit -c '$(NAME)' $(OPTIONS) --print_config
+
+smoke: $(READY)  ## [NAME=]: every experiment, or one, at the tiny size
+	@.venv/bin/python -m experiments.smoke $(NAME)
+
+score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by the official rules
+	@$(call need,BENCHMARK,for example BENCHMARK=ai_city_track3)
+	@$(call need,TRUTH,the file with the true answers)
+	@$(call need,PREDICTIONS,the file to score)
+	@.venv/bin/python -m datamodules.score --benchmark '$(BENCHMARK)' --truth '$(TRUTH)' --predictions '$(PREDICTIONS)'
+
+data: $(READY)  ## NAME=ai_city_track3 TO=/folder: fetch a real benchmark with your own hub token
+	@$(call need,NAME,for example NAME=ai_city_track3)
+	@$(call need,TO,the folder to put it into)
+	@.venv/bin/python -m datamodules.fetch '$(NAME)' '$(TO)'
+
+bench: $(READY)  ## measure what this project claims to be fast at, into runs/bench/
+	@for file in benchmarks/[!_]*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
+
+test: $(READY) $(if $(CI),lint)  ## [ARGS="-k name"]: the tests; in CI the lint as well
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 $(ARGS)
+
+lint: $(READY)  ## formatting, style and types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+format: $(READY)  ## format the code
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+clean:  ## remove caches and rendered scenes; runs/ and .venv/ stay
+	rm -rf rendered_data .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# The environment: made when it is missing, brought up to date when what it depends on has changed.
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "SmallSpatial needs Python 3.11 or newer, and found none. Install it, or say where it is: make PYTHON=/path/to/python3.12 ..." >&2; \
+		exit 1; fi
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is older than Python 3.11, which SmallSpatial needs." >&2; exit 1; }
+	@test -x .venv/bin/python || "$(PYTHON)" -m venv .venv
+	@echo "Installing the dependencies into .venv (once; a few minutes, several GB) ..." >&2
+	@{ .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off \
+		-c constraints.txt -e '.[dev,pretrained]' 2>&1; echo "exit $$?"; } \
+		| awk '/^exit /{code = $$2; next} \
+			{log_[NR] = $$0} \
+			/^ *(Downloading|Using cached) /{printf "  %3d %s\n", ++count, $$2; fflush()} \
+			/^Installing collected/{print "  unpacking ..."; fflush()} \
+			END{if (code) for (i = NR > 30 ? NR - 30 : 1; i <= NR; i++) print log_[i]; exit code}' >&2
+	@touch $(READY)
+
+need = if [ -z '$($(1))' ]; then echo "$(1)= is missing: $(2)" >&2; exit 2; fi

@@ -1,0 +1,87 @@
+"""The experiments there are: their names, their files, and the questions they answer.
+
+`python -m experiments.catalogue` lists them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.run_folder import RunError
+
+EXPERIMENTS = Path(__file__).parent
+BASE = EXPERIMENTS / "base.yaml"
+NOT_EXPERIMENTS = ("sweeps",)
+"""Folders of YAML files that are not experiments."""
+
+
+class UnknownExperiment(RunError):
+    """No experiment has this name."""
+
+
+def find_experiment(name: str) -> Path:
+    """The file of an experiment, given as its name ("warehouse/moe_both") or as a path.
+
+    Raises:
+        UnknownExperiment: there is none; the message names the nearest ones.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    short = name.removeprefix("experiments/").removesuffix(".yaml")
+    if short in (names := experiment_names()):
+        return experiment_file(short)
+    ends = {known.rpartition("/")[2]: known for known in names}
+    near = difflib.get_close_matches(short, names, n=3, cutoff=0.5)
+    near += [ends[end] for end in difflib.get_close_matches(short.rpartition("/")[2], list(ends), n=3)]
+    hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+    raise UnknownExperiment(f"There is no experiment {short!r}.{hint} `make list` shows all of them.")
+
+
+def with_ancestors(path: Path) -> list[Path]:
+    """The files an experiment is made of: those it starts from, the oldest first, then its own."""
+    family = [path]
+    while parent := read_yaml(family[0]).get("starts_from"):
+        family.insert(0, find_experiment(str(parent)))
+        if family[0] in family[1:]:
+            raise RunError(f"{path} starts from itself: {' -> '.join(map(str, family))}.")
+    return family
+
+
+def experiment_names() -> list[str]:
+    """Every shipped experiment."""
+    files = (path.relative_to(EXPERIMENTS) for path in EXPERIMENTS.rglob("*.yaml") if path != BASE)
+    return sorted(file.with_suffix("").as_posix() for file in files if file.parts[0] not in NOT_EXPERIMENTS)
+
+
+def experiment_file(name: str) -> Path:
+    """Where the experiment of this name is written down."""
+    return EXPERIMENTS / f"{name}.yaml"
+
+
+def question_of(name: str) -> str:
+    """What an experiment answers: the first sentence of the comment that its file opens with."""
+    lines = []
+    for line in experiment_file(name).read_text().splitlines():
+        if not line.startswith("#") or not line.strip("# "):
+            break
+        lines.append(line.strip("# "))
+    return " ".join(lines)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a dictionary."""
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise RunError(f"{path} is not valid YAML: {error}") from error
+
+
+if __name__ == "__main__":
+    width = max(map(len, experiment_names()))
+    for listed in experiment_names():
+        print(f"{listed:{width}}  {question_of(listed)}")
