@@ -1,5 +1,6 @@
 """A run that was interrupted sees exactly the batches the undisturbed run would have seen."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,8 @@ def fit(
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
-    try:
+    with suppress(Killed):
         trainer.fit(module, data, ckpt_path=resume)
-    except Killed:
-        pass
     return module
 
 
