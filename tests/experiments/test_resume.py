@@ -1,0 +1,93 @@
+"""A run that is killed and resumed ends as the undisturbed one, to the last bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.checkpoint_io import AtomicCheckpointIO
+from experiments.loggers import drop_rows_from, read_rows
+from tests.experiments.conftest import Command
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("die_at_step", [10, 14], ids=["within the third epoch", "within the last epoch"])
+def test_a_killed_run_ends_as_the_undisturbed_one(
+    tmp_path: Path, stub: Path, command: Command, die_at_step: int
+) -> None:
+    """The checkpoint lies within an epoch (every third step) or at its end (every fourth)."""
+    every = [
+        "--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint",
+        "--trainer.callbacks.filename=last",
+        "--trainer.callbacks.every_n_train_steps=3",
+        "--trainer.callbacks.enable_version_counter=false",
+    ]
+    arguments = ["experiment", "-c", str(stub), f"--model.init_args.die_at_step={die_at_step}", *every]
+    command(*arguments, "--name", "whole", SURVIVE="1")
+    command(*arguments, "--name", "killed", code=-signal.SIGKILL)
+    whole, killed = tmp_path / "runs/whole/latest", tmp_path / "runs/killed/latest"
+    folder = killed.resolve()
+    assert not (killed / "results.json").exists()
+
+    resumed = command("experiment", "-c", str(stub), "--name", "killed", "--resume", "latest", SURVIVE="1")
+
+    assert "goes on in epoch" in resumed.stdout
+    assert killed.resolve() == folder
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
+    expected, found = weights(whole), weights(killed)
+    assert all(torch.equal(expected[name], found[name]) for name in expected | found)
+    assert rows(whole) == rows(killed)
+    results = [json.loads((path / "results.json").read_text()) for path in (whole, killed)]
+    assert results[0].pop("seconds") != results[1].pop("seconds")
+    assert results[0] == results[1]
+
+
+def test_half_a_checkpoint_never_carries_the_real_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "checkpoints" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, target)
+
+    def fail(checkpoint: object, file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError("power cut")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="power cut"):
+        AtomicCheckpointIO().save_checkpoint({"step": 2}, target)
+    assert torch.load(target, weights_only=True) == {"step": 1}
+
+
+def test_rows_after_the_checkpoint_are_dropped_and_half_a_row_as_well(tmp_path: Path) -> None:
+    table = tmp_path / "metrics.csv"
+    table.write_text('step,loss\n0,2.0\n1,"1,5"\n2,1.0\n3')
+    drop_rows_from(table, 2)
+    assert read_rows(table) == [{"step": "0", "loss": "2.0"}, {"step": "1", "loss": "1,5"}]
+
+
+def test_resuming_with_another_model_is_refused(tmp_path: Path, stub: Path, command: Command) -> None:
+    command("fit", "-c", str(stub))
+    refused = command(
+        "fit", "-c", str(stub), "--resume", "latest", "--model.init_args.width", "9", code=1
+    )
+    assert "model.init_args.width = 8, but this command says 9" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_resuming_what_never_ran_is_refused(stub: Path, command: Command) -> None:
+    refused = command("experiment", "-c", str(stub), "--resume", "latest", code=1)
+    assert "There is no run of 'stub'" in refused.stderr
