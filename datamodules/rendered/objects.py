@@ -21,13 +21,8 @@ DECK_M = 0.15
 Colour = tuple[float, float, float]
 
 WOODS: tuple[Colour, ...] = ((0.62, 0.49, 0.34), (0.50, 0.38, 0.26), (0.70, 0.58, 0.42))
-PALLETS: tuple[Colour, ...] = (
-    (0.17, 0.16, 0.16),
-    (0.22, 0.20, 0.19),
-    (0.42, 0.33, 0.24),
-    *WOODS,
-    (0.16, 0.27, 0.52),
-)
+DARK_PALLETS: tuple[Colour, ...] = ((0.17, 0.16, 0.16), (0.22, 0.20, 0.19), (0.33, 0.27, 0.21))
+PALLETS: tuple[Colour, ...] = (*DARK_PALLETS, *DARK_PALLETS, *WOODS, (0.16, 0.27, 0.52))
 CARTONS: tuple[Colour, ...] = ((0.71, 0.56, 0.40), (0.66, 0.50, 0.34), (0.76, 0.62, 0.46), (0.60, 0.46, 0.32))
 WHITE: Colour = (0.84, 0.84, 0.82)
 RACK_BLUE: Colour = (0.10, 0.25, 0.52)
@@ -257,7 +252,7 @@ def building(least_x: float, least_y: float, most_x: float, most_y: float, heigh
     """Floor, ceiling and four walls around a rectangle in world metres."""
     center_x, center_y = (least_x + most_x) / 2, (least_y + most_y) / 2
     length, depth = most_x - least_x, most_y - least_y
-    floor, wall = (0.40, 0.40, 0.395), (0.80, 0.80, 0.79)
+    floor, wall = (0.43, 0.43, 0.42), (0.86, 0.86, 0.85)
     thick = 0.2
     parts = [
         Box((center_x, center_y, -0.1), (length + 1, depth + 1, 0.2), Material.CONCRETE, floor),

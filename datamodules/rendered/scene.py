@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+import numpy as np
+
 from datamodules.rendered import objects
 from datamodules.rendered.camera import HEIGHT_RANGE_M, PITCH_RANGE_DEG, YAW_RANGE_DEG, Camera
 from datamodules.rendered.levels import Level
@@ -14,6 +16,9 @@ from datamodules.rendered.meshes import Box
 
 CEILING_M = 9.0
 """Height of the ceiling, in metres."""
+
+FARTHEST_M = 16.0
+"""Nothing is placed farther ahead than this, in metres."""
 
 LEAST_REACH_M = 10.0
 """The upper image border shows the floor at least this far away, in metres."""
@@ -153,6 +158,7 @@ class _Layout:
         self.room = room
         self.objects: list[SceneObject] = []
         self.taken: list[Rectangle] = []
+        self.top = _row_of_floor(camera, FARTHEST_M)
 
     def add_buffers(self, level: Level) -> None:
         """Paint buffer regions of one orientation and put pallets into them, side by side."""
@@ -236,13 +242,16 @@ class _Layout:
     def _find(
         self, half: tuple[float, float], *, gap: float, rows: tuple[float, float], tries: int, seen: int
     ) -> Rectangle | None:
-        """A free rectangle whose centre is drawn from the image, between two rows (shares of the height).
+        """A free rectangle whose centre is drawn from the floor in the image.
+
+        The rows are shares of the way from the far end of the floor (0) to the lower border of the image (1).
 
         At least `seen` of nine points of the rectangle lie in the image.
         """
         for _ in range(tries):
             column = self.random.uniform(0.04, 0.96) * self.camera.width
-            point = self.camera.floor_point(column, self.random.uniform(*rows) * self.camera.height)
+            row = self.top + self.random.uniform(*rows) * (self.camera.height - self.top)
+            point = self.camera.floor_point(column, row)
             if point is not None:
                 place = Rectangle(*point, *half)
                 if self._is_free(place, gap) and seen_points(self.camera, place) >= seen:
@@ -268,6 +277,13 @@ class _Layout:
             and most_y < self.room[3] - wall
             and not any(place.overlaps(other, gap) for other in self.taken)
         )
+
+
+def _row_of_floor(camera: Camera, ahead_m: float) -> float:
+    """The image row that shows the floor so far ahead of the camera, but at least 0."""
+    yaw = math.radians(camera.yaw_deg)
+    point = np.array([ahead_m * math.sin(yaw), ahead_m * math.cos(yaw), 0.0])
+    return max(0.0, float(camera.project(point)[1]))
 
 
 def seen_points(camera: Camera, place: Rectangle) -> int:

@@ -15,6 +15,7 @@ TEXTURE_SIZE = 512
 JOINT_SPACING_M = 4.6
 LINE_WIDTH_M = 0.11
 GRID_STEP_M = 0.1
+LAMP_SIZE_M = np.array([0.7, 0.7, 0.0], dtype=np.float32)
 
 YELLOW = np.array([0.87, 0.71, 0.03], dtype=np.float32) ** 2.2
 STRIPE_BLUE = np.array([0.08, 0.29, 0.62], dtype=np.float32) ** 2.2
@@ -53,9 +54,7 @@ class Shader:
         random = np.random.default_rng(scene.texture_seed)
         self._shift = random.uniform(0, 50, 2).astype(np.float32)
         self._exposure = float(random.uniform(0.85, 1.15))
-        self._lamps = np.stack(
-            [random.uniform(-6, 6, 2), random.uniform(1, 9, 2), random.uniform(7.5, 8.8, 2)], axis=-1
-        ).astype(np.float32)
+        self._lamp = random.uniform((-5, 1, 7.5), (5, 9, 8.8)).astype(np.float32)
         self._box_tone = random.random((len(self.boxes.centers), 3), dtype=np.float32)
         self._random = random
         self._openness = self._floor_openness()
@@ -95,13 +94,14 @@ class Shader:
         normals[:, 2] = np.where(axis == 2, sign, 0)
 
         paint, openness = self._painted(surface)
-        lamps = self._lamps[self._random.integers(0, 2, len(points))]
-        lamps = lamps + self._random.uniform(-0.5, 0.5, lamps.shape).astype(np.float32)
+        # A lamp of some size has soft shadows: every point is lit from another spot of it.
+        spots = self._random.random((len(points), 3), dtype=np.float32) - np.float32(0.5)
+        lamps = self._lamp + spots * LAMP_SIZE_M
         towards = lamps - points
         falling = np.einsum("ij,ij->i", normals, towards) / np.sqrt(np.einsum("ij,ij->i", towards, towards))
         direct = np.maximum(falling, 0) * self.caster.lit(points, normals, lamps)
-        ambient = (0.42 + 0.20 * normals[:, 2]) * openness
-        light = (ambient + 0.55 * direct) * self._exposure
+        ambient = (0.50 + 0.20 * normals[:, 2]) * openness
+        light = (ambient + 0.48 * direct) * self._exposure
         return paint * light[:, None]
 
     def _painted(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +129,7 @@ class Shader:
     def _paint_floor(self, points: np.ndarray, paint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Concrete with stains, joints and yellow lines; and how much of the ceiling it sees."""
         x, y = points[:, 0] + self._shift[0], points[:, 1] + self._shift[1]
-        tone = 1 + 0.13 * _look_up(0, x, y, 24) + 0.05 * _look_up(1, x, y, 60)
+        tone = 1 + 0.16 * _look_up(0, x, y, 24) + 0.10 * _look_up(0, y, x, 9) + 0.05 * _look_up(1, x, y, 60)
         joint_x = np.abs(x % JOINT_SPACING_M - JOINT_SPACING_M / 2)
         joint_y = np.abs(y % JOINT_SPACING_M - JOINT_SPACING_M / 2)
         tone = tone * np.where(np.minimum(joint_x, joint_y) < 0.015, np.float32(0.45), np.float32(1))

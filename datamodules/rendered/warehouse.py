@@ -32,7 +32,7 @@ from datamodules.rendered.questions import Candidate, candidates
 from datamodules.rendered.render import Rendering
 from datamodules.rendered.scene import draw_scene
 from datamodules.rendered.selection import Balance
-from datamodules.rendered.sight import look
+from datamodules.rendered.sight import Sight, look
 from datamodules.samples import DataError, Region
 
 Difficulty = Literal["easy", "real"]
@@ -201,27 +201,36 @@ def _rendered(
         yield from pool.imap(render, jobs, chunksize=4)
 
 
-def _render_job(
-    folder: Path, difficulty: str, size: tuple[int, int], seed: int, job: tuple[str, int]
-) -> _WrittenScene:
-    """Draw one scene until it offers enough questions, and write its pictures."""
-    split, index = job
+def draw_warehouse(
+    difficulty: str, split: str, index: int, size: tuple[int, int], seed: int
+) -> tuple[Rendering, Sight, list[Candidate]]:
+    """Draw the scene of an index until it offers enough questions; also what is seen, and the questions."""
     level = level_of(difficulty, split)
     for attempt in range(REDRAWS):
         random = Random(f"{seed} {split} {index} {attempt}")
-        scene = draw_scene(random, level, size)
-        rendering = Rendering(scene)
-        sight = look(scene, rendering.labels)
+        rendering = Rendering(draw_scene(random, level, size))
+        sight = look(rendering.scene, rendering.labels)
         offered = candidates(sight, level, random)
         if len(offered) >= LEAST_CANDIDATES and {found.category for found in offered} == set(CATEGORIES):
-            break
-    else:
-        raise DataError(
-            f"Scene {index} of {split} could not be drawn with enough questions at {size[0]} x {size[1]} "
-            "pixels; give larger pictures or another seed."
-        )
-    # Numbers of one split are never used in another, however many scenes there are.
-    frame = f"{index * len(SPLITS) + SPLITS.index(split):06d}"
+            return rendering, sight, offered
+    raise DataError(
+        f"Scene {index} of {split} could not be drawn with enough questions at {size[0]} x {size[1]} pixels; "
+        "give larger pictures or another seed."
+    )
+
+
+def frame_name(split: str, index: int) -> str:
+    """The name of a frame: no number of one split is used in another, however many scenes there are."""
+    return f"{index * len(SPLITS) + SPLITS.index(split):06d}"
+
+
+def _render_job(
+    folder: Path, difficulty: str, size: tuple[int, int], seed: int, job: tuple[str, int]
+) -> _WrittenScene:
+    """Draw one scene and write its pictures."""
+    split, index = job
+    rendering, sight, offered = draw_warehouse(difficulty, split, index, size, seed)
+    frame = frame_name(split, index)
     picture = Image.fromarray(rendering.colour_picture())
     picture.save(folder / split / "images" / f"{frame}.png", compress_level=1)
     depth = Image.fromarray(rendering.depth_picture())

@@ -1,0 +1,277 @@
+"""The files of a rendered warehouse: layout, balance, reproducibility, cache and refusals."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from datamodules.rendered import warehouse
+from datamodules.rendered.levels import level_of
+from datamodules.rendered.selection import Balance
+from datamodules.rendered.warehouse import cached_warehouse, draw_warehouse, write_warehouse
+from datamodules.samples import DataError
+
+SIZE = (224, 128)
+KEYS = ["id", "image", "conversations", "rle", "category", "normalized_answer", "freeform_answer"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("warehouse")
+    write_warehouse(
+        folder, difficulty="easy", scenes={"train": 12, "val": 4, "test": 4}, size=SIZE, seed=3, processes=1
+    )
+    return folder
+
+
+def records(folder, name):
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test_truth"])
+def test_records_have_the_official_form(written, split):
+    for record in records(written, split):
+        assert list(record) == KEYS
+        assert re.fullmatch(r"[0-9a-f]{32}", record["id"])
+        human, gpt = record["conversations"]
+        assert (human["from"], gpt["from"]) == ("human", "gpt")
+        assert gpt["value"] == record["freeform_answer"]
+        assert human["value"].count("<mask>") == len(record["rle"]) >= 2
+        expected = {"left_right": str, "mcq": str, "distance": float, "count": int}[record["category"]]
+        assert type(record["normalized_answer"]) is expected
+
+
+def test_records_match_the_real_ones(written, shared_data):
+    for real in json.loads((shared_data / "ai_city_track3" / "val.json").read_text()):
+        for record in records(written, "train"):
+            assert set(record) == set(real)
+            assert set(record["rle"][0]) == set(real["rle"][0])
+            assert [turn.keys() for turn in record["conversations"]] == [
+                t.keys() for t in real["conversations"]
+            ]
+
+
+def test_the_test_split_hides_its_answers(written):
+    hidden, truth = records(written, "test"), records(written, "test_truth")
+    assert [list(record) for record in hidden] == [KEYS[:4]] * len(truth)
+    assert all(len(record["conversations"]) == 1 for record in hidden)
+    assert [record["id"] for record in hidden] == [record["id"] for record in truth]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_pictures_and_masks_fit_together(written, split):
+    for record in records(written, split):
+        stem = Path(record["image"]).stem
+        with Image.open(written / split / "images" / record["image"]) as picture:
+            assert (picture.mode, picture.size) == ("RGB", SIZE)
+        with Image.open(written / split / "depths" / f"{stem}_depth.png") as depth:
+            assert (depth.mode, depth.size) == ("L", SIZE)
+            assert depth.getextrema() == (0, 255)
+        masks = coco_mask.decode(record["rle"])
+        assert masks.shape == (SIZE[1], SIZE[0], len(record["rle"]))
+        assert masks.any(axis=(0, 1)).all() and masks.sum(axis=2).max() == 1
+
+
+def test_splits_share_neither_frames_nor_ids_nor_pictures(written):
+    seen_frames, seen_ids, seen_pictures = [], [], []
+    for split in ("train", "val", "test"):
+        seen_frames.append({record["image"] for record in records(written, split)})
+        seen_ids.extend(record["id"] for record in records(written, split))
+        seen_pictures.extend(path.read_bytes() for path in (written / split / "images").iterdir())
+    assert len(set.union(*seen_frames)) == sum(map(len, seen_frames)) == 20
+    assert len(set(seen_ids)) == len(seen_ids)
+    assert len(set(seen_pictures)) == len(seen_pictures) == 20
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_are_the_same_with_one_process_and_with_two(written, tmp_path):
+    arguments = {"difficulty": "easy", "scenes": {"train": 12, "val": 4, "test": 4}, "size": SIZE}
+    write_warehouse(tmp_path / "two", **arguments, seed=3, processes=2)
+    assert contents(tmp_path / "two") == contents(written)
+
+
+def test_another_seed_gives_other_pictures(written, tmp_path):
+    write_warehouse(tmp_path / "other", difficulty="easy", scenes={"val": 1}, size=SIZE, seed=4, processes=1)
+    name = "val/images/000001.png"
+    assert contents(tmp_path / "other")[name] != contents(written)[name]
+
+
+def chosen(difficulty, split, number):
+    """The questions of so many scenes, chosen as for the files but without drawing the colours."""
+    balance = Balance(level_of(difficulty, split))
+    return [
+        question
+        for index in range(number)
+        for question in balance.choose(draw_warehouse(difficulty, split, index, SIZE, 0)[2], Random(index))
+    ]
+
+
+@pytest.fixture(scope="module")
+def easy():
+    return chosen("easy", "train", 120)
+
+
+@pytest.fixture(scope="module")
+def real_train():
+    return chosen("real", "train", 160)
+
+
+@pytest.fixture(scope="module")
+def real_val():
+    return chosen("real", "val", 120)
+
+
+def shares(questions, category=None):
+    """How often every category, or every answer of one category, occurs."""
+    counts = Counter(
+        question.answer if category else question.category
+        for question in questions
+        if category in (None, question.category)
+    )
+    return {name: count / counts.total() for name, count in counts.items()}
+
+
+def test_easy_questions_are_balanced(easy):
+    assert 6.5 <= len(easy) / 120 <= 7.5
+    assert all(share == pytest.approx(0.25, abs=0.02) for share in shares(easy).values())
+    assert shares(easy, "left_right")["left"] == pytest.approx(0.5, abs=0.03)
+    counts = shares(easy, "count")
+    assert set(counts) == {0, 1, 2, 3} and max(counts.values()) - min(counts.values()) < 0.1
+    assert all(2 <= len(question.regions) <= 6 for question in easy)
+
+
+def test_easy_choices_are_spread_over_the_positions(easy):
+    """With n choices of one kind, each is right as often as any other."""
+    relative = [
+        int(question.answer) / (len(question.regions) - 1)
+        for question in easy
+        if question.category == "mcq" and question.family in ("leftmost", "rightmost")
+    ]
+    assert len(relative) > 30
+    assert np.mean(relative) == pytest.approx(0.5, abs=0.15)
+
+
+def test_real_training_questions_follow_the_real_statistics(real_train):
+    mix = shares(real_train)
+    expected = {"mcq": 0.220, "left_right": 0.139, "distance": 0.493, "count": 0.148}
+    assert mix == pytest.approx(expected, abs=0.02)
+    counts = shares(real_train, "count")
+    assert counts == pytest.approx({3: 0.468, 1: 0.26, 2: 0.21, 4: 0.062}, abs=0.05)
+    choices = shares(real_train, "mcq")
+    assert sum(choices[answer] for answer in "012") == pytest.approx(0.93, abs=0.04)
+    distances = [question.answer for question in real_train if question.category == "distance"]
+    assert np.mean(distances) == pytest.approx(5.71, abs=0.4)
+    assert np.std(distances) == pytest.approx(2.84, abs=0.4)
+    assert max(len(question.regions) for question in real_train) <= 15
+
+
+def test_real_held_out_questions_shift_as_the_real_ones_do(real_train, real_val):
+    assert all(share == pytest.approx(0.25, abs=0.02) for share in shares(real_val).values())
+    counts = shares(real_val, "count")
+    assert set(counts) == {1, 2, 3, 4} and max(counts.values()) - min(counts.values()) < 0.1
+    choices = shares(real_val, "mcq")
+    assert set(choices) == set("01234567") and max(choices.values()) - min(choices.values()) < 0.08
+
+    def masks(questions):
+        return np.mean([len(question.regions) for question in questions if question.category == "mcq"])
+
+    assert 3.2 < masks(real_train) < 4.5
+    assert masks(real_val) > 7
+
+
+def test_wording_is_varied_but_the_vocabulary_is_small(real_train, real_val, easy):
+    questions = [*easy, *real_train, *real_val]
+    words = {
+        word
+        for question in questions
+        for word in re.findall(r"[a-z]+", f"{question.question} {question.freeform}".lower())
+    }
+    assert 100 < len(words) < 320
+    skeletons = {
+        (
+            question.category,
+            re.sub(
+                r"(the (pallet|buffer region|transporter|shel)\w* ?|<mask>|,|\band\b)+",
+                "X ",
+                question.question,
+            ),
+        )
+        for question in questions
+    }
+    variety = Counter(category for category, _ in skeletons)
+    assert variety["mcq"] >= 70 and variety["left_right"] >= 25
+    assert variety["distance"] >= 20 and variety["count"] >= 25
+
+
+def test_the_cache_is_filled_once(tmp_path, monkeypatch):
+    arguments = {"difficulty": "easy", "scenes": {"val": 2}, "size": (96, 64), "seed": 0, "processes": 1}
+    folder = cached_warehouse(tmp_path, **arguments)
+    assert folder.parent == tmp_path and (folder / "val.json").is_file()
+    assert list(tmp_path.iterdir()) == [folder]
+    monkeypatch.setattr(warehouse, "write_warehouse", None)
+    assert cached_warehouse(tmp_path, **arguments) == folder
+    assert cached_warehouse(tmp_path, **arguments | {"processes": 2}) == folder
+
+
+def test_other_arguments_have_another_place_in_the_cache(tmp_path):
+    arguments = {"difficulty": "easy", "scenes": {"val": 1}, "size": (96, 64), "seed": 0, "processes": 1}
+    changes = [{}, {"seed": 1}, {"size": (128, 64)}, {"scenes": {"test": 1}}, {"difficulty": "real"}]
+    assert len({cached_warehouse(tmp_path, **arguments | change) for change in changes}) == len(changes)
+
+
+def test_an_interrupted_rendering_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warehouse, "_render_job", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cached_warehouse(tmp_path, difficulty="easy", scenes={"val": 1}, size=(96, 64), seed=0, processes=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"difficulty": "hard"}, "'hard'"),
+        ({"scenes": {}}, "splits"),
+        ({"scenes": {"training": 3}}, "training"),
+        ({"scenes": {"train": 0}}, "whole number from 1"),
+        ({"size": (32, 32)}, "at least 64"),
+        ({"size": (400, 100)}, "times the height"),
+        ({"size": (224.0, 128.0)}, "whole pixels"),
+        ({"seed": -1}, "seed"),
+        ({"processes": 0}, "processes"),
+    ],
+)
+def test_unusable_arguments_are_refused(tmp_path, change, message):
+    arguments = {"difficulty": "easy", "scenes": {"val": 1}, "size": SIZE, "seed": 0}
+    for write in (write_warehouse, cached_warehouse):
+        with pytest.raises(DataError, match=message):
+            write(tmp_path / "new", **arguments | change)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_holds_files_is_refused(tmp_path):
+    (tmp_path / "precious.txt").write_text("keep me")
+    with pytest.raises(DataError, match="already holds"):
+        write_warehouse(tmp_path, difficulty="easy", scenes={"val": 1}, size=SIZE, seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_rendering_does_not_load_torch():
+    program = "import sys, datamodules.rendered.warehouse; sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False).returncode
+        == 0
+    )
