@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,19 +28,16 @@ def stream_array(path: Path) -> Iterator[object]:
     if not path.is_file():
         raise DataError(f"The file {path} does not exist. Check the data folder and the split's name.")
     size = path.stat().st_size
-    with path.open("rb") as handle:
-        _refuse_other_than_array(handle, path)
-        reader: BinaryIO = handle
+    with ExitStack() as stack:
+        reader: BinaryIO = stack.enter_context(path.open("rb"))
+        _refuse_other_than_array(reader, path)
         if size >= _SHOW_PROGRESS_FROM_BYTES:
-            reader = rich.progress.wrap_file(
-                handle, total=size, description=f"Indexing {path.name} (once)"
-            ).__enter__()
+            progress = rich.progress.wrap_file(reader, total=size, description=f"Reading {path.name}")
+            reader = stack.enter_context(progress)
         try:
             yield from ijson.items(reader, "item", buf_size=_CHUNK_BYTES, use_float=True)
         except ijson.JSONError as error:
-            raise DataError(_describe(path, error)) from error
-        finally:
-            reader.close()
+            raise DataError(_describe(path)) from error
 
 
 def _refuse_other_than_array(handle: BinaryIO, path: Path) -> None:
@@ -53,47 +50,45 @@ def _refuse_other_than_array(handle: BinaryIO, path: Path) -> None:
     handle.seek(0)
 
 
-class _CountingReader(io.RawIOBase):
+class _CountingReader:
     """Hands out chunks, then from `fine_from` on single bytes: a parser stops at the byte it rejects."""
 
     def __init__(self, handle: BinaryIO, fine_from: int) -> None:
         self.handle = handle
         self.fine_from = fine_from
         self.handed_out = 0
+        self.ended = False
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         """The next bytes of the file: at most `size`, and one at a time from `fine_from` on."""
         until_fine = self.fine_from - self.handed_out
         data = self.handle.read(min(size, until_fine) if until_fine > 0 else min(size, 1))
         self.handed_out += len(data)
+        self.ended = size > 0 and not data
         return data
 
 
-def _failing_offset(path: Path, fine_from: int) -> int:
-    """How many bytes the parser took before it gave up."""
+def _parse_until_error(path: Path, fine_from: int) -> _CountingReader:
+    """Parse the file again; the reader tells how far the parser came."""
     with path.open("rb") as handle:
         reader = _CountingReader(handle, fine_from)
-        try:
+        with suppress(ijson.JSONError):
             for _ in ijson.basic_parse(reader, buf_size=_CHUNK_BYTES):
                 pass
-        except ijson.JSONError:
-            pass
-        return reader.handed_out
+        return reader
 
 
-def _describe(path: Path, error: ijson.JSONError) -> str:
+def _describe(path: Path) -> str:
     """Say where the file stops being JSON; parses it again, first in chunks and then byte by byte."""
-    size = path.stat().st_size
-    coarse = _failing_offset(path, fine_from=size)
-    taken = _failing_offset(path, fine_from=max(0, coarse - _CHUNK_BYTES))
-    offset = max(0, taken - 1) if not isinstance(error, ijson.IncompleteJSONError) or taken < size else size
+    coarse = _parse_until_error(path, fine_from=path.stat().st_size)
+    fine = _parse_until_error(path, fine_from=max(0, coarse.handed_out - _CHUNK_BYTES))
+    offset = fine.handed_out if fine.ended else fine.handed_out - 1
     with path.open("rb") as handle:
-        line = 1
-        left = offset
-        while left > 0 and (chunk := handle.read(min(_CHUNK_BYTES, left))):
+        line, left = 1, offset
+        while chunk := handle.read(min(_CHUNK_BYTES, left)):
             line += chunk.count(b"\n")
             left -= len(chunk)
-    reason = "it ends too early" if offset == size else "unexpected text"
+    reason = "it ends too early" if fine.ended else "unexpected text"
     return (
         f"The file {path} is not well-formed JSON: {reason} at line {line}, byte offset {offset}. "
         "Download or write it again."

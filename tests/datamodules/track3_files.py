@@ -26,7 +26,7 @@ def mask(index: int = 0, height: int = HEIGHT, width: int = WIDTH) -> dict[str, 
     return {"size": [height, width], "counts": Region.from_mask(pixels).counts}
 
 
-def record(image: str, number: int, **changes: Any) -> dict[str, Any]:
+def record(image: str, number: int, /, **changes: Any) -> dict[str, Any]:
     """One official record; `changes` replace or (with None) remove keys."""
     category = CATEGORIES[number % 4]
     answer = ANSWERS[category][number % len(ANSWERS[category])]
