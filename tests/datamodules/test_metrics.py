@@ -1,0 +1,157 @@
+"""The official Track 3 score against an independent reading of its rules, alone and distributed."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed
+import torch.multiprocessing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamodules.metrics import Judgement, Track3Metric, track3_correct
+from datamodules.samples import Answer, DataError, SpatialSample
+from datamodules.track3_records import CATEGORIES
+
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+def answer(name: str, task: str, truth: str | None, raw: str, group: str = "") -> Answer:
+    sample = SpatialSample(name, "?", answer=truth, answer_type=CATEGORIES.get(task), task=task, group=group)
+    return Answer(sample, raw)
+
+
+def reference(task: str, truth: str, prediction: str) -> bool:
+    """The rules once more, written down from their description."""
+    if task == "count":
+        return int(float(truth)) == int(float(prediction))
+    if task == "distance":
+        return 0.90 * float(truth) <= float(prediction) <= 1.10 * float(truth)
+    if task == "left_right":
+        return prediction.lower()[0] == truth[0]
+    words = re.sub(r"[a-z]+", lambda word: str(WORDS.index(word[0])), prediction.lower())
+    return re.search(r"\d+", words)[0] == truth  # type: ignore[index]
+
+
+QUESTIONS = st.one_of(
+    st.tuples(st.just("count"), st.integers(0, 9).map(str), st.integers(0, 9).map(str)),
+    st.tuples(
+        st.just("distance"),
+        st.integers(0, 300).map(lambda value: str(value / 100)),
+        st.integers(0, 300).map(lambda value: str(value / 100)),
+    ),
+    st.tuples(
+        st.just("left_right"), st.sampled_from(["left", "right"]), st.sampled_from(["Left", "right", "l"])
+    ),
+    st.tuples(st.just("mcq"), st.integers(0, 9).map(str), st.sampled_from([*WORDS, *"0123456789"])),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(QUESTIONS, min_size=1, max_size=40))
+def test_score_equals_the_reference(questions: list[tuple[str, str, str]]) -> None:
+    metric = Track3Metric()
+    answers = [
+        answer(str(number), *question, group=str(number // 3)) for number, question in enumerate(questions)
+    ]
+    metric.update(answers[:7])
+    metric.update(answers[7:])
+    metric.update(answers[:3])  # a padded sampler shows some questions twice
+    result = metric.compute()
+    accuracies = {}
+    for task in {task for task, _, _ in questions}:
+        verdicts = [reference(*question) for question in questions if question[0] == task]
+        accuracies[task] = 100 * sum(verdicts) / len(verdicts)
+        assert result["tasks"][task]["n"] == len(verdicts)
+        assert result["tasks"][task]["score"] == pytest.approx(accuracies[task])
+    assert result["n"] == len(questions)
+    assert result["score"] == pytest.approx(sum(accuracies.values()) / len(accuracies))
+    low, high = result["interval"]
+    assert -1e-9 <= low <= high <= 100 + 1e-9
+    assert result["tasks"].keys() == accuracies.keys()
+
+
+@pytest.mark.parametrize(
+    ("task", "truth", "prediction", "correct"),
+    [
+        ("distance", "10", "9.0", True),
+        ("distance", "10", "8.99", False),
+        ("distance", "10", "11.0", True),
+        ("distance", "0", "0.0", True),
+        ("distance", "0", "0.01", False),
+        ("distance", "1", "nan", False),
+        ("count", "3", "3.9", True),
+        ("count", "3", "inf", None),
+        ("count", "3", "three", None),
+        ("left_right", "left", "LEFT-HAND", True),
+        ("left_right", "left", "Left.", None),
+        ("mcq", "3", "Region three", True),
+        ("mcq", "1", "12", False),
+        ("mcq", "1", "none", None),
+    ],
+)
+def test_rules(task: str, truth: str, prediction: str, correct: bool | None) -> None:
+    assert track3_correct(task, truth, prediction) == correct
+
+
+def test_unreadable_answers_are_wrong_and_counted() -> None:
+    metric = Track3Metric()
+    metric.update([answer("a", "count", "3", "many"), answer("b", "count", "3", "three")])
+    assert metric.judge(answer("a", "count", "3", "many")) == Judgement(None, False)
+    result = metric.compute()
+    assert (result["unreadable"], result["score"]) == (1, 50.0)
+
+
+def test_a_question_without_truth_cannot_be_scored() -> None:
+    with pytest.raises(DataError, match="Question a has no known answer"):
+        Track3Metric().update([answer("a", "count", None, "3")])
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_a_metric_that_saw_nothing() -> None:
+    assert Track3Metric().compute() == {
+        "score": 0.0,
+        "n": 0,
+        "interval": [0.0, 0.0],
+        "unreadable": 0,
+        "tasks": {},
+    }
+
+
+def answers_of_the_distributed_test() -> list[Answer]:
+    return [
+        answer(
+            str(number), "count", str(number % 5), str(number % 3 if number % 7 else "many"), str(number // 4)
+        )
+        for number in range(40)
+    ]
+
+
+SHARES = {
+    "overlapping": [slice(0, 23), slice(20, 40)],
+    "one rank without batches": [slice(0, 40), slice(0, 0)],
+}
+
+
+def score_in_process(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    results = {}
+    for name, share in SHARES.items():
+        metric = Track3Metric()
+        if mine := answers_of_the_distributed_test()[share[rank]]:
+            metric.update(mine)
+        results[name] = metric.compute()
+    torch.save(results, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_score_like_one(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(score_in_process, (str(tmp_path),), nprocs=2)
+    alone = Track3Metric()
+    alone.update(answers_of_the_distributed_test())
+    results: list[dict[str, Any]] = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    assert results[0] == results[1] == dict.fromkeys(SHARES, alone.compute())
