@@ -117,7 +117,8 @@ REAL_TRAIN = Level(
     clutter=(1, 4),
 )
 
-# The held-out splits of the real benchmark are balanced, and their questions name twice as many regions.
+# The held-out splits of the real benchmark are balanced, their questions name twice as many regions, and
+# their distances are longer.
 REAL_HELD_OUT = Level(
     categories=MappingProxyType(_equal(*CATEGORIES)),
     answers=MappingProxyType(
@@ -125,17 +126,17 @@ REAL_HELD_OUT = Level(
             "left_right": _equal("left", "right"),
             "mcq": _equal("0", "1", "2", "3", "4", "5", "6", "7"),
             "count": _equal("1", "2", "3", "4"),
-            "distance": _equal("0", "1", "2", "3"),
+            "distance": {"0": 0.21, "1": 0.12, "2": 0.17, "3": 0.50},
         }
     ),
     masks=(2, 15),
-    choices=(7, 13),
-    chained=0.7,
+    choices=(9, 14),
+    chained=0.8,
     bare_counts=0.15,
     buffers=(3, 4),
     slots=(4, 4),
     filled=(0.06, 0.20, 0.18, 0.20, 0.36),
-    loose_pallets=(3, 6),
+    loose_pallets=(4, 7),
     shelves=(1, 3),
     transporters=(1, 2),
     clutter=(1, 4),

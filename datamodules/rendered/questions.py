@@ -37,6 +37,9 @@ from datamodules.rendered.templates import capitalised, sentence, worded
 LEAST_DISTANCE_M = 0.8
 """Shortest distance that is asked about, in metres."""
 
+LEAST_LISTED = 3
+"""Where a scene has so many pallets, a counting question lists at least this number of them."""
+
 ATTEMPTS = 5
 """How often every family tries to find a question about a picture."""
 
@@ -317,13 +320,17 @@ def _listing(random: Random, sight: Sight, level: Level) -> dict[Kind, list[Seen
 
 
 def _with_distractors(random: Random, sight: Sight, inside: Sequence[Seen], most: int) -> list[Seen]:
-    """The pallets inside a region with some of the others, at most so many, shuffled; or none if too many."""
+    """The pallets inside a region with some of the others, at most so many, shuffled; or none if too many.
+
+    Even a few pallets inside are listed among several: the length of the list should not tell the count.
+    """
     others = [pallet for pallet in sight.of(Kind.PALLET) if pallet not in inside]
-    room = most - len(inside)
-    if room < 0:
+    extra = min(most - len(inside), len(others))
+    if extra < 0:
         return []
-    extra = random.sample(others, random.randint(0, min(room, len(others))))
-    return random.sample([*inside, *extra], len(inside) + len(extra))
+    fewest = min(max(LEAST_LISTED - len(inside), 0), extra)
+    listed = [*inside, *random.sample(others, random.randint(fewest, extra))]
+    return random.sample(listed, len(listed))
 
 
 def _counted(inside: Sequence[Seen], region: Seen, listed: bool) -> tuple[str, ...]:

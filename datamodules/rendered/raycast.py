@@ -28,6 +28,11 @@ class Surface:
     faces: np.ndarray
     points: np.ndarray
 
+    def at(self, where: np.ndarray) -> Surface:
+        """The same of some of the rays, by their numbers `[m]`."""
+        points = np.take(self.points, where, axis=0)
+        return Surface(self.depths[where], self.boxes[where], self.faces[where], points)
+
 
 class RayCaster:
     """The boxes of one scene, ready to be hit by rays."""
@@ -43,7 +48,7 @@ class RayCaster:
         origins = np.ascontiguousarray(np.broadcast_to(origin, directions.shape))
         hits = self._scene.run(origins, directions, output=1)
         triangles, depths = hits["primID"], hits["tfar"]
-        boxes, within = np.divmod(triangles, 12)
+        boxes, within = np.divmod(triangles.astype(np.intp), 12)
         return Surface(depths, boxes, within >> 1, origin + directions * depths[:, None])
 
     def lit(self, points: np.ndarray, normals: np.ndarray, lamps: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from datamodules.rendered.raycast import RayCaster, depth_picture, label_image
 from datamodules.rendered.scene import CEILING_M, Scene
 from datamodules.rendered.shading import Shader
 
-CONTRAST = 0.05
+CONTRAST = 0.08
 """A pixel that differs from a neighbour by more than this (0..1) is drawn again with more rays."""
 
 SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))
@@ -54,7 +54,7 @@ class Rendering:
         height, width = self._shape
         camera = self.scene.camera
         shader = Shader(self.scene, self._caster)
-        colours = np.sqrt(shader.colours(self._surface))
+        colours = np.sqrt(shader.colours(self._surface, self._shape))
         jagged = _jagged(colours.reshape(height, width, 3)).ravel().nonzero()[0]
         rows, columns = np.divmod(jagged, width)
         shifts = np.array(SUBPIXELS)

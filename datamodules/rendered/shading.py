@@ -13,9 +13,10 @@ from datamodules.rendered.scene import Kind, Scene
 
 TEXTURE_SIZE = 512
 JOINT_SPACING_M = 4.6
+JOINT_WIDTH_M = 0.03
 LINE_WIDTH_M = 0.11
 GRID_STEP_M = 0.1
-LAMP_SIZE_M = np.array([0.7, 0.7, 0.0], dtype=np.float32)
+LAMP_SIZE_M = np.array([0.6, 0.6, 0.0], dtype=np.float32)
 
 YELLOW = np.array([0.87, 0.71, 0.03], dtype=np.float32) ** 2.2
 STRIPE_BLUE = np.array([0.08, 0.29, 0.62], dtype=np.float32) ** 2.2
@@ -81,8 +82,12 @@ class Shader:
         openness: np.ndarray = 1 - np.minimum(0.45 * near + 0.35 * wide, 0.7)
         return openness
 
-    def colours(self, surface: Surface) -> np.ndarray:
-        """Colours of n surface points, `[n, 3]` in linear light."""
+    def colours(self, surface: Surface, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """Colours of n surface points, `[n, 3]` in linear light.
+
+        Where the points are the pixels of an image of a shape (height, width), the grain of soft shadows is
+        smoothed.
+        """
         boxes = self.boxes
         picked, points = surface.boxes, surface.points
         cosine, sine = boxes.cosines[picked], boxes.sines[picked]
@@ -99,15 +104,24 @@ class Shader:
         lamps = self._lamp + spots * LAMP_SIZE_M
         towards = lamps - points
         falling = np.einsum("ij,ij->i", normals, towards) / np.sqrt(np.einsum("ij,ij->i", towards, towards))
-        direct = np.maximum(falling, 0) * self.caster.lit(points, normals, lamps)
+        direct = np.maximum(falling, 0) * self._lit(points, normals, lamps, shape)
         ambient = (0.50 + 0.20 * normals[:, 2]) * openness
         light = (ambient + 0.48 * direct) * self._exposure
         return paint * light[:, None]
 
+    def _lit(
+        self, points: np.ndarray, normals: np.ndarray, lamps: np.ndarray, shape: tuple[int, int] | None
+    ) -> np.ndarray:
+        """Share of the lamp that every point sees, `[n]` from 0 to 1."""
+        lit = self.caster.lit(points, normals, lamps).astype(np.float32)
+        if shape is not None:
+            lit = ndimage.uniform_filter(lit.reshape(shape), 3).ravel()
+        return lit
+
     def _painted(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
         """The share of light that every point throws back, `[n, 3]`, and its openness `[n]`."""
         boxes, points, picked = self.boxes, surface.points, surface.boxes
-        paint = boxes.colours[picked]
+        paint = np.take(boxes.colours, picked, axis=0)
         # Close to the floor, upright surfaces are darker.
         openness = np.minimum(0.72 + 0.35 * points[:, 2], 1.0)
         materials = boxes.materials[picked]
@@ -120,37 +134,67 @@ class Shader:
         for material, painter in painters.items():
             where = np.flatnonzero(materials == material)
             if len(where):
-                part = Surface(surface.depths[where], picked[where], surface.faces[where], points[where])
-                paint[where] = painter(part, paint[where])
+                paint[where] = painter(surface.at(where), np.take(paint, where, axis=0))
         floor = np.flatnonzero(materials == Material.CONCRETE)
-        paint[floor], openness[floor] = self._paint_floor(points[floor], paint[floor])
+        paint[floor], openness[floor] = self._paint_floor(surface.at(floor), np.take(paint, floor, axis=0))
         return paint, openness
 
-    def _paint_floor(self, points: np.ndarray, paint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _paint_floor(self, surface: Surface, paint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Concrete with stains, joints and yellow lines; and how much of the ceiling it sees."""
+        points = surface.points
+        blur_x, blur_y = self._pixel_extents(surface)
         x, y = points[:, 0] + self._shift[0], points[:, 1] + self._shift[1]
         tone = 1 + 0.16 * _look_up(0, x, y, 24) + 0.10 * _look_up(0, y, x, 9) + 0.05 * _look_up(1, x, y, 60)
-        joint_x = np.abs(x % JOINT_SPACING_M - JOINT_SPACING_M / 2)
-        joint_y = np.abs(y % JOINT_SPACING_M - JOINT_SPACING_M / 2)
-        tone = tone * np.where(np.minimum(joint_x, joint_y) < 0.015, np.float32(0.45), np.float32(1))
+        for position, blur in ((x, blur_x), (y, blur_y)):
+            offset = np.abs(position % JOINT_SPACING_M - JOINT_SPACING_M / 2)
+            covered = np.clip(
+                (JOINT_WIDTH_M / 2 - offset) / blur + 0.5, 0, np.minimum(JOINT_WIDTH_M / blur, 1)
+            )
+            tone *= 1 - 0.6 * covered
         paint = paint * tone[:, None]
-        yellow = self._on_yellow_line(points)
-        paint[yellow] = YELLOW * (0.92 + 0.06 * _look_up(1, x[yellow], y[yellow], 40))[:, None]
+        yellow = self._yellow_share(points, blur_x, blur_y)
+        lines = np.flatnonzero(yellow)
+        worn = YELLOW * (0.92 + 0.06 * _look_up(1, x[lines], y[lines], 40))[:, None]
+        paint[lines] += yellow[lines, None] * (worn - paint[lines])
         columns = ((points[:, 0] - self.scene.room[0]) / GRID_STEP_M).astype(np.int32)
         rows = ((points[:, 1] - self.scene.room[1]) / GRID_STEP_M).astype(np.int32)
         height, width = self._openness.shape
         return paint, self._openness[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
 
-    def _on_yellow_line(self, points: np.ndarray) -> np.ndarray:
-        """Which floor points `[n, 3]` lie on the outline of a buffer region or on the line at the walls."""
-        x, y = points[:, 0], points[:, 1]
+    def _pixel_extents(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+        """How far one pixel reaches over the floor in x and in y around n floor points, each `[n]` metres.
+
+        Towards the horizon a pixel reaches much farther along the line of sight than across it.
+        """
+        camera = self.scene.camera
+        x, y = surface.points[:, 0], surface.points[:, 1]
+        away = np.sqrt(x * x + y * y) + np.float32(1e-3)
+        stretch = np.sqrt(away * away + np.float32(camera.height_m**2)) / np.float32(camera.height_m)
+        pixel = surface.depths / np.float32(camera.focal_px)
+        ahead, sideways = np.abs(y) / away, np.abs(x) / away
+        return pixel * (sideways * stretch + ahead), pixel * (ahead * stretch + sideways)
+
+    def _yellow_share(self, points: np.ndarray, blur_x: np.ndarray, blur_y: np.ndarray) -> np.ndarray:
+        """Share of yellow paint around floor points, `[n]`: around buffer regions, and a line at the walls.
+
+        A line that is thinner than a pixel would break into dashes if it were only there or not.
+        """
         least_x, least_y, most_x, most_y = self.scene.room
-        rim = np.minimum(np.minimum(x - least_x, most_x - x), np.minimum(y - least_y, most_y - y))
-        found = np.abs(rim - 0.6) < LINE_WIDTH_M / 2
-        for _, (left, near, right, far) in self.scene.floor_regions():
-            inner = np.minimum(np.minimum(x - left, right - x), np.minimum(y - near, far - y))
-            found |= (inner >= 0) & (inner < LINE_WIDTH_M)
-        return found
+        outlines = [bounds for _, bounds in self.scene.floor_regions()]
+        outlines.append((least_x + 0.5, least_y + 0.5, most_x - 0.5, most_y - 0.5))
+        x, y = points[:, 0], points[:, 1]
+        share = np.zeros(len(points), dtype=np.float32)
+        for left, near, right, far in outlines:
+            # Signed distances into the rectangle; the middle of a side is at most half the rectangle away.
+            inner_x = np.float32((right - left) / 2) - np.abs(x - np.float32((left + right) / 2))
+            inner_y = np.float32((far - near) / 2) - np.abs(y - np.float32((near + far) / 2))
+            outside, inside = (
+                np.clip((inner_x - edge) / blur_x + 0.5, 0, 1)
+                * np.clip((inner_y - edge) / blur_y + 0.5, 0, 1)
+                for edge in (np.float32(0), np.float32(LINE_WIDTH_M))
+            )
+            share += outside - inside
+        return np.minimum(share, 1)
 
     def _on_face(self, surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Position on the face in metres from its middle, and half the extents of the face, each `[n]`.
@@ -158,12 +202,12 @@ class Shader:
         The second position is the upward one on upright faces.
         """
         boxes, picked = self.boxes, surface.boxes
-        offset = surface.points - boxes.centers[picked]
+        offset = surface.points - np.take(boxes.centers, picked, axis=0)
         cosine, sine = boxes.cosines[picked], boxes.sines[picked]
         along = offset[:, 0] * cosine + offset[:, 1] * sine
         across = offset[:, 1] * cosine - offset[:, 0] * sine
         axis = surface.faces >> 1
-        halves = boxes.halves[picked]
+        halves = np.take(boxes.halves, picked, axis=0)
         first = np.where(axis == 0, across, along)
         second = np.where(axis == 2, across, offset[:, 2])
         half_first = np.where(axis == 0, halves[:, 1], halves[:, 0])
@@ -173,7 +217,7 @@ class Shader:
     def _paint_carton(self, surface: Surface, paint: np.ndarray) -> np.ndarray:
         """Cardboard with darker edges, a strip of tape, a label and some print."""
         first, second, half_first, half_second = self._on_face(surface)
-        tone = self._box_tone[surface.boxes]
+        tone = np.take(self._box_tone, surface.boxes, axis=0)
         edge = np.minimum(half_first - np.abs(first), half_second - np.abs(second))
         shade = (0.9 + 0.2 * tone[:, 0]) * (1 + 0.05 * _look_up(1, first + tone[:, 1] * 9, second, 50))
         paint = paint * np.where(edge < 0.012, 0.62 * shade, shade)[:, None]
@@ -198,7 +242,7 @@ class Shader:
     def _paint_wood(self, surface: Surface, paint: np.ndarray) -> np.ndarray:
         """Planks with dark gaps and grain."""
         first, second, _, _ = self._on_face(surface)
-        tone = self._box_tone[surface.boxes]
+        tone = np.take(self._box_tone, surface.boxes, axis=0)
         plank = (first + 10) % 0.14
         grain = 1 + 0.10 * _look_up(1, first * 0.2 + tone[:, 1] * 9, second, 40)
         return paint * (np.where(plank < 0.02, 0.45, 1.0).astype(np.float32) * grain)[:, None]

@@ -108,8 +108,8 @@ def _stands_in_image(camera: Camera, thing: SceneObject) -> bool:
 
 def _outline_areas(camera: Camera, things: Sequence[SceneObject]) -> np.ndarray:
     """Image area of every object's bounding box if nothing hid it, `[n]` in pixels."""
-    sizes = np.array([(thing.length / 2, thing.width / 2, thing.height) for thing in things])
-    places = np.array([(thing.x, thing.y, thing.yaw) for thing in things])
+    sizes = np.array([(thing.length / 2, thing.width / 2, thing.height) for thing in things]).reshape(-1, 3)
+    places = np.array([(thing.x, thing.y, thing.yaw) for thing in things]).reshape(-1, 3)
     local = _FACE_CORNERS * sizes[:, None, None]
     cosine, sine = np.cos(places[:, 2])[:, None, None], np.sin(places[:, 2])[:, None, None]
     corners = np.stack(

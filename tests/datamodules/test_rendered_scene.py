@@ -12,6 +12,7 @@ from datamodules.rendered.camera import HEIGHT_RANGE_M, HORIZONTAL_FIELD_OF_VIEW
 from datamodules.rendered.levels import EASY, REAL_HELD_OUT, REAL_TRAIN
 from datamodules.rendered.render import Rendering
 from datamodules.rendered.scene import Kind, draw_scene
+from datamodules.rendered.sight import look
 
 WIDTH, HEIGHT = 224, 128
 
@@ -145,6 +146,19 @@ def test_an_object_is_seen_where_it_projects():
         # Forks and tyres may reach a few centimetres out of the stated footprint.
         assert columns.min() >= hull[:, 0].min() - 4 and columns.max() <= hull[:, 0].max() + 4
         assert rows.min() >= hull[:, 1].min() - 4 and rows.max() <= hull[:, 1].max() + 4
+
+
+def test_a_hidden_pallet_takes_its_buffer_region_out_of_the_counting():
+    rendering = Rendering(draw_scene(Random(7), REAL_TRAIN, (WIDTH, HEIGHT)))
+    labels = rendering.labels.copy()
+    before = look(rendering.scene, labels)
+    region, pallets = next((region, pallets) for region, pallets in before.pallets_inside.items() if pallets)
+    hidden = pallets[0].index
+    rows, columns = np.nonzero(labels == hidden)
+    labels[rows[15:], columns[15:]] = -1
+    after = look(rendering.scene, labels)
+    assert hidden not in [thing.index for thing in after.seen]
+    assert region in [thing.index for thing in after.seen] and region not in after.pallets_inside
 
 
 def test_colours_are_the_same_every_time_and_not_flat():
