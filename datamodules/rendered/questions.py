@@ -1,4 +1,4 @@
-"""Questions about one picture, with answers that are true by construction.
+"""Questions about one picture, with answers that are true by construction (choices: see `choices.py`).
 
 Every family of questions offers candidates; `selection.py` keeps those that balance the split. Definitions:
 
@@ -11,23 +11,31 @@ Every family of questions offers candidates; `selection.py` keeps those that bal
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from datamodules.rendered import templates
+from datamodules.rendered.candidates import (
+    ASKED_KINDS,
+    Candidate,
+    Listed,
+    candidate,
+    enumeration,
+    group_phrase,
+    group_phrases,
+    listing,
+    opened,
+    seen_inside,
+    some,
+)
+from datamodules.rendered.choices import which_buffer, which_closest, which_closest_chained, which_outermost
 from datamodules.rendered.levels import MARGIN_SIDE, Level
 from datamodules.rendered.references import (
-    CAMERA,
     SIDES,
     Reference,
-    closest,
     closest_reference,
     direct,
-    marked,
     named,
-    outermost,
     outermost_reference,
 )
 from datamodules.rendered.scene import Kind
@@ -43,33 +51,6 @@ LEAST_LISTED = 3
 ATTEMPTS = 5
 """How often every family tries to find a question about a picture."""
 
-ASKED_KINDS = (Kind.PALLET, Kind.BUFFER, Kind.TRANSPORTER, Kind.SHELF)
-
-Listed = Mapping[Kind, Sequence[Seen]]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One question that could be asked.
-
-    Attributes:
-        category: one of the four categories of the benchmark.
-        family: which kind of question it is within its category.
-        chained: whether it takes more than one step.
-        question: the text with one `<mask>` for every region.
-        regions: scene index of the object behind every placeholder.
-        answer: the normalised answer, in the type of the official files.
-        freeform: the answer as a text that names regions as `[Region i]`.
-    """
-
-    category: str
-    family: str
-    chained: bool
-    question: str
-    regions: tuple[int, ...]
-    answer: str | int | float
-    freeform: str
-
 
 def candidates(sight: Sight, level: Level, random: Random) -> list[Candidate]:
     """All questions found about one picture, without repetitions."""
@@ -77,10 +58,10 @@ def candidates(sight: Sight, level: Level, random: Random) -> list[Candidate]:
     fewest, most = level.masks
     for family in FAMILIES:
         for _ in range(ATTEMPTS):
-            for candidate in family(sight, level, random):
-                if fewest <= len(candidate.regions) <= most:
-                    key = (candidate.category, candidate.family, tuple(sorted(candidate.regions)))
-                    found.setdefault(key, candidate)
+            for offered in family(sight, level, random):
+                if fewest <= len(offered.regions) <= most:
+                    key = (offered.category, offered.family, tuple(sorted(offered.regions)))
+                    found.setdefault(key, offered)
     return list(found.values())
 
 
@@ -98,103 +79,7 @@ def _left_right(sight: Sight, level: Level, random: Random) -> Iterator[Candidat
     answer = capitalised(
         worded(random, templates.LEFT_RIGHT_ANSWERS, a=named(first), b=named(second), side=side)
     )
-    yield _candidate("left_right", "pair", question, (answer,), side)
-
-
-def _which_outermost(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
-    """Which of some objects is the leftmost?"""
-    kind = random.choice((Kind.PALLET, Kind.PALLET, Kind.BUFFER, Kind.SHELF))
-    things = _some(random, sight.of(kind), level.choices)
-    side = random.choice(SIDES)
-    best = outermost(things, side) if len(things) > 1 else None
-    if best is None:
-        return
-    wording = worded(random, templates.EXTREMES[side])
-    question = sentence(random, templates.WHICH_OF, group=_enumeration(random, things), best=wording)
-    answer = worded(random, templates.EXTREME_ANSWERS[side], a=named(best), b=named(best))
-    yield _candidate("mcq", f"{side}most", question, (answer,), best)
-
-
-def _which_closest(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
-    """Which of some objects is the closest to another object, or to the camera?"""
-    kind = random.choice((Kind.PALLET, Kind.PALLET, Kind.BUFFER))
-    things = _some(random, sight.of(kind), level.choices)
-    others = [thing for thing in sight.seen if thing.kind is not kind]
-    if len(things) < 2 or not others:
-        return
-    target = random.choice(others)
-    if random.random() < 0.2:
-        best, aim, goal, extra = closest(things, CAMERA), "the camera", "the camera", ""
-    else:
-        best, aim, goal, extra = closest(things, target), named(target), named(target), named(target)
-    if best is None:
-        return
-    if extra and random.random() < 0.5:
-        aim = f"the {target.kind}"
-        wording = worded(random, templates.CLOSEST, target=aim)
-        body = worded(random, templates.WHICH, kind=kind, best=wording)
-        if kind is Kind.PALLET and target.kind is Kind.TRANSPORTER and random.random() < 0.5:
-            body = worded(random, templates.PICK_UP, transporter=aim)
-        question = _opened(random, (_group(things), extra), body)
-    else:
-        wording = worded(random, templates.CLOSEST, target=aim)
-        question = sentence(random, templates.WHICH_OF, group=_enumeration(random, things), best=wording)
-    answer = f"{named(best)} is the closest to {goal}."
-    yield _candidate("mcq", "closest", question, (answer,), best)
-
-
-def _which_closest_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
-    """Which pallet is the closest to the shelf on the right?"""
-    kind = random.choice((Kind.PALLET, Kind.PALLET, Kind.BUFFER))
-    listed = _listing(random, sight, level)
-    others = [other for other in ASKED_KINDS if other is not kind]
-    target = outermost_reference(random, listed, random.choice(others))
-    if target is None:
-        return
-    if kind is Kind.PALLET and target.thing.kind is not Kind.BUFFER and random.random() < 0.35:
-        inner = closest_reference(random, listed, Kind.BUFFER, target)
-        target = inner or target
-    things = listed[kind]
-    best = closest(things, target.thing) if len(things) > 1 else None
-    if best is None:
-        return
-    body = worded(
-        random, templates.WHICH, kind=kind, best=worded(random, templates.CLOSEST, target=target.phrase)
-    )
-    question = _opened(random, _groups(listed, target.lists | {kind}), body)
-    answer = f"{named(best)} is the closest to {named(target.thing)}."
-    yield _candidate("mcq", "closest chained", question, (*target.steps, answer), best)
-
-
-def _which_buffer(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
-    """Which buffer region holds the most or fewest pallets, or none?"""
-    known = [region for region in sight.of(Kind.BUFFER) if region.index in sight.pallets_inside]
-    regions = random.sample(known, min(len(known), random.randint(2, 5)))
-    if len(regions) < 2:
-        return
-    numbers = {region: len(sight.pallets_inside[region.index]) for region in regions}
-    ranked = sorted(regions, key=numbers.__getitem__)
-    family = random.choice(("most", "fewest", "empty"))
-    best = ranked[-1] if family == "most" else ranked[0]
-    if list(numbers.values()).count(numbers[best]) != 1 or (family == "empty" and numbers[best] > 0):
-        return
-    wordings = {"most": templates.MOST, "fewest": templates.FEWEST, "empty": templates.EMPTY}
-    does = random.choice(wordings[family])
-    pallets = [pallet for region in regions for pallet in sight.pallets_inside[region.index]]
-    # Where the pallets are listed as well, there are more masks to look through.
-    if pallets and random.random() < 0.6 and len(pallets) + len(regions) <= level.masks[1]:
-        body = worded(random, templates.BUFFER_WHICH, does=does)
-        listed = {Kind.BUFFER: regions, Kind.PALLET: pallets}
-        question = _opened(random, _groups(listed, frozenset(listed)), body)
-        steps = [
-            f"I see pallets {' '.join(map(marked, sight.pallets_inside[region.index]))} in {named(region)}."
-            for region in regions
-            if sight.pallets_inside[region.index]
-        ]
-    else:
-        question = sentence(random, templates.BUFFER_WHICH_OF, group=_enumeration(random, regions), does=does)
-        steps = []
-    yield _candidate("mcq", family, question, (*steps, f"{named(best)} {does}."), best, chained=False)
+    yield candidate("left_right", "pair", question, (answer,), side)
 
 
 def _distance(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
@@ -207,7 +92,7 @@ def _distance(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]
 
 def _distance_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
     """How far is the rightmost pallet from the leftmost buffer region?"""
-    listed = _listing(random, sight, level)
+    listed = listing(random, sight, level)
     first = outermost_reference(random, listed, random.choice((Kind.PALLET, Kind.PALLET, Kind.BUFFER)))
     second_kind = random.choice(ASKED_KINDS)
     second = outermost_reference(random, listed, second_kind)
@@ -223,12 +108,13 @@ def _distance_chained(sight: Sight, level: Level, random: Random) -> Iterator[Ca
 def _distance_between(
     random: Random, listed: Listed, first: Reference, second: Reference, family: str
 ) -> Iterator[Candidate]:
+    """The distance between two objects, however they are named; not asked where they all but coincide."""
     metres = round(first.thing.distance_m(second.thing), 2)
     if metres < LEAST_DISTANCE_M:
         return
     body = worded(random, templates.DISTANCE, a=first.phrase, b=second.phrase)
     lists = first.lists | second.lists
-    question = _opened(random, _groups(listed, lists), body) if lists else body
+    question = opened(random, group_phrases(listed, lists), body) if lists else body
     answer = worded(
         random,
         templates.DISTANCE_ANSWERS,
@@ -237,7 +123,7 @@ def _distance_between(
         metres=f"{metres:.2f}",
     )
     steps = (*first.steps, *second.steps, answer)
-    yield _candidate("distance", family, question, steps, metres)
+    yield candidate("distance", family, question, steps, metres, chained=bool(lists))
 
 
 def _count(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
@@ -251,18 +137,18 @@ def _count(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
             continue
         if random.random() < 0.5:
             question = sentence(
-                random, templates.COUNT_OF, group=_enumeration(random, pallets), region=named(region)
+                random, templates.COUNT_OF, group=enumeration(random, pallets), region=named(region)
             )
         else:
             body = worded(random, templates.COUNT, region="the buffer region")
-            question = _opened(random, (_group(pallets), named(region)), body)
-        yield _candidate("count", "listed", question, _counted(inside, region, True), len(inside))
+            question = opened(random, (group_phrase(pallets), named(region)), body)
+        yield candidate("count", "listed", question, _counted(inside, region, True), len(inside))
 
 
 def _count_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
     """How many pallets are in the buffer region closest to the shelf on the right?"""
-    listed = dict(_listing(random, sight, level))
-    listed[Kind.BUFFER] = _some(random, sight.of(Kind.BUFFER), (2, 5))
+    listed = dict(listing(random, sight, level))
+    listed[Kind.BUFFER] = some(random, sight.of(Kind.BUFFER), (2, 5))
     region = outermost_reference(random, listed, Kind.BUFFER)
     if random.random() < 0.7:
         landmark_kind = random.choice((Kind.SHELF, Kind.TRANSPORTER))
@@ -284,18 +170,18 @@ def _count_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candi
             return
         lists = lists | {Kind.PALLET}
     body = worded(random, templates.COUNT, region=region.phrase)
-    question = _opened(random, _groups(listed, lists), body)
+    question = opened(random, group_phrases(listed, lists), body)
     steps = (*region.steps, *_counted(inside, region.thing, not bare))
     family = "bare" if bare else "chained"
-    yield _candidate("count", family, question, steps, len(inside))
+    yield candidate("count", family, question, steps, len(inside), chained=True)
 
 
 FAMILIES: tuple[Callable[[Sight, Level, Random], Iterator[Candidate]], ...] = (
     _left_right,
-    _which_outermost,
-    _which_closest,
-    _which_closest_chained,
-    _which_buffer,
+    which_outermost,
+    which_closest,
+    which_closest_chained,
+    which_buffer,
     _distance,
     _distance,
     _distance_chained,
@@ -307,16 +193,6 @@ FAMILIES: tuple[Callable[[Sight, Level, Random], Iterator[Candidate]], ...] = (
 def _pool(sight: Sight, kind: Kind | None) -> Sequence[Seen]:
     """The objects of one kind, or all of them."""
     return sight.seen if kind is None else sight.of(kind)
-
-
-def _some(random: Random, things: Sequence[Seen], number: tuple[int, int]) -> list[Seen]:
-    """Some of the objects in random order: as many as drawn from a range, or all where there are fewer."""
-    return random.sample(things, min(len(things), random.randint(*number)))
-
-
-def _listing(random: Random, sight: Sight, level: Level) -> dict[Kind, list[Seen]]:
-    """The objects of every kind that a chained question lists, in random order."""
-    return {kind: _some(random, sight.of(kind), level.choices) for kind in ASKED_KINDS}
 
 
 def _with_distractors(random: Random, sight: Sight, inside: Sequence[Seen], most: int) -> list[Seen]:
@@ -335,66 +211,8 @@ def _with_distractors(random: Random, sight: Sight, inside: Sequence[Seen], most
 
 def _counted(inside: Sequence[Seen], region: Seen, listed: bool) -> tuple[str, ...]:
     """The sentences that count the pallets in a region."""
-    number = len(inside)
-    verb, noun = ("is", "pallet") if number == 1 else ("are", "pallets")
-    total = f"{verb} exactly {templates.NUMBERS[number]} {noun}"
+    verb, noun = ("is", "pallet") if len(inside) == 1 else ("are", "pallets")
+    total = f"{verb} exactly {templates.NUMBERS[len(inside)]} {noun}"
     if not listed:
         return (f"There {total} in {named(region)}.",)
-    if not inside:
-        return (f"I see no pallets in {named(region)}.", f"So there {total}.")
-    return (f"I see {noun} {' '.join(map(marked, inside))} in {named(region)}.", f"So there {total}.")
-
-
-def _group(things: Sequence[Seen]) -> str:
-    """Several objects of one kind in short: "the pallets <2> <5> <1>"."""
-    if len(things) == 1:
-        return named(things[0])
-    kind = things[0].kind
-    return f"the {'shelves' if kind is Kind.SHELF else f'{kind}s'} {' '.join(map(marked, things))}"
-
-
-def _enumeration(random: Random, things: Sequence[Seen]) -> str:
-    """The same, or one by one: "the pallet <2>, the pallet <5>, and the pallet <1>"."""
-    if not 2 <= len(things) <= 4 or random.random() < 0.6:
-        return _group(things)
-    each = [named(thing) for thing in things]
-    return f"{', '.join(each[:-1])}{',' if len(each) > 2 else ''} and {each[-1]}"
-
-
-def _groups(listed: Listed, kinds: frozenset[Kind]) -> tuple[str, ...]:
-    """One phrase for every listed kind."""
-    return tuple(_group(listed[kind]) for kind in ASKED_KINDS if kind in kinds)
-
-
-def _opened(random: Random, groups: Sequence[str], body: str) -> str:
-    """A question that lists its objects first, in random order of the kinds."""
-    shuffled = random.sample(groups, len(groups))
-    phrase = shuffled[0] if len(shuffled) == 1 else f"{', '.join(shuffled[:-1])} and {shuffled[-1]}"
-    body = body[:1].lower() + body[1:] if not body.startswith("I ") else body
-    return worded(random, templates.OPENINGS, groups=phrase, question=body, Question=capitalised(body))
-
-
-def _candidate(
-    category: str,
-    family: str,
-    question: str,
-    steps: Sequence[str],
-    answer: Seen | str | int | float,
-    chained: bool | None = None,
-) -> Candidate:
-    """Number the marked objects in the order of the question; an object as the answer becomes its number."""
-    regions = tuple(int(index) for index in re.findall(r"<(\d+)>", question))
-    number = {index: place for place, index in enumerate(regions)}
-    freeform = " ".join(
-        capitalised(re.sub(r"<(\d+)>", lambda found: f"[Region {number[int(found[1])]}]", step))
-        for step in steps
-    )
-    return Candidate(
-        category=category,
-        family=family,
-        chained=len(steps) > 1 and family != "listed" if chained is None else chained,
-        question=re.sub(r"<\d+>", "<mask>", question),
-        regions=regions,
-        answer=str(number[answer.index]) if isinstance(answer, Seen) else answer,
-        freeform=freeform,
-    )
+    return (seen_inside(inside, region), f"So there {total}.")

@@ -173,12 +173,12 @@ EXTREME_ANSWERS = {
     "left": (
         "{a} is the leftmost object from this viewpoint.",
         "{a} is the leftmost one.",
-        "The leftmost is {b}.",
+        "The leftmost is {a}.",
     ),
     "right": (
         "{a} is the rightmost object from this viewpoint.",
         "{a} is the rightmost one.",
-        "The rightmost is {b}.",
+        "The rightmost is {a}.",
     ),
 }
 
