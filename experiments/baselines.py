@@ -50,9 +50,10 @@ def blind_baseline(cli: SpatialCLI, fraction: float) -> dict[str, Any]:
     Model, data and trainer are made anew from the configuration, so that nothing of the experiment is
     touched; nothing is logged or saved.
     """
-    config = blind_config(cli.config, str(cli.subcommand), fraction)
-    seed_everything(config[cli.subcommand].seed_everything, workers=True, verbose=False)
-    made = cli.parser.instantiate_classes(config)[cli.subcommand]
+    subcommand = str(cli.subcommand)
+    config = blind_config(cli.config, subcommand, fraction)
+    seed_everything(config[subcommand].seed_everything, workers=True, verbose=False)
+    made = cli.parser.instantiate_classes(config)[subcommand]
     kept = [
         callback
         for callback in made.trainer.callbacks or []

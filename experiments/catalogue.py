@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,14 @@ def experiment_file(name: str) -> Path:
 
 
 def question_of(name: str) -> str:
-    """What an experiment answers: the first sentence of the comment that its file opens with."""
-    lines = []
-    for line in experiment_file(name).read_text().splitlines():
-        if not line.startswith("#") or not line.strip("# "):
-            break
-        lines.append(line.strip("# "))
-    return " ".join(lines)
+    """What an experiment answers: the first paragraph of the comment that its file opens with."""
+    return " ".join(opening_comment(experiment_file(name)).split("\n\n")[0].split())
+
+
+def opening_comment(path: Path) -> str:
+    """The comment that a YAML file opens with, without its marks."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    return "\n".join(line[1:].removeprefix(" ") for line in comment)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

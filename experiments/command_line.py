@@ -30,6 +30,7 @@ from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
 from experiments.run_folder import RunFolder
 from experiments.started import parameter_counts, started
+from experiments.submission import write_submission_file
 from lightning_modules.base import SpatialModule
 
 RUNS = Path("runs")
@@ -72,12 +73,13 @@ class SpatialCLI(LightningCLI):
 
     trainer: ExperimentTrainer
     model: SpatialModule
-    datamodule: LightningDataModule
+    datamodule: SpatialDataModule
 
     def __init__(self, typed: Sequence[str]) -> None:
         quiet_libraries()
         composition = compose(typed, RUNS)
         self.typed = list(typed)
+        self.comment = composition.comment
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
         parser = {"parser_mode": "omegaconf+"}
@@ -147,14 +149,14 @@ class SpatialCLI(LightningCLI):
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero:
             card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
-            self.folder.write_card({"name": self.name, **card})
+            self.folder.write_card({"name": self.name, "comment": self.comment, **card})
         return trainer
 
     def before_experiment(self) -> None:
         """Start the clock."""
         self.stopwatch.start()
 
-    before_test = before_fit = before_experiment
+    before_test = before_fit = before_validate = before_predict = before_experiment
 
     def after_experiment(self) -> None:
         """Write the results, then ask the baselines, then the report."""
@@ -168,12 +170,16 @@ class SpatialCLI(LightningCLI):
         """Write results and report."""
         self._close(self._write_results({}))
 
+    after_validate = after_test
+
     def after_fit(self) -> None:
         """Write the report of the training."""
         self._close(None)
 
     def after_predict(self) -> None:
-        """Write the report, and the file the benchmark wants, if it wants one."""
+        """Write the file that the benchmark takes, if it takes one, and the report."""
+        if self.trainer.is_global_zero and (file := write_submission_file(self.datamodule, self.folder)):
+            print(f"\nSubmission: {file}")
         self._close(None)
 
     @property
@@ -216,6 +222,11 @@ class SpatialCLI(LightningCLI):
             beside = "".join(f", {name} {percent(value)}" for name, value in results["baselines"].items())
             print(f"\nScore {percent(results)} on {results['n']:,} questions{beside}.")
         print(f"Report: {report}")
+        if self.folder.checkpoint.exists():
+            print(
+                f"Next: {PROGRAM} predict -c {self.folder.config} --ckpt_path {self.folder.checkpoint} "
+                "answers any split; --data.init_args.root=FOLDER takes your own images."
+            )
 
 
 def default_precision(accelerator: str) -> str:

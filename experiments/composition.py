@@ -12,15 +12,22 @@ from typing import Any
 
 import yaml
 
-from experiments.catalogue import BASE, find_experiment, read_yaml, with_ancestors
+from experiments.catalogue import BASE, find_experiment, opening_comment, read_yaml, with_ancestors
 from experiments.run_folder import RunError, RunFolder
 
 
 @dataclass
 class Composition:
-    """A command line ready for LightningCLI, and the run it continues, if any."""
+    """A command line ready for LightningCLI.
+
+    Attributes:
+        arguments: the command line.
+        comment: what the experiment's file says about itself.
+        resumed: the run that is continued, if any.
+    """
 
     arguments: list[str]
+    comment: str = ""
     resumed: RunFolder | None = None
 
 
@@ -45,7 +52,7 @@ def compose(typed: Sequence[str], runs: Path) -> Composition:
             overlay = read_yaml(path).get("tiny")
             if overlay:
                 configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
-    return Composition([subcommand, *configs, *options])
+    return Composition([subcommand, *configs, *options], comment=opening_comment(paths[-1]) if paths else "")
 
 
 def refuse_other_model(config: dict[str, Any], run: RunFolder) -> None:
@@ -92,7 +99,11 @@ def _continue(subcommand: str, files: list[str], options: list[str], run: str, r
     if not folder.config.exists():
         raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
     checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []
-    return Composition([subcommand, "-c", str(folder.config), *options, *checkpoint], resumed=folder)
+    return Composition(
+        [subcommand, "-c", str(folder.config), *options, *checkpoint],
+        comment=folder.read_card().get("comment", ""),
+        resumed=folder,
+    )
 
 
 def _take(options: Sequence[str], *flags: str) -> tuple[list[str], list[str]]:

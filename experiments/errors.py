@@ -17,6 +17,7 @@ CHATTER = (
     ".*does not have many workers",
     ".*Experiment logs directory .* exists and is not empty",
     ".*module\\(s\\) in eval mode at the start of training",
+    ".*self.log\\('(val|test)/.*sync_dist=True",  # the metric has gathered all processes already
     ".*Checkpoint directory .* exists and is not empty",
 )
 """Warnings of the libraries about things that are meant here."""

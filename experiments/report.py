@@ -1,12 +1,128 @@
-"""The report."""
+"""`report.html`: one page without anything outside of it, made from the files of a run folder alone.
+
+`python -m experiments.report runs/quickstart/latest` writes it again.
+"""
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
-from experiments.run_folder import RunFolder
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from datamodules.samples import MASK_PLACEHOLDER
+from experiments.catalogue import read_yaml
+from experiments.errors import plain_errors
+from experiments.loggers import read_rows
+from experiments.pictures import colour_of
+from experiments.results import interval, percent, read_results
+from experiments.run_folder import RunError, RunFolder, write_whole
+
+TEMPLATE = "report.html.jinja"
+PARAGRAPH_LABELS = ("Published:", "Run:")
 
 
 def write_report(folder: RunFolder) -> Path:
-    """Write it."""
+    """Write the report of a run that trained, tested or predicted.
+
+    Raises:
+        RunError: the folder holds no run.
+    """
+    if not folder.config.exists():
+        raise RunError(f"{folder.path} holds no run to report on: {folder.config.name} is missing.")
+    # Imported late: drawing libraries are slow to load, and most commands end before they draw.
+    from experiments.charts import learning_curves, router_curves, score_strip
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "interval": interval, "marked": marked}
+    card, config, results = folder.read_card(), read_yaml(folder.config), read_results(folder)
+    table = read_rows(folder.metrics)
+    drawings = (learning_curves(table), router_curves(table))
+    write_whole(
+        folder.report,
+        environment.get_template(TEMPLATE).render(
+            name=config["name"],
+            question=question(card),
+            published=paragraph(card, "Published:"),
+            card=card,
+            results=results,
+            strip=Markup(score_strip(results)) if results else None,
+            curves=[Markup(drawing) for drawing in drawings if drawing],
+            gallery=gallery(folder),
+            facts=facts(config),
+            config=folder.config.read_text(),
+        ),
+    )
     return folder.report
+
+
+def question(card: dict[str, Any]) -> str:
+    """What the experiment asks: the first paragraph of its file's comment."""
+    return " ".join(card.get("comment", "").split("\n\n")[0].split())
+
+
+def paragraph(card: dict[str, Any], label: str) -> str:
+    """What the comment says behind a label such as `Published:`, up to the next label."""
+    _, found, rest = card.get("comment", "").partition(label)
+    others = "|".join(map(re.escape, PARAGRAPH_LABELS))
+    return " ".join(re.split(others, rest)[0].split()) if found else ""
+
+
+def facts(config: dict[str, Any]) -> dict[str, str]:
+    """What the model was given and what it was made of, as far as the configuration tells."""
+    data, model = config["data"], config["model"]
+    root = data["init_args"].get("root")
+    rendered = root == "rendered"
+    shape = {**model["init_args"], **(model["init_args"].get("network") or {})}
+    known = {
+        "data": f"rendered, difficulty {data['init_args'].get('difficulty', '-')}" if rendered else str(root),
+        "dataset": data["class_path"].rpartition(".")[2],
+        "views": ", ".join(
+            view["class_path"].rpartition(".")[2] for view in data["init_args"]["views"] or []
+        ),
+        "model": model["class_path"].rpartition(".")[2],
+        "region geometry": str(shape["geometry"]) if "geometry" in shape else "",
+        "relations between regions": {"True": "yes", "False": "no"}.get(str(shape.get("relations")), ""),
+        "size of the run": config["scale"],
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def gallery(folder: RunFolder) -> list[dict[str, Any]]:
+    """The kept questions, their pictures as data addresses."""
+    index = folder.gallery / "gallery.json"
+    entries = json.loads(index.read_text()) if index.exists() else []
+    for entry in entries:
+        if entry["picture"]:
+            content = base64.b64encode((folder.gallery / entry["picture"]).read_bytes()).decode()
+            entry["picture"] = f"data:image/jpeg;base64,{content}"
+    return entries
+
+
+def marked(text: str) -> Markup:
+    """A question with its `<mask>` placeholders as numbers in the colours of the picture."""
+    parts = html.escape(text).split(html.escape(MASK_PLACEHOLDER))
+    marks = (
+        f'<span class="region" style="background:{colour_of(index)}">{index}</span>'
+        for index in range(len(parts) - 1)
+    )
+    return Markup("".join(piece for pair in zip(parts, [*marks, ""], strict=True) for piece in pair))
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        if len(sys.argv) != 2:
+            raise RunError("Name one run folder: python -m experiments.report runs/quickstart/latest")
+        print(write_report(RunFolder(Path(sys.argv[1]))))

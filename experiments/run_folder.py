@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "results.md"
 
     @property
+    def submission(self) -> Path:
+        """What a challenge's server takes."""
+        return self.path / "submission.json"
+
+    @property
     def report(self) -> Path:
         """The results as a page to look at."""
         return self.path / "report.html"

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 
 from datamodules.metrics import Judgement
 from datamodules.samples import Answer, UnreadableImage
+from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.predictions import judge
 from experiments.pictures import draw_question
-from experiments.run_folder import RunFolder, write_whole
+from experiments.run_folder import write_whole
 
 
-class GalleryWriter(Callback):
+class GalleryWriter(InRunFolder):
     """Keeps the first right and the first wrong answers of every task, from different images where it can.
 
     Args:
         each: how many of a kind.
+        unjudged: how many where the truth is not known.
     """
 
-    def __init__(self, each: int = 2) -> None:
+    def __init__(self, each: int = 2, unjudged: int = 8) -> None:
         self.each = each
+        self.unjudged = unjudged
         self.chosen: dict[tuple[str, bool | None], dict[str, tuple[Answer, Judgement | None]]] = {}
 
     def on_test_batch_end(
@@ -65,14 +67,13 @@ class GalleryWriter(Callback):
             judgement = judge(module, answer)
             key = (answer.sample.task, bool(judgement.correct) if judgement else None)
             kept = self.chosen.setdefault(key, {})
-            if len(kept) < self.each:
+            if len(kept) < (self.each if judgement else self.unjudged):
                 kept.setdefault(answer.sample.group, (answer, judgement))
 
     def _draw(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
             return
-        assert trainer.log_dir is not None
-        folder = RunFolder(Path(trainer.log_dir)).gallery
+        folder = self.folder.gallery
         folder.mkdir(parents=True, exist_ok=True)
         entries: list[dict[str, Any]] = []
         for (task, correct), kept in sorted(

@@ -12,18 +12,18 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 
 from datamodules.metrics import Judgement, SpatialMetric
 from datamodules.samples import Answer
-from experiments.run_folder import RunFolder
+from experiments.callbacks.base import InRunFolder
 from lightning_modules.base import SpatialModule
 
 
-class PredictionsWriter(BasePredictionWriter):
+class PredictionsWriter(InRunFolder, BasePredictionWriter):
     """Writes each process's lines to a file of its own, then merges them without duplicates.
 
     The lines go to the disk as they come, so that no process holds the answers of a large split in memory.
     """
 
     def __init__(self) -> None:
-        super().__init__(write_interval="batch")
+        BasePredictionWriter.__init__(self, write_interval="batch")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open this process's file."""
@@ -67,8 +67,7 @@ class PredictionsWriter(BasePredictionWriter):
         self._merge(trainer)
 
     def _open(self, trainer: Trainer) -> None:
-        assert trainer.log_dir is not None
-        self.target = RunFolder(Path(trainer.log_dir)).predictions
+        self.target = self.folder.predictions
         self.target.parent.mkdir(parents=True, exist_ok=True)
         self.part = self._part(trainer.global_rank)
         self.file = self.part.open("w")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
 from datamodules.loading import ResumableLoader
+from experiments.callbacks.base import InRunFolder
 from experiments.loggers import describe
-from experiments.run_folder import RunFolder
 from experiments.started import parameter_counts
 
 
-class StartCard(Callback):
+class StartCard(InRunFolder):
     """Prints the card once, when the sizes of model and data are known.
 
     Args:
@@ -52,9 +50,7 @@ class StartCard(Callback):
         if self.shown or not trainer.is_global_zero:
             return
         self.shown = True
-        assert trainer.log_dir is not None
-        folder = RunFolder(Path(trainer.log_dir))
-        card = folder.read_card()
+        card = self.folder.read_card()
         total, trainable = parameter_counts(module)
         epoch = f"goes on in epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
         rows = {
@@ -66,7 +62,7 @@ class StartCard(Callback):
             "seed": str(card.get("seed")),
             "commit": card.get("commit", "unknown"),
             "logs": ", ".join(describe(trainer.loggers)),
-            "folder": str(folder.path),
+            "folder": str(self.folder.path),
         }
         if trainer.ckpt_path and trainer.global_step:
             rows["resumed"] = epoch
