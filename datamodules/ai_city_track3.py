@@ -44,6 +44,10 @@ class Track3Questions:
         """Category and answer of every question."""
         yield from self.index.columns("category", "answer")  # type: ignore[misc]
 
+    def texts(self, limit: int) -> Iterator[tuple[str, str, str]]:
+        """Question, free-form answer and normalised answer of at most `limit` questions."""
+        yield from self.index.columns("question", "rationale", "answer", limit=limit)  # type: ignore[misc]
+
     def _sample(self, group: int, question: int) -> SpatialSample:
         record = self.index.record(group, question)
         image = Path(record.image)

@@ -7,14 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import numpy as np
 import torchmetrics
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import CPUAccelerator
 from torch.utils.data import DataLoader
 
 from datamodules.batching import EvaluationBatches, TrainingBatches
-from datamodules.grouped import GroupedQuestions, ImageSubset
+from datamodules.grouped import GroupedQuestions, ImageSubset, Split
 from datamodules.loading import (
     BadImagePolicy,
     CollateLoaded,
@@ -88,21 +87,21 @@ class SpatialDataModule(LightningDataModule, ABC):
         self.skipped: dict[str, str] = {}
         # A rank may have no batch of a tiny evaluation set; nobody waits for it there.
         self.allow_zero_length_dataloader_with_multiple_devices = True
-        self._open_splits: dict[Role, GroupedQuestions] = {}
+        self._open_splits: dict[Role, Split] = {}
 
     @abstractmethod
     def prepare_split(self, role: Role) -> None:
         """Write whatever must exist on disk before the split can be opened; called in one process only."""
 
     @abstractmethod
-    def open_split(self, role: Role) -> GroupedQuestions:
+    def open_split(self, role: Role) -> Split:
         """Open a prepared split; raises `DataError` where it is missing, empty or unusable."""
 
     @abstractmethod
     def metric(self) -> torchmetrics.Metric:
         """A fresh metric that computes the benchmark's official score from answers."""
 
-    def split(self, role: Role) -> GroupedQuestions:
+    def split(self, role: Role) -> Split:
         """The whole split, opened once."""
         if role not in self._open_splits:
             self._open_splits[role] = self.open_split(role)
@@ -110,18 +109,8 @@ class SpatialDataModule(LightningDataModule, ABC):
 
     def texts(self) -> Iterator[str]:
         """Questions, rationales and answers of at most 50,000 training records, the same ones every time."""
-        training = self.split("train")
-        sizes = training.group_sizes()
-        taken = 0
-        for group in np.random.default_rng(0).permutation(len(training)):
-            chosen = range(min(int(sizes[group]), _TEXTS_FROM_RECORDS - taken))
-            for sample in training.samples(int(group), chosen):
-                yield sample.question
-                yield sample.rationale
-                yield sample.answer or ""
-            taken += len(chosen)
-            if taken == _TEXTS_FROM_RECORDS:
-                return
+        for texts in self.split("train").texts(_TEXTS_FROM_RECORDS):
+            yield from texts
 
     def prepare_data(self) -> None:
         """Prepare the splits the run needs; Lightning calls this in one process a node."""
@@ -133,9 +122,14 @@ class SpatialDataModule(LightningDataModule, ABC):
         for role in self._needed(stage):
             self.split(role)
 
-    def train_dataloader(self) -> ResumableLoader:
-        """The training batches; resumable within an epoch."""
-        training = self.split("train")
+    def train_dataloader(self) -> DataLoader:
+        """The training batches; resumable within an epoch.
+
+        With `Trainer(overfit_batches=...)` they come in a fixed order, the same in every epoch.
+        """
+        training: GroupedQuestions = self.split("train")
+        if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
+            return self._evaluation_loader("train")
         if self.training_fraction < 1:
             training = ImageSubset.fraction(training, self.training_fraction, self.seed)
         rank, world_size = self._rank()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class TrainingBatches(Sampler[BatchRequest]):
         )
 
 
-class EvaluationBatches(Sampler[BatchRequest]):
+class EvaluationBatches(SequentialSampler):
     """Every question of a split exactly once over all ranks, in a fixed order.
 
     Images with more than `questions_per_image` questions are split into chunks. No question is repeated to
@@ -111,12 +111,13 @@ class EvaluationBatches(Sampler[BatchRequest]):
         ]
         self.number_of_batches = -(-len(chunks) // (batch_size * world_size))
         self.chunks = _split_until(chunks[rank::world_size], self.number_of_batches)
+        super().__init__(self.chunks)
 
     def __len__(self) -> int:
         """How many batches this rank has."""
         return min(self.number_of_batches, len(self.chunks))
 
-    def __iter__(self) -> Iterator[BatchRequest]:
+    def __iter__(self) -> Iterator[BatchRequest]:  # type: ignore[override]
         """The batches of this rank."""
         bounds = np.linspace(0, len(self.chunks), len(self) + 1).astype(int)
         for start, stop in pairwise(bounds.tolist()):

@@ -12,10 +12,9 @@ from datamodules.samples import SpatialSample
 
 
 class GroupedQuestions(Protocol):
-    """One split of a benchmark.
+    """Images, each with its questions, as data-loading workers need them; must pickle small.
 
-    Handed to data-loading workers, so it must pickle small. Images are numbered from 0, and the questions of
-    one image from 0 again.
+    Images are numbered from 0, and the questions of one image from 0 again.
     """
 
     def __len__(self) -> int:
@@ -30,8 +29,16 @@ class GroupedQuestions(Protocol):
         """The chosen questions of the `group`-th image; no image is opened."""
         ...
 
+
+class Split(GroupedQuestions, Protocol):
+    """A whole split of a benchmark, of which some things can be asked without building samples."""
+
     def labels(self) -> Iterator[tuple[str, str]]:
-        """Task and answer of every question, without building samples."""
+        """Task and answer of every question."""
+        ...
+
+    def texts(self, limit: int) -> Iterator[tuple[str, str, str]]:
+        """Question, rationale and answer of at most `limit` questions, spread over the split."""
         ...
 
 
@@ -59,9 +66,3 @@ class ImageSubset:
     def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
         """The chosen questions of the `group`-th image; no image is opened."""
         return self.whole.samples(int(self.chosen[group]), questions)
-
-    def labels(self) -> Iterator[tuple[str, str]]:
-        """Task and answer of every question of these images."""
-        for group, size in enumerate(self.group_sizes()):
-            for sample in self.samples(group, range(size)):
-                yield sample.task, sample.answer or ""

@@ -270,6 +270,14 @@ def test_texts_are_the_training_texts(folder: Path) -> None:
     assert "The pallet [Region 0] and the pallet [Region 1] give left." in texts
 
 
+def test_overfitting_repeats_the_same_batches(folder: Path) -> None:
+    module = Parrot()
+    trainer(overfit_batches=2, max_epochs=3, limit_val_batches=1.0).fit(module, data(folder, batch_size=1))
+    ids = [answer.sample.id for answer in module.answers]
+    assert len(ids) == 18
+    assert ids[:6] == ids[6:12] == ids[12:]
+
+
 def test_texts_are_limited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datamodules.base._TEXTS_FROM_RECORDS", 5)
     assert len(list(data(folder).texts())) == 15

@@ -66,9 +66,6 @@ class Questions:
             for number in questions
         ]
 
-    def labels(self):  # type: ignore[no-untyped-def]
-        raise NotImplementedError
-
 
 ALL = (0, 1, 2)
 BATCH = BatchRequest((ImageRequest(0, ALL), ImageRequest(1, ALL)), epoch=0)

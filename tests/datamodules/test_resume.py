@@ -92,7 +92,7 @@ def fit(
     return module
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 @pytest.mark.parametrize(
     ("saving", "killed_after"),
     [
@@ -103,12 +103,14 @@ def fit(
         ({"every_n_epochs": 1, "save_on_train_epoch_end": False}, 8),  # when validation ends
     ],
 )
-@pytest.mark.parametrize("options", [{}, {"max_epochs": -1, "max_steps": 17}], ids=["epochs", "steps"])
+@pytest.mark.parametrize(
+    ("workers", "options"),
+    [(0, {}), (2, {}), (0, {"max_epochs": -1, "max_steps": 17})],
+    ids=["epochs", "epochs, two workers", "steps"],
+)
 def test_resumed_run_sees_the_remaining_batches(
     folder: Path, workers: int, saving: dict[str, Any], killed_after: int, options: dict[str, Any]
 ) -> None:
-    if workers and options:
-        pytest.skip("covered without workers")
     undisturbed = fit(folder, workers=workers, **options).seen
     assert len(undisturbed) == (17 if options else 18)
 
