@@ -45,7 +45,7 @@ score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by t
 data: $(READY)  ## NAME=ai_city_track3 TO=/folder: fetch a real benchmark with your own hub token
 	@$(call need,NAME,for example NAME=ai_city_track3)
 	@$(call need,TO,the folder to put it into)
-	@.venv/bin/python -m datamodules.fetch '$(NAME)' '$(TO)'
+	@.venv/bin/python -m datamodules.fetch --name '$(NAME)' --to '$(TO)'
 
 bench: $(READY)  ## measure what this project claims to be fast at, into runs/bench/
 	@for file in benchmarks/[!_]*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done

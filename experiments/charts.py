@@ -65,6 +65,8 @@ def learning_curves(table: Table) -> str | None:
             axis.set_title("Training loss" if names is losses else "Validation score")
             if names is losses and all(value > 0 for name in names for value in curve(table, name)[1]):
                 axis.set_yscale("log")
+            if names is scores:
+                axis.set_ylim(0, 100)
         return _svg(figure)
 
 
@@ -153,7 +155,7 @@ def _draw(axis: Axes, curves: Iterable[tuple[str, Curve, bool]]) -> None:
         )
     axis.set_xlabel("step")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axis.legend(fontsize=8)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 
 
 def _svg(figure: Figure) -> str:

@@ -52,7 +52,7 @@ def compose(typed: Sequence[str], runs: Path) -> Composition:
             overlay = read_yaml(path).get("tiny")
             if overlay:
                 configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
-    return Composition([subcommand, *configs, *options], comment=opening_comment(paths[-1]) if paths else "")
+    return Composition([subcommand, *configs, *options], comment=_comment(paths))
 
 
 def refuse_other_model(config: dict[str, Any], run: RunFolder) -> None:
@@ -104,6 +104,13 @@ def _continue(subcommand: str, files: list[str], options: list[str], run: str, r
         comment=folder.read_card().get("comment", ""),
         resumed=folder,
     )
+
+
+def _comment(paths: list[Path]) -> str:
+    """What the last file says about itself; a run's configuration says what its experiment's file said."""
+    if not paths:
+        return ""
+    return RunFolder(paths[-1].parent).read_card().get("comment") or opening_comment(paths[-1])
 
 
 def _take(options: Sequence[str], *flags: str) -> tuple[list[str], list[str]]:

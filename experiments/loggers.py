@@ -79,7 +79,7 @@ def wandb_when_asked(
     """A `WandbLogger` where `WANDB_MODE` or a login asks for one, else a logger that does nothing.
 
     Without either, wandb is not even imported, so that no offline run can fail, wait or be asked a question.
-    Where it is used, its run has the same id as the run folder.
+    A sweep's trial has the same id there as its run folder here.
 
     Args:
         project: the project the run appears in.

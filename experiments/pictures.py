@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from datamodules.samples import Region, SpatialSample
@@ -53,11 +54,13 @@ def _outline(picture: Image.Image, region: Region, colour: str) -> None:
 
 
 def _number(picture: Image.Image, region: Region, index: int) -> None:
-    box = Image.fromarray(region.mask()).getbbox()
-    if box is None:
+    rows, columns = np.nonzero(region.mask())
+    if not len(rows):
         return
+    # The region's pixel nearest its centre of mass: the centre itself may lie outside of a bent region.
+    middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     scale = picture.width / region.width
-    centre = ((box[0] + box[2]) / 2 * scale, (box[1] + box[3]) / 2 * scale)
+    centre = (columns[middle] * scale, rows[middle] * scale)
     font = ImageFont.load_default(size=13)
     draw = ImageDraw.Draw(picture)
     left, top, right, bottom = draw.textbbox(centre, str(index), font=font, anchor="mm")

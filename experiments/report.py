@@ -77,7 +77,7 @@ def paragraph(card: dict[str, Any], label: str) -> str:
     """What the comment says behind a label such as `Published:`, up to the next label."""
     _, found, rest = card.get("comment", "").partition(label)
     others = "|".join(map(re.escape, PARAGRAPH_LABELS))
-    return " ".join(re.split(others, rest)[0].split()) if found else ""
+    return " ".join(re.split(others, rest)[0].replace("`", "").split()) if found else ""
 
 
 def facts(config: dict[str, Any]) -> dict[str, str]:
@@ -87,7 +87,9 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
     rendered = root == "rendered"
     shape = {**model["init_args"], **(model["init_args"].get("network") or {})}
     known = {
-        "data": f"rendered, difficulty {data['init_args'].get('difficulty', '-')}" if rendered else str(root),
+        "data": f"rendered, difficulty {data['init_args'].get('difficulty', '-')}"
+        if rendered
+        else f"real, from {root}",
         "dataset": data["class_path"].rpartition(".")[2],
         "views": ", ".join(
             view["class_path"].rpartition(".")[2] for view in data["init_args"]["views"] or []

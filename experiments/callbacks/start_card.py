@@ -70,4 +70,5 @@ class StartCard(InRunFolder):
         for name, value in rows.items():
             table.add_row(f"[bold]{name}", value)
         Console().print(Panel(table, title=self.title, title_align="left", expand=False))
-        print(f"To go on after an interruption: {self.resume_command}", flush=True)
+        if trainer.training:
+            print(f"To go on after an interruption: {self.resume_command}", flush=True)

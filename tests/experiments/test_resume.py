@@ -81,9 +81,7 @@ def test_rows_after_the_checkpoint_are_dropped_and_half_a_row_as_well(tmp_path: 
 
 def test_resuming_with_another_model_is_refused(tmp_path: Path, stub: Path, command: Command) -> None:
     command("fit", "-c", str(stub))
-    refused = command(
-        "fit", "-c", str(stub), "--resume", "latest", "--model.init_args.width", "9", code=1
-    )
+    refused = command("fit", "-c", str(stub), "--resume", "latest", "--model.init_args.width", "9", code=1)
     assert "model.init_args.width = 8, but this command says 9" in refused.stderr
     assert "Traceback" not in refused.stderr
 
