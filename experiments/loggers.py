@@ -97,7 +97,7 @@ def wandb_is_asked_for() -> bool:
     """Whether `WANDB_MODE` says online or offline, or a login exists that works without a question."""
     mode = os.environ.get("WANDB_MODE", "").lower()
     if mode:
-        return mode in {"online", "offline", "shared", "run"}
+        return mode in {"online", "offline", "shared", "run", "dryrun"}
     return bool(os.environ.get("WANDB_API_KEY")) or _has_login()
 
 

@@ -1,0 +1,172 @@
+"""How an experiment is put together, and what its run folder holds afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.command_line import SpatialCLI
+from experiments.composition import compose
+from experiments.run_folder import RunError, RunFolder
+from tests.experiments.conftest import Command
+
+
+class PreparedCLI(SpatialCLI):
+    """Does everything but the run itself."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[PreparedCLI]:
+    monkeypatch.chdir(tmp_path)
+    for variable in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("NETRC", "/dev/null")
+    return PreparedCLI
+
+
+def test_a_whole_experiment_leaves_what_the_design_promises(
+    tmp_path: Path, stub: Path, command: Command
+) -> None:
+    shown = command("experiment", "-c", str(stub), "--baselines.blind", "true").stdout
+
+    folder = tmp_path / "runs/stub/latest"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        *("config.yaml", "metrics.csv", "predictions.jsonl", "results.json", "results.md", "report.html"),
+        *("checkpoints", "gallery", "run.json"),
+    }
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results) == {
+        *("score", "n", "interval", "unreadable", "tasks", "baselines", "seconds", "parameters")
+    }
+    assert results["n"] == 22
+    assert set(results["seconds"]) == {"data", "fit", "test"}
+    assert results["parameters"] == {"total": 42, "trainable": 42}
+    assert {"score", "n"} <= set(results["baselines"]["majority"]) & set(results["baselines"]["blind"])
+    assert results["baselines"]["blind"]["n"] == 22
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert all(
+        set(line) == {"id", "group", "task", "question", "answer", "prediction", "correct", "raw"}
+        for line in lines
+    )
+    assert len({line["id"] for line in lines}) == 22
+    assert results["score"] == pytest.approx(100 * sum(line["correct"] for line in lines) / 22)
+    for expected in ("42 parameters", "seed    0", "questions/s", "memory", f"Score {results['score']:.2f}"):
+        assert expected in shown
+    assert f"--resume runs/stub/{folder.resolve().name}" in shown
+
+
+def test_the_saved_configuration_repeats_the_run(tmp_path: Path, stub: Path, command: Command) -> None:
+    command("experiment", "-c", str(stub), "--seed_everything", "3", "--name", "first")
+    first = (tmp_path / "runs/first/latest").resolve()
+    command("experiment", "-c", str(first / "config.yaml"), "--name", "second")
+    second = tmp_path / "runs/second/latest"
+    tested = ["test", "-c", str(first / "config.yaml"), "--ckpt_path", str(first / "checkpoints/last.ckpt")]
+    command(*tested, "--name", "tested")
+    assert (first / "metrics.csv").read_text() == (second / "metrics.csv").read_text()
+    texts = [
+        (folder / "predictions.jsonl").read_text()
+        for folder in (first, second, tmp_path / "runs/tested/latest")
+    ]
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_base_experiment_and_command_line_compose(prepared: type[PreparedCLI], stub: Path) -> None:
+    """`${name}` in base.yaml means the name that wins in the end."""
+    cli = prepared(["fit", "-c", str(stub), "--name=other", "--trainer.limit_train_batches", "2"])
+    config = cli.config["fit"]
+    assert cli.folder.path.parent == Path("runs/other")
+    assert config.trainer.logger[0].init_args.group == "other"
+    assert config.trainer.limit_train_batches == 2
+    assert config.trainer.gradient_clip_val == 1.0
+    assert config.trainer.precision == "32-true"
+    assert config.data.init_args.seed == config.seed_everything == 0
+    assert (cli.folder.path.parent / "latest").resolve() == cli.folder.path.resolve()
+
+
+def test_tiny_lies_between_the_file_and_the_command_line(prepared: type[PreparedCLI], stub: Path) -> None:
+    config = prepared(["fit", "-c", str(stub), "--scale", "tiny", "--trainer.limit_train_batches=3"]).config
+    assert config["fit"].data.init_args.images == 16
+    assert config["fit"].trainer.limit_test_batches == 4
+    assert config["fit"].trainer.limit_train_batches == 3
+    assert config["fit"].tiny is None
+
+
+def test_an_experiment_can_start_from_another(prepared: type[PreparedCLI], stub: Path) -> None:
+    child = stub.with_name("child.yaml")
+    child.write_text(f"starts_from: {stub}\nname: child\nmodel: {{init_args: {{width: 5}}}}\n")
+    cli = prepared(["fit", "-c", str(child)])
+    assert (cli.model.layers[0].out_features, cli.config["fit"].model.init_args.epochs) == (5, 4)
+    child.write_text(f"starts_from: {child}\n")
+    with pytest.raises(RunError, match="starts from itself"):
+        prepared(["fit", "-c", str(child)])
+
+
+@pytest.mark.parametrize(
+    ("where", "scale"),
+    [
+        ("model: {init_args: {widht: 5}}", "full"),
+        ("trainer: {max_epoch: 5}", "full"),
+        ("datas: {class_path: x}", "full"),
+        ("tiny: {data: {init_args: {imagse: 4}}}", "tiny"),
+        ("tiny: {trainr: {max_epochs: 1}}", "tiny"),
+    ],
+)
+def test_a_typo_is_an_error(
+    prepared: type[PreparedCLI], stub: Path, where: str, scale: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    child = stub.with_name("child.yaml")
+    child.write_text(f"starts_from: {stub}\n{where}\n")
+    with pytest.raises(SystemExit) as error:
+        prepared(["fit", "-c", str(child), "--scale", scale])
+    assert error.value.code == 2
+    message = capsys.readouterr().err
+    assert any(typo in message for typo in ("widht", "max_epoch", "datas", "imagse", "trainr"))
+
+
+def test_an_unknown_name_suggests_the_nearest(command: Command) -> None:
+    refused = command("experiment", "-c", "quikstart", code=1)
+    assert "There is no experiment 'quikstart'. Did you mean quickstart?" in refused.stderr
+    refused = command("experiment", "-c", "experiments/warehouse/moe_bot.yaml", code=1)
+    assert "warehouse/moe_both" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_error_of_the_data_is_one_sentence(stub: Path, command: Command) -> None:
+    refused = command("experiment", "-c", str(stub), "--data.init_args.root", "missing", code=1)
+    assert "Error: The data folder missing does not exist." in refused.stderr
+    assert "Traceback" not in refused.stderr
+    told = command("experiment", "-c", str(stub), "--data.init_args.root=missing", code=1, TRACEBACK="1")
+    assert "Traceback" in told.stderr
+
+
+def test_a_trial_of_a_sweep_has_a_folder_of_its_own(
+    prepared: type[PreparedCLI], stub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "trial7")
+    cli = prepared(["fit", "-c", str(stub)])
+    assert cli.folder.path == Path("runs/stub/trial7")
+    cli.folder.config.touch()
+    with pytest.raises(RunError, match="already holds a run"):
+        prepared(["fit", "-c", str(stub)])
+
+
+def test_resume_takes_the_runs_configuration_and_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs/x/1")
+    folder.write_card({"subcommand": "fit", "started": "2026", "comment": "Why?"})
+    with pytest.raises(RunError, match="no run to continue"):
+        compose(["fit", "--resume", str(folder.path)], tmp_path / "runs")
+    folder.config.write_text(yaml.safe_dump({"name": "x"}))
+    fresh = compose(["fit", "--resume", str(folder.path), "--scale", "tiny"], tmp_path / "runs")
+    assert fresh.arguments == ["fit", "-c", str(folder.config)]
+    folder.checkpoint.parent.mkdir()
+    folder.checkpoint.touch()
+    resumed = compose(["fit", "--name=x", "--resume=latest"], tmp_path / "runs")
+    assert resumed.arguments[-2:] == ["--ckpt_path", str(folder.checkpoint)]
+    assert (resumed.resumed, resumed.comment) == (folder, "Why?")

@@ -1,0 +1,49 @@
+"""Every experiment file that is shipped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.catalogue import experiment_file, experiment_names, opening_comment, question_of, read_yaml
+from experiments.charts import router_curves
+from experiments.loggers import read_rows
+from experiments.smoke import main as smoke
+from tests.experiments.test_command_line import PreparedCLI, prepared
+
+__all__ = ["prepared"]
+
+
+@pytest.mark.parametrize("name", experiment_names())
+@pytest.mark.parametrize("scale", ["full", "tiny"])
+def test_it_parses_and_builds(name: str, scale: str, prepared: type[PreparedCLI]) -> None:
+    cli = prepared(["experiment", "-c", name, "--scale", scale])
+    assert cli.name == name
+    assert cli.config["experiment"].scale == scale
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_it_says_what_it_answers(name: str) -> None:
+    comment = opening_comment(experiment_file(name))
+    assert re.search(r"\?( |$)", question_of(name))
+    assert "Published:" in comment
+    assert f"make experiment NAME={name}" in comment
+    assert read_yaml(experiment_file(name))["name"] == name
+
+
+def test_the_papers_ablation_has_its_five_rows() -> None:
+    published = {"dense_phase1": 25.59, "dense_phase2": 63.65, "dense_both": 65.09, "moe_phase2": 68.13}
+    for row, score in {**published, "moe_both": 72.52}.items():
+        assert f"Published: {score}" in opening_comment(experiment_file(f"warehouse/{row}"))
+
+
+@pytest.mark.slow
+def test_the_quick_start_runs_at_the_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    smoke(["quickstart"])
+    folder = tmp_path / "runs/smoke/quickstart/latest"
+    assert {"majority", "blind"} == set(read_yaml(folder / "results.json")["baselines"])
+    assert router_curves(read_rows(folder / "metrics.csv"))
+    assert "<img src=" in (folder / "report.html").read_text()

@@ -1,0 +1,37 @@
+"""Two processes (gloo) do the work of one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.conftest import Command
+
+TWO = ("--trainer.devices=2", "--trainer.accelerator=cpu")
+
+
+@pytest.mark.slow
+def test_two_processes_ask_every_question_once(tmp_path: Path, stub: Path, command: Command) -> None:
+    command("experiment", "-c", str(stub), "--baselines.blind=true", *TWO)
+    folder = tmp_path / "runs/stub/latest"
+    assert [path.name for path in (tmp_path / "runs/stub").iterdir() if not path.is_symlink()] == [
+        folder.resolve().name
+    ]
+    identifiers = [json.loads(line)["id"] for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert len(identifiers) == len(set(identifiers)) == 22
+    assert not list(folder.glob(".predictions*"))
+    results = json.loads((folder / "results.json").read_text())
+    assert results["n"] == results["baselines"]["blind"]["n"] == results["baselines"]["majority"]["n"] == 22
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_does(tmp_path: Path, stub: Path, command: Command) -> None:
+    command("experiment", "-c", str(stub), "--model.init_args.epochs=12", "--name=one")
+    command("experiment", "-c", str(stub), "--model.init_args.epochs=24", "--name=two", *TWO)
+    one, two = (
+        json.loads((tmp_path / f"runs/{name}/latest/results.json").read_text()) for name in ("one", "two")
+    )
+    assert one["score"] > 90
+    assert two["score"] > 90

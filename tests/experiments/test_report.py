@@ -1,0 +1,128 @@
+"""The report, from the files of a run folder alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.samples import OpenedImage, Region, SpatialSample
+from experiments.pictures import COLOURS, draw_question
+from experiments.report import marked, paragraph, write_report
+from experiments.results import collect, write_results
+from experiments.run_folder import RunError, RunFolder
+
+COMMENT = "Does it\nwork?\n\nPublished: 12.3 by `others`.\nRun:       make experiment NAME=x"
+CONFIG = """
+name: x
+scale: full
+data: {class_path: a.Data, init_args: {root: rendered, difficulty: easy, views: [{class_path: v.NoDepth}]}}
+model: {class_path: a.Model, init_args: {network: {geometry: floor_fit, relations: true}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "runs/x/1")
+    folder.write_card({"command": "python -m x", "seed": 3, "commit": "abc", "comment": COMMENT})
+    folder.config.write_text(CONFIG)
+    return folder
+
+
+def add_results(folder: RunFolder) -> None:
+    task = {"score": 50.0, "n": 4, "interval": [20.0, 80.0]}
+    summary = {**task, "unreadable": 1, "tasks": {"count": task, "distance": {**task, "score": 25.0}}}
+    baselines = {"majority": {"score": 31.25, "n": 4, "tasks": {"count": task}}}
+    write_results(folder, collect(summary, baselines, {"data": 1.0, "fit": 2.0, "test": 3.0}, (1234, 1000)))
+    header = "step,train/loss,train/word_loss,val/score,router/layer0/expert0,router/layer0/entropy\n"
+    folder.metrics.write_text(header + "0,2.0,1.5,,0.5,0.7\n1,1.0,0.5,40,0.6,0.6\n")
+
+
+def add_gallery(folder: RunFolder, correct: bool | None) -> None:
+    folder.gallery.mkdir()
+    Image.new("RGB", (8, 8)).save(folder.gallery / "000.jpg")
+    entry = {
+        "picture": "000.jpg",
+        "task": "count",
+        "question": "How many <b> in <mask>?",
+        "truth": "2",
+        "prediction": "3",
+        "raw": "3",
+        "correct": correct,
+        "source": "rendered",
+        "id": "q1",
+    }
+    (folder.gallery / "gallery.json").write_text(json.dumps([entry, {**entry, "picture": None}]))
+
+
+def test_a_tested_run(folder: RunFolder) -> None:
+    add_results(folder)
+    add_gallery(folder, correct=False)
+    page = write_report(folder).read_text()
+    for expected in (
+        *("Does it work?", "12.3 by others", "50.00", "20.0 to 80.0", "majority 31.2", "1,234", "abc"),
+        *("rendered, difficulty easy", "floor_fit", "NoDepth", "Training loss", "Layer 0", "python -m x"),
+        *("How many &lt;b&gt; in", "no picture", "✗", "1 unreadable answer"),
+    ):
+        assert expected in page, expected
+    assert page.count("data:image/jpeg;base64,") == 1
+
+
+def test_it_needs_nothing_from_outside(folder: RunFolder) -> None:
+    add_results(folder)
+    add_gallery(folder, correct=True)
+    page = write_report(folder).read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert "@import" not in page
+    assert "<script" not in page
+
+
+def test_a_run_that_only_predicted(folder: RunFolder) -> None:
+    add_gallery(folder, correct=None)
+    page = write_report(folder).read_text()
+    assert "answer <b>3</b>" in page
+    assert "By task" not in page
+    assert "truth" not in page
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no run"):
+        write_report(RunFolder(tmp_path))
+
+
+def test_results_as_markdown(folder: RunFolder) -> None:
+    add_results(folder)
+    page = folder.results_page.read_text()
+    assert "| baseline: majority | 31.25 | - | 4 |" in page
+    assert "| count | 50.00 | 20.0 to 80.0 | 4 |" in page
+
+
+def test_regions_have_their_numbers_and_colours() -> None:
+    assert marked("the <mask> & <mask>") == (
+        f'the <span class="region" style="background:{COLOURS[0]}">0</span> &amp; '
+        f'<span class="region" style="background:{COLOURS[1]}">1</span>'
+    )
+    mask = np.zeros((20, 40), dtype=bool)
+    mask[5:15, 10:30] = True
+    sample = SpatialSample(
+        id="1",
+        question="<mask>?",
+        image=OpenedImage("black", Image.new("RGB", (40, 20))),
+        regions=(Region.from_mask(mask),),
+    )
+    picture = draw_question(sample, width=80)
+    assert picture is not None
+    assert picture.size == (80, 40)
+    red = tuple(int(COLOURS[0][start : start + 2], 16) for start in (1, 3, 5))
+    assert picture.getpixel((20, 20)) == red
+    assert picture.getpixel((2, 2)) == (0, 0, 0)
+    assert draw_question(SpatialSample(id="2", question="?")) is None
+
+
+def test_a_paragraph_ends_where_the_next_label_begins() -> None:
+    assert paragraph({"comment": COMMENT}, "Published:") == "12.3 by others."
+    assert paragraph({}, "Published:") == ""
