@@ -24,7 +24,6 @@ from experiments.callbacks.start_card import StartCard
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE
 from experiments.composition import compose, refuse_other_model
-from experiments.errors import quiet_libraries
 from experiments.loggers import MetricsTable, drop_rows_from
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
@@ -76,7 +75,6 @@ class SpatialCLI(LightningCLI):
     datamodule: SpatialDataModule
 
     def __init__(self, typed: Sequence[str]) -> None:
-        quiet_libraries()
         composition = compose(typed, RUNS)
         self.typed = list(typed)
         self.comment = composition.comment
@@ -128,6 +126,11 @@ class SpatialCLI(LightningCLI):
         config = self.config[self.subcommand]
         if config.trainer.precision is None:
             config.trainer.precision = default_precision(config.trainer.accelerator)
+        if config.trainer.strategy == "auto" and (
+            str(config.trainer.devices) != "1" or config.trainer.num_nodes > 1
+        ):
+            # Views may leave parts of a model without work: no picture, no gradient for what looks at it.
+            config.trainer.strategy = "ddp_find_unused_parameters_true"
         config.tiny = config.starts_from = None  # already merged in
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
             dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)

@@ -20,13 +20,15 @@ CHATTER = (
     ".*self.log\\('(val|test)/.*sync_dist=True",  # the metric has gathered all processes already
     "The dirpath has changed from",  # a checkpoint is tested in a run folder of its own
     "Couldn't infer the batch indices",  # predictions carry their question's id
+    "Grad strides do not match bucket view strides",
     ".*Checkpoint directory .* exists and is not empty",
 )
 """Warnings of the libraries about things that are meant here."""
 
 
 def quiet_libraries() -> None:
-    """Silence what a user of this project cannot act on."""
+    """Silence what a user of this project cannot act on; before torch is imported."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)

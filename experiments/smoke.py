@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 
 from experiments.catalogue import experiment_names, find_experiment
-from experiments.command_line import SpatialCLI
-from experiments.errors import plain_errors
+from experiments.errors import plain_errors, quiet_libraries
 
 
 def main(names: list[str]) -> None:
     """Run the named experiments, by default all of them, one after the other."""
+    quiet_libraries()
+    from experiments.command_line import SpatialCLI
+
     for name in names:
         find_experiment(name)
     for name in names or experiment_names():
