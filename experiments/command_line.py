@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,16 +22,15 @@ from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE
-from experiments.composition import compose, refuse_other_model
+from experiments.composition import Composition, refuse_other_model
 from experiments.loggers import MetricsTable, drop_rows_from
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RUNS, RunFolder
 from experiments.started import parameter_counts, started
 from experiments.submission import write_submission_file
 from lightning_modules.base import SpatialModule
 
-RUNS = Path("runs")
 PROGRAM = "python -m experiments.run"
 
 # base.yaml, an experiment and the command line are merged before `${name}` is looked up in the result.
@@ -67,17 +65,15 @@ class SpatialCLI(LightningCLI):
     """Parses, prepares the run folder, runs, and closes with results and report.
 
     Args:
-        typed: subcommand and options, without the program's name.
+        composition: the command line, resolved.
     """
 
     trainer: ExperimentTrainer
     model: SpatialModule
     datamodule: SpatialDataModule
 
-    def __init__(self, typed: Sequence[str]) -> None:
-        composition = compose(typed, RUNS)
-        self.typed = list(typed)
-        self.comment = composition.comment
+    def __init__(self, composition: Composition) -> None:
+        self.composition = composition
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
         parser = {"parser_mode": "omegaconf+"}
@@ -152,7 +148,7 @@ class SpatialCLI(LightningCLI):
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero:
             card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
-            self.folder.write_card({"name": self.name, "comment": self.comment, **card})
+            self.folder.write_card({"name": self.name, "comment": self.composition.comment, **card})
         return trainer
 
     def before_experiment(self) -> None:
@@ -200,7 +196,7 @@ class SpatialCLI(LightningCLI):
         ]
 
     def _command(self) -> list[str]:
-        return [*PROGRAM.split(), *map(shlex.quote, self.typed)]
+        return [*PROGRAM.split(), *map(shlex.quote, self.composition.typed)]
 
     @rank_zero_only
     def _rewind_metrics(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from experiments.catalogue import BASE, find_experiment, opening_comment, read_yaml, with_ancestors
-from experiments.run_folder import RunError, RunFolder
+from experiments.run_folder import RUNS, RunError, RunFolder
 
 
 @dataclass
@@ -21,17 +21,19 @@ class Composition:
     """A command line ready for LightningCLI.
 
     Attributes:
-        arguments: the command line.
+        typed: subcommand and options as the user typed them.
+        arguments: the same, resolved.
         comment: what the experiment's file says about itself.
         resumed: the run that is continued, if any.
     """
 
+    typed: list[str]
     arguments: list[str]
     comment: str = ""
     resumed: RunFolder | None = None
 
 
-def compose(typed: Sequence[str], runs: Path) -> Composition:
+def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
     """Resolve experiment names, put the tiny overlay after the files it overlays, and resume.
 
     Args:
@@ -39,12 +41,12 @@ def compose(typed: Sequence[str], runs: Path) -> Composition:
         runs: the folder of all runs.
     """
     if not typed or typed[0].startswith("-"):
-        return Composition(list(typed))
+        return Composition(list(typed), list(typed))
     subcommand, *options = typed
     files, options = _take(options, "-c", "--config")
     resume, options = _take(options, "--resume")
     if resume:
-        return _continue(subcommand, files, options, resume[-1], runs)
+        return _continue(list(typed), files, options, resume[-1], runs)
     paths = [path for file in files for path in with_ancestors(find_experiment(file))]
     configs = [argument for path in paths for argument in ("-c", str(path))]
     if "tiny" in _values(options, "--scale"):
@@ -52,7 +54,7 @@ def compose(typed: Sequence[str], runs: Path) -> Composition:
             overlay = read_yaml(path).get("tiny")
             if overlay:
                 configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
-    return Composition([subcommand, *configs, *options], comment=_comment(paths))
+    return Composition(list(typed), [subcommand, *configs, *options], comment=_comment(paths))
 
 
 def refuse_other_model(config: dict[str, Any], run: RunFolder) -> None:
@@ -85,7 +87,7 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _continue(subcommand: str, files: list[str], options: list[str], run: str, runs: Path) -> Composition:
+def _continue(typed: list[str], files: list[str], options: list[str], run: str, runs: Path) -> Composition:
     """The command line that goes on with a run: its own configuration, and its last checkpoint."""
     _, options = _take(options, "--scale")
     if run == "latest":
@@ -100,7 +102,8 @@ def _continue(subcommand: str, files: list[str], options: list[str], run: str, r
         raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
     checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []
     return Composition(
-        [subcommand, "-c", str(folder.config), *options, *checkpoint],
+        typed,
+        [typed[0], "-c", str(folder.config), *options, *checkpoint],
         comment=folder.read_card().get("comment", ""),
         resumed=folder,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from experiments.composition import compose
 from experiments.errors import plain_errors, quiet_libraries
 
 
@@ -11,9 +12,11 @@ def main() -> None:
     """Run what the command line says; an error this project raises on purpose ends in one sentence."""
     quiet_libraries()
     with plain_errors():
+        composition = compose(sys.argv[1:])
+        # Imported late: a mistyped name is reported before the libraries load.
         from experiments.command_line import SpatialCLI
 
-        SpatialCLI(sys.argv[1:])
+        SpatialCLI(composition)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from typing import Any
 
 from datamodules.samples import SmallSpatialError
 
+RUNS = Path("runs")
+"""All runs, relative to where the command is typed."""
+
 LATEST = "latest"
 TRAINING_COMMANDS = ("experiment", "fit")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from experiments.catalogue import experiment_names, find_experiment
+from experiments.composition import compose
 from experiments.errors import plain_errors, quiet_libraries
 
 
@@ -20,7 +21,7 @@ def main(names: list[str]) -> None:
         find_experiment(name)
     for name in names or experiment_names():
         print(f"\n=== {name}", flush=True)
-        SpatialCLI(["experiment", "-c", name, "--scale", "tiny", "--name", f"smoke/{name}"])
+        SpatialCLI(compose(["experiment", "-c", name, "--scale", "tiny", "--name", f"smoke/{name}"]))
 
 
 if __name__ == "__main__":

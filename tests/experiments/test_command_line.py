@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+from datamodules.samples import DataError
+from experiments.catalogue import UnknownExperiment
 from experiments.command_line import SpatialCLI
 from experiments.composition import compose
+from experiments.errors import plain_errors
 from experiments.run_folder import RunError, RunFolder
 from tests.experiments.conftest import Command
 
 
 class PreparedCLI(SpatialCLI):
     """Does everything but the run itself."""
+
+    def __init__(self, typed: list[str]) -> None:
+        super().__init__(compose(typed))
 
     def _run_subcommand(self, subcommand: str) -> None:
         pass
@@ -133,17 +139,30 @@ def test_a_typo_is_an_error(
 def test_an_unknown_name_suggests_the_nearest(command: Command) -> None:
     refused = command("experiment", "-c", "quikstart", code=1)
     assert "There is no experiment 'quikstart'. Did you mean quickstart?" in refused.stderr
-    refused = command("experiment", "-c", "experiments/warehouse/moe_bot.yaml", code=1)
-    assert "warehouse/moe_both" in refused.stderr
     assert "Traceback" not in refused.stderr
+    for typed in ("experiments/warehouse/moe_bot.yaml", "moe_both"):
+        with pytest.raises(UnknownExperiment, match="warehouse/moe_both"):
+            compose(["fit", "-c", typed])
 
 
 def test_an_error_of_the_data_is_one_sentence(stub: Path, command: Command) -> None:
     refused = command("experiment", "-c", str(stub), "--data.init_args.root", "missing", code=1)
     assert "Error: The data folder missing does not exist." in refused.stderr
-    assert "Traceback" not in refused.stderr
-    told = command("experiment", "-c", str(stub), "--data.init_args.root=missing", code=1, TRACEBACK="1")
-    assert "Traceback" in told.stderr
+    assert "Traceback (most recent call last)" not in refused.stderr
+
+
+def test_errors_are_shown_as_the_user_wants_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from_worker = DataError(
+        "Caught DataError in DataLoader worker process 0.\nTraceback ...\nx.DataError: Bad."
+    )
+    with pytest.raises(SystemExit), plain_errors():
+        raise from_worker
+    assert capsys.readouterr().err.startswith("\nError: Bad.\n")
+    monkeypatch.setenv("TRACEBACK", "1")
+    with pytest.raises(DataError), plain_errors():
+        raise from_worker
 
 
 def test_a_trial_of_a_sweep_has_a_folder_of_its_own(
