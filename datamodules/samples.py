@@ -157,6 +157,13 @@ class SpatialSample:
         """A copy of this sample with some fields changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
+    def to(self, device: object) -> SpatialSample:
+        """The sample itself: nothing of it lies on a device.
+
+        Lightning moves batches and answers between devices; what has this method it does not take apart.
+        """
+        return self
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -164,3 +171,7 @@ class Answer:
 
     sample: SpatialSample
     raw: str
+
+    def to(self, device: object) -> Answer:
+        """The answer itself: nothing of it lies on a device."""
+        return self

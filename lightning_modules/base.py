@@ -62,6 +62,8 @@ class SpatialModule(LightningModule):
         self, optimizer: OptimizerCallable = torch.optim.AdamW, schedule: WarmupCosine | None = None
     ) -> None:
         super().__init__()
+        # Frozen tensors are not in checkpoints; `on_load_checkpoint` is strict about all others.
+        self.strict_loading = False
         self.optimizer_callable = optimizer
         self.schedule = schedule or WarmupCosine()
         self.metric = None

@@ -19,7 +19,9 @@ def trained_names(module: nn.Module) -> set[str]:
     A buffer (the running statistics of a normalisation layer, say) counts as trained where its own layer
     has a trainable parameter.
     """
-    names = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    # Duplicates stay: a table shared by two layers stands under both names in a state dict.
+    parameters = module.named_parameters(remove_duplicate=False)
+    names = {name for name, parameter in parameters if parameter.requires_grad}
     layers = {name.rpartition(".")[0] for name in names}
     return names | {name for name, _ in module.named_buffers() if name.rpartition(".")[0] in layers}
 

@@ -22,7 +22,7 @@ from lightning_modules.tiny_giant.geometry import (
 from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START, Encoded, Vocabulary
 
 MASK_STRIDE = 8
-"""Region masks are averaged over squares of this many pixels before they pool visual features."""
+"""Pixels of an image per cell of the feature maps that region masks pool."""
 
 
 class CollatorError(SmallSpatialError):
@@ -58,6 +58,7 @@ class TinyGiantCollator:
     Args:
         vocabulary: splits questions and answers into tokens.
         image_size: width and height to which images are resized, multiples of 32.
+        geometry_size: width and height at which regions are measured.
         geometry: which numbers describe the regions.
         field_of_view: the camera's assumed horizontal field of view, in degrees.
         use_depth: whether the depth picture is read.
@@ -67,6 +68,7 @@ class TinyGiantCollator:
 
     vocabulary: Vocabulary
     image_size: tuple[int, int]
+    geometry_size: tuple[int, int]
     geometry: Geometry
     field_of_view: float
     use_depth: bool
@@ -113,34 +115,40 @@ class TinyGiantCollator:
     def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> PreparedImage:
         """Open, resize and describe one image with the regions that its questions name."""
         assert sample.image is not None
-        width, height = self.image_size
-        rgb = sample.image.open().convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-        depth = None
+        rgb = sample.image.open().convert("RGB").resize(self.image_size, Image.Resampling.BILINEAR)
+        depth = fine_depth = None
         if self.use_depth and sample.depth is not None:
-            picture = sample.depth.open().convert("L").resize((width, height), Image.Resampling.BILINEAR)
-            depth = np.asarray(picture)
+            picture = sample.depth.open().convert("L")
+            depth = torch.from_numpy(np.array(picture.resize(self.image_size, Image.Resampling.BILINEAR)))[
+                None
+            ]
+            # Nearest: a mean across an object's edge would be a depth where nothing is.
+            fine_depth = np.asarray(picture.resize(self.geometry_size, Image.Resampling.NEAREST))
+        width, height = self.geometry_size
         masks = np.zeros((len(regions), height, width), bool)
         for index, region in enumerate(regions):
             masks[index] = _resized(region.mask(), width, height)
-        features, relations = describe_regions(masks, depth, self.geometry, self.field_of_view)
-        inside = fill_rows(masks) & ~masks
-        both = np.stack([masks, inside], axis=1).astype(np.float32)
-        grid = both.reshape(
-            len(regions), 2, height // MASK_STRIDE, MASK_STRIDE, width // MASK_STRIDE, MASK_STRIDE
-        ).mean(axis=(3, 5))
+        features, relations = describe_regions(masks, fine_depth, self.geometry, self.field_of_view)
+        both = torch.from_numpy(np.stack([masks, fill_rows(masks) & ~masks], axis=1)).float()
+        grid = torch.nn.functional.adaptive_avg_pool2d(both.flatten(0, 1), self._grid())
         return PreparedImage(
             torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous(),
-            None if depth is None else torch.from_numpy(np.array(depth))[None],
-            torch.from_numpy(grid),
+            depth,
+            grid.unflatten(0, both.shape[:2]),
             torch.from_numpy(features),
             torch.from_numpy(relations),
         )
+
+    def _grid(self) -> tuple[int, int]:
+        """Rows and columns of a backbone's feature map."""
+        width, height = self.image_size
+        return height // MASK_STRIDE, width // MASK_STRIDE
 
     def _images(self, prepared: Sequence[PreparedImage]) -> dict[str, Tensor]:
         width, height = self.image_size
         count = len(prepared)
         most = max((len(image.masks) for image in prepared), default=0)
-        masks = torch.zeros(count, most, 2, height // MASK_STRIDE, width // MASK_STRIDE)
+        masks = torch.zeros(count, most, 2, *self._grid())
         features = torch.zeros(count, most, feature_count(self.geometry))
         depth = torch.zeros(count, 1, height, width, dtype=torch.uint8)
         for index, image in enumerate(prepared):

@@ -17,19 +17,24 @@ class Encoded:
     Attributes:
         tokens: fused words, `[questions, words, width]`.
         words: which of them are words, `[questions, words]`.
+        summary: their mean, `[questions, width]`.
         regions: fused region states, `[questions, regions, width]`.
         named: which regions exist, `[questions, regions]`.
         relations: embedded pairs, `[questions, regions, regions, relations]`, or None.
         log_distance: logarithm of the floor distance of pairs in camera heights,
             `[questions, regions, regions]`, or None where the floor was not fitted.
+        log_size: logarithm of the regions' sizes on the floor in camera heights, `[questions, regions]`, or
+            None likewise.
     """
 
     tokens: Tensor
     words: Tensor
+    summary: Tensor
     regions: Tensor
     named: Tensor
     relations: Tensor | None
     log_distance: Tensor | None
+    log_size: Tensor | None
 
 
 class DecoderLayer(nn.Module):
@@ -67,6 +72,10 @@ class DecoderLayer(nn.Module):
 class Reinspection(nn.Module):
     """Before a word is written, its state attends to the regions once more, and to pairs of regions.
 
+    Where the floor was fitted it also measures: the distance of the pair it looks at, over the size of the
+    region it chooses as its ruler. Both are in camera heights, so that the unknown height cancels, and the
+    size in metres of a thing like the ruler is left for the value head to know.
+
     Args:
         width: size of a state.
         heads: number of attention heads.
@@ -86,51 +95,60 @@ class Reinspection(nn.Module):
                     "second": nn.Linear(width, relations),
                     "key": nn.Linear(relations, relations),
                     "value": nn.Linear(relations, width),
+                    "ruler": nn.Linear(width, width),
                 }
             )
 
     def forward(self, states: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Answer states that have looked again, and the log distance of the pair they looked at.
+        """Answer states that have looked again, and the logarithm of what they measured.
 
         Args:
             states: `[questions, answer, width]`.
             encoded: the encoder's result.
 
         Returns:
-            states `[questions, answer, width]` and log distances in camera heights `[questions, answer]`,
-            zero where distances are not known.
+            states `[questions, answer, width]` and the log of a distance in ruler sizes
+            `[questions, answer]`, zero where nothing can be measured.
         """
-        distance = states.new_zeros(states.shape[:2])
+        measured = states.new_zeros(states.shape[:2])
         regions = encoded.regions
         if regions.shape[1] == 0:
-            return states, distance
+            return states, measured
         normed = self.norm(states)
         # A question without regions would attend to nothing, which is not a number: it sees them all masked
         # alike instead, and the empty states it finds there say nothing.
         visible = encoded.named | ~encoded.named.any(1, keepdim=True)
         change = self.attend_regions(normed, self.attend_regions.memory(regions), visible[:, None, None])
         if self.pairs is not None and encoded.relations is not None:
-            keys = (
-                self.pairs["key"](encoded.relations)
-                + self.pairs["first"](regions)[:, :, None]
-                + self.pairs["second"](regions)[:, None]
-            ).flatten(1, 2)
-            both = (encoded.named[:, :, None] & encoded.named[:, None]).flatten(1, 2)
-            scores = torch.einsum("qtr,qpr->qtp", self.pairs["query"](normed), keys) / keys.shape[-1] ** 0.5
-            attention = scores.masked_fill(~both[:, None], -1e4).softmax(-1)
+            attention, keys = self._attend_pairs(normed, encoded)
             gathered = torch.einsum("qtp,qpr->qtr", attention, keys + encoded.relations.flatten(1, 2))
             change = change + self.pairs["value"](gathered)
-            if encoded.log_distance is not None:
-                known = encoded.log_distance.flatten(1).masked_fill(~both, 0.0)
-                distance = torch.einsum("qtp,qp->qt", attention, known.to(attention.dtype))
-        return states + change, distance
+            if encoded.log_distance is not None and encoded.log_size is not None:
+                distance = encoded.log_distance.flatten(1).to(attention.dtype)
+                scores = torch.einsum("qtw,qrw->qtr", self.pairs["ruler"](normed), regions)
+                ruler = (scores / regions.shape[-1] ** 0.5).masked_fill(~visible[:, None], -1e4).softmax(-1)
+                size = torch.einsum("qtr,qr->qt", ruler, encoded.log_size.to(ruler.dtype))
+                measured = torch.einsum("qtp,qp->qt", attention, distance) - size
+        return states + change, measured
+
+    def _attend_pairs(self, normed: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Attention over pairs, `[questions, answer, pairs]`, and the pairs' keys."""
+        assert self.pairs is not None and encoded.relations is not None
+        keys = (
+            self.pairs["key"](encoded.relations)
+            + self.pairs["first"](encoded.regions)[:, :, None]
+            + self.pairs["second"](encoded.regions)[:, None]
+        ).flatten(1, 2)
+        both = (encoded.named[:, :, None] & encoded.named[:, None]).flatten(1, 2)
+        scores = torch.einsum("qtr,qpr->qtp", self.pairs["query"](normed), keys) / keys.shape[-1] ** 0.5
+        return scores.masked_fill(~both[:, None], -1e4).softmax(-1), keys
 
 
 class Decoder(nn.Module):
     """Writes an answer over the vocabulary and the question's own regions.
 
     A region is read as its own state and written by pointing at it. A `<number>` is written as a value in
-    metres that a head regresses on a logarithmic scale, beginning from the distance found in reinspection.
+    metres that a head regresses on a logarithmic scale, beginning from what reinspection has measured.
 
     Args:
         embedding: the word table, shared with the question encoder and used for output as well.
@@ -156,9 +174,10 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = embedding
-        self.position = nn.Parameter(torch.randn(maximum_words, width) * 0.02)
+        self.position = nn.Parameter(torch.randn(maximum_words, width) * 0.3)
         self.read_value = nn.Linear(1, width)
         self.read_region = nn.Linear(width, width)
+        self.read_summary = nn.Linear(width, width)
         self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
         self.reinspect = Reinspection(width, heads, relations)
         self.norm = nn.LayerNorm(width)
@@ -180,23 +199,25 @@ class Decoder(nn.Module):
         states = self._read(tokens, values, encoded)
         for layer in self.layers:
             states = layer(states, encoded)
-        states, log_distance = self.reinspect(states, encoded)
+        states, measured = self.reinspect(states, encoded)
         states = self.norm(states)
         words = nn.functional.linear(states, self.embedding.weight, self.word_bias)
         pointers = torch.einsum("qtw,qrw->qtr", self.point(states), encoded.regions)
         pointers = pointers / states.shape[-1] ** 0.5
         pointers = pointers.masked_fill(~encoded.named[:, None], -1e4)
-        log_value = self.value(states).squeeze(-1) + log_distance
+        log_value = self.value(states).squeeze(-1) + measured
         return torch.cat([words, pointers], dim=-1), log_value
 
     def _read(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> Tensor:
         size = self.embedding.num_embeddings
         is_region = tokens >= size
-        states = self.embedding(tokens.masked_fill(is_region, 0))
+        scale = self.embedding.embedding_dim**0.5
+        states = self.embedding(tokens.masked_fill(is_region, 0)) * scale
         if encoded.regions.shape[1]:
             index = (tokens - size).clamp(0, encoded.regions.shape[1] - 1)
             pointed = encoded.regions.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
             states = torch.where(is_region[..., None], self.read_region(pointed).to(states.dtype), states)
         log_value = torch.where(values > 0, values.clamp(min=0.05).log(), values)
         states = states + self.read_value(log_value[..., None]) * (values > 0)[..., None]
+        states = states + self.read_summary(encoded.summary)[:, None]
         return states + self.position[: tokens.shape[1]]

@@ -28,6 +28,10 @@ MASK_FEATURES = 14
 FLOOR_FEATURES = 17
 MASK_RELATIONS = 9
 FLOOR_RELATIONS = 5
+LOG_SIZE = MASK_FEATURES + 8
+"""Which feature is the logarithm of a region's size on the floor, in camera heights."""
+LOG_DISTANCE = MASK_RELATIONS + 3
+"""Which relation is the logarithm of two regions' distance on the floor, in camera heights."""
 FAR = 8.0
 """Positions beyond this many camera heights are clipped: out there the depth's 8 bits tell no more."""
 AGREEMENT = 3.0
@@ -90,7 +94,7 @@ def fit_floor(depth: np.ndarray, field_of_view: float) -> FloorFit:
     # The second percentile from above instead of the farthest pixel: one noisy pixel must not move a row.
     farthest = np.partition(depth, int(width * 0.98) - 1, axis=1)[:, int(width * 0.98) - 1].astype(np.float64)
     # The floor fills the lower rows; how far up it reaches differs, so that several beginnings are tried.
-    fits = [_grow_floor(farthest, slopes, round(height * share)) for share in (0.3, 0.5, 0.65)]
+    fits = [_grow_floor(farthest, slopes, round(height * share)) for share in (0.3, 0.5, 0.65, 0.78)]
     return max(fits, key=lambda fit: fit.support)
 
 
@@ -224,19 +228,19 @@ def _floor_features(right: np.ndarray, ahead: np.ndarray, above: np.ndarray, flo
     x_low, x_mid, x_high = np.clip(_quantiles(right, (0.03, 0.5, 0.97)), -FAR, FAR)
     z_low, z_mid, z_high = np.clip(_quantiles(ahead, (0.03, 0.5, 0.97)), -FAR, FAR)
     y_low, y_mid, y_high = np.clip(_quantiles(above, (0.05, 0.5, 0.97)), -1.0, FAR)
+    length, breadth = _footprint(right, ahead)
     on_floor = above < 0.06
-    extent_x, extent_z = x_high - x_low, z_high - z_low
     return np.array(
         [
             (x_low + x_high) / 2,
             (z_low + z_high) / 2,
             x_mid,
             z_mid,
-            extent_x,
-            extent_z,
-            np.log(extent_x + 0.02) / 2,
-            np.log(extent_z + 0.02) / 2,
-            np.log(np.hypot(extent_x, extent_z) + 0.02) / 2,
+            x_high - x_low,
+            z_high - z_low,
+            np.log(length + 0.02),
+            np.log(breadth + 0.02),
+            np.log(np.sqrt(length * breadth) + 0.02),
             y_low,
             y_mid,
             y_high,
@@ -248,6 +252,24 @@ def _floor_features(right: np.ndarray, ahead: np.ndarray, above: np.ndarray, flo
         ],
         np.float32,
     )
+
+
+def _footprint(right: np.ndarray, ahead: np.ndarray) -> tuple[float, float]:
+    """Length and breadth of the smallest rectangle on the floor under some points, in camera heights.
+
+    Seen from above, a pallet covers the same rectangle however it is turned: its size against the known size
+    of pallets is what tells the camera's height.
+    """
+    angles = np.radians(np.arange(0.0, 180.0, 10.0))
+    along = right[:, None] * np.cos(angles) + ahead[:, None] * np.sin(angles)
+    edge = max(1, len(right) // 50)
+    if len(right) <= 2 * edge:
+        return 0.0, 0.0
+    ordered = np.partition(along, (edge, len(right) - 1 - edge), axis=0)
+    extents = np.clip(ordered[len(right) - 1 - edge] - ordered[edge], 0.0, FAR)
+    across = np.roll(extents, len(angles) // 2)
+    best = int(np.argmin(extents * across))
+    return max(extents[best], across[best]), min(extents[best], across[best])
 
 
 def _mask_relations(masks: np.ndarray, boxes: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -12,7 +12,13 @@ from lightning_modules.tiny_giant.backbones import Backbone
 from lightning_modules.tiny_giant.decoder import Decoder, Encoded
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.fusion import FusionLayer
-from lightning_modules.tiny_giant.geometry import MASK_RELATIONS, Geometry, feature_count, relation_count
+from lightning_modules.tiny_giant.geometry import (
+    LOG_DISTANCE,
+    LOG_SIZE,
+    Geometry,
+    feature_count,
+    relation_count,
+)
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
 from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START
 
@@ -26,7 +32,8 @@ class TinyGiantConfig:
         depth_backbone: timm name of the depth backbone, or None for RGB alone.
         pretrained: first weights of the RGB backbone: none, hub, package, or the path of a file.
         pretrained_depth: likewise for the depth backbone.
-        image_size: width and height of the images, multiples of 32.
+        image_size: width and height of the images that the backbones see, multiples of 32.
+        geometry_size: width and height at which regions are measured, or None for that of the images.
         visual_width: channels of a backbone's feature map.
         global_grid: rows and columns of the global tokens of an image.
         width: size of a token.
@@ -52,6 +59,7 @@ class TinyGiantConfig:
     pretrained: str = "none"
     pretrained_depth: str = "none"
     image_size: tuple[int, int] = (224, 128)
+    geometry_size: tuple[int, int] | None = None
     visual_width: int = 64
     global_grid: tuple[int, int] = (4, 7)
     width: int = 96
@@ -70,6 +78,34 @@ class TinyGiantConfig:
     maximum_words: int = 256
     maximum_regions: int = 32
     dropout: float = 0.0
+
+
+class QuestionStem(nn.Module):
+    """The first look at a question: each word with its place and its neighbours.
+
+    A convolution over five words joins "to the right of" to the `<mask>` beside it from the first step of
+    training on, where attention would first have to learn what a neighbour is.
+
+    Args:
+        width: size of a token.
+        maximum_words: longest question, in tokens.
+    """
+
+    def __init__(self, width: int, maximum_words: int) -> None:
+        super().__init__()
+        self.scale = width**0.5
+        self.position = nn.Parameter(torch.randn(maximum_words, width) * 0.3)
+        self.neighbours = nn.Conv1d(width, width, kernel_size=5, padding=2)
+
+    def forward(self, embedded: Tensor, words: Tensor) -> Tensor:
+        """Tokens `[questions, words, width]` from embedded words of the same shape.
+
+        `words` says which positions hold a word, `[questions, words]`.
+        """
+        # The table is small in scale because it is the output layer too; here its words have unit size.
+        tokens = embedded * self.scale * words[..., None]
+        around = self.neighbours(tokens.transpose(1, 2)).transpose(1, 2)
+        return tokens + nn.functional.gelu(around) + self.position[: tokens.shape[1]]
 
 
 class TinyGiantNetwork(nn.Module):
@@ -97,11 +133,11 @@ class TinyGiantNetwork(nn.Module):
         self.regions = RegionEncoder(config.visual_width, maps, feature_count(config.geometry), width)
         self.relations = None
         if config.relations:
-            self.relations = RelationEncoder(relation_count(config.geometry), config.relation_width)
+            self.relations = RelationEncoder(2 * relation_count(config.geometry) + 1, config.relation_width)
         self.embedding = nn.Embedding(config.vocabulary_size, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
-        self.position = nn.Parameter(torch.randn(config.maximum_words, width) * 0.02)
-        self.order = nn.Parameter(torch.randn(config.maximum_regions, width) * 0.1)
+        self.stem = QuestionStem(width, config.maximum_words)
+        self.order = nn.Parameter(torch.randn(config.maximum_regions, width) * 0.3)
         relation_width = config.relation_width if config.relations else 0
         self.fusion = nn.ModuleList(
             FusionLayer(
@@ -141,7 +177,7 @@ class TinyGiantNetwork(nn.Module):
         question, named = batch["question"], batch["region_named"]
         words = question != PAD
         words[:, 0] = True
-        tokens = self.embedding(question) + self.position[: question.shape[1]]
+        tokens = self.stem(self.embedding(question), words)
         places = self._places(question, named)
         described = self._described_regions(regions, image_of, batch["regions"])
         tokens = tokens.scatter_add(
@@ -149,18 +185,20 @@ class TinyGiantNetwork(nn.Module):
             places[..., None].expand(-1, -1, tokens.shape[-1]),
             (described * named[..., None]).to(tokens.dtype),
         )
-        relations = None if self.relations is None else self.relations(batch["relations"])
+        relations = None if self.relations is None else self.relations(_with_order(batch["relations"]))
         routings = []
         for layer in self.fusion:
             tokens, routing = layer(tokens, words, image_tokens, image_of, places, named, relations)
             if routing is not None:
                 routings.append(routing)
         tokens = self.norm(tokens)
+        summary = (tokens * words[..., None]).sum(1) / words.sum(1, keepdim=True)
         states = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))
-        log_distance = None
+        log_distance = log_size = None
         if self.relations is not None and self.config.geometry == "floor_fit":
-            log_distance = batch["relations"][..., MASK_RELATIONS + 3]
-        return Encoded(tokens, words, states, named, relations, log_distance), routings
+            log_distance = batch["relations"][..., LOG_DISTANCE]
+            log_size = _of_questions(batch["region_features"][..., LOG_SIZE], image_of, batch["regions"])
+        return Encoded(tokens, words, summary, states, named, relations, log_distance, log_size), routings
 
     @torch.no_grad()
     def write(self, encoded: Encoded, longest: int) -> tuple[Tensor, Tensor]:
@@ -209,10 +247,7 @@ class TinyGiantNetwork(nn.Module):
         order = self.order[: numbers.shape[1]].expand(numbers.shape[0], -1, -1)
         if regions.shape[1] == 0:
             return order
-        seen = numbers >= 0
-        image = image_of.clamp(max=regions.shape[0] - 1)
-        picked = regions[image[:, None], numbers.clamp(min=0)]
-        return order + picked * seen[..., None]
+        return order + _of_questions(regions, image_of, numbers) * (numbers >= 0)[..., None]
 
     @staticmethod
     def _places(question: Tensor, named: Tensor) -> Tensor:
@@ -221,3 +256,26 @@ class TinyGiantNetwork(nn.Module):
         is_mask = (question == MASK).to(torch.int8)
         # A stable sort puts the positions of masks first, in their order.
         return is_mask.argsort(dim=1, descending=True, stable=True)[:, :count] * named
+
+
+def _of_questions(of_images: Tensor, image_of: Tensor, numbers: Tensor) -> Tensor:
+    """What belongs to the regions of images, `[images, regions, ...]`, handed to those of questions.
+
+    `numbers` are the regions' numbers in their images, `[questions, regions]`; where one is -1 the result
+    stands for nothing.
+    """
+    if of_images.shape[0] == 0 or of_images.shape[1] == 0:
+        return of_images.new_zeros(*numbers.shape, *of_images.shape[2:])
+    image = image_of.clamp(max=of_images.shape[0] - 1)
+    return of_images[image[:, None], numbers.clamp(min=0)]
+
+
+def _with_order(relations: Tensor) -> Tensor:
+    """Add which region of a pair is mentioned first, and each relation as seen from that one.
+
+    "Is A left of B" asks about A: without the order a pair and its mirror image would look alike.
+    `[questions, regions, regions, relations]` becomes `[..., 2 * relations + 1]`.
+    """
+    place = torch.arange(relations.shape[1], device=relations.device)
+    order = torch.sign(place[None, :] - place[:, None]).to(relations.dtype)[None, ..., None]
+    return torch.cat([relations, relations * order, order.expand(*relations.shape[:3], 1)], dim=-1)

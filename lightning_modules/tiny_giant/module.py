@@ -87,6 +87,7 @@ class TinyGiant(SpatialModule):
         return TinyGiantCollator(
             self.vocabulary,
             shape.image_size,
+            shape.geometry_size or shape.image_size,
             shape.geometry,
             shape.field_of_view,
             use_depth=shape.depth_backbone is not None or shape.geometry == "floor_fit",

@@ -23,6 +23,7 @@ def collator_for(config=CONFIG):
     return TinyGiantCollator(
         vocabulary,
         config.image_size,
+        config.geometry_size or config.image_size,
         config.geometry,
         FIELD_OF_VIEW,
         True,

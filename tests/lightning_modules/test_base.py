@@ -1,0 +1,163 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning import Trainer
+
+from lightning_modules.base import ModelError
+from lightning_modules.checkpoints import CheckpointError, keep_trainable, require_trainable
+from lightning_modules.phases import Phase, objective_at
+from lightning_modules.schedule import WarmupCosine
+from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.module import TinyGiant, parameter_count
+from tests.lightning_modules.memory_data import MemoryData
+
+SMALL = TinyGiantConfig(
+    image_size=(64, 64), global_grid=(2, 2), width=32, visual_width=16, vocabulary_size=96, expert_hidden=48
+)
+
+
+def trainer(tmp_path, **options):
+    return Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        max_epochs=-1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        **{"enable_checkpointing": False, **options},
+    )
+
+
+def tiny_giant(**options):
+    torch.manual_seed(0)
+    phases = options.pop("phases", [Phase("free_form", 1), Phase("normalized", 1)])
+    return TinyGiant(SMALL, phases, **options)
+
+
+def test_the_phases_set_the_length_of_the_fit_and_the_objective_of_each_epoch(tmp_path):
+    seen = []
+
+    class Watching(TinyGiant):
+        def loss(self, batch):
+            seen.append((self.current_epoch, self.objective))
+            return super().loss(batch)
+
+    module = Watching(SMALL, [Phase("free_form", 2), Phase("normalized", 1)])
+    trainer(tmp_path, limit_val_batches=0).fit(module, MemoryData())
+    assert seen == [(0, "free_form")] * 2 + [(1, "free_form")] * 2 + [(2, "normalized")] * 2
+
+
+def test_objective_past_the_last_phase_is_the_last_phases():
+    phases = [Phase("free_form", 0), Phase("normalized", 2), Phase("free_form", 1)]
+    assert [objective_at(phases, epoch) for epoch in range(4)] == [
+        "normalized",
+        "normalized",
+        "free_form",
+        "free_form",
+    ]
+
+
+def test_every_question_is_answered_and_the_summary_kept(tmp_path):
+    module, data = tiny_giant(), MemoryData(images=5)
+    run = trainer(tmp_path)
+    run.fit(module, data)
+    run.test(module, data, verbose=False)
+    assert module.summary["n"] == 20
+    assert set(module.summary["tasks"]) == {"distance", "mcq", "count", "left_right"}
+    assert float(run.callback_metrics["test/score"]) == pytest.approx(module.summary["score"])
+    answers = [answer for batch in run.predict(module, data) for answer in batch]
+    assert len({answer.sample.id for answer in answers}) == 20
+
+
+def test_a_checkpoint_holds_weights_and_words_and_a_foreign_one_is_refused(tmp_path):
+    module, data = tiny_giant(), MemoryData()
+    run = trainer(tmp_path, enable_checkpointing=True)
+    run.fit(module, data)
+    file = tmp_path / "kept.ckpt"
+    run.save_checkpoint(file)
+    kept = torch.load(file, weights_only=True)
+    assert kept["vocabulary"] == module.vocabulary.words
+
+    other = tiny_giant()
+    fresh = trainer(tmp_path)
+    fresh.test(other, data, ckpt_path=file, verbose=False, weights_only=True)
+    assert other.vocabulary.words == module.vocabulary.words
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+    # The same weights give the same answers.
+    run.test(module, data, verbose=False)
+    assert other.summary == module.summary
+
+    with pytest.raises(CheckpointError, match="lacks"):
+        kept["state_dict"].pop("network.global_position")
+        torch.save(kept, file)
+        trainer(tmp_path).test(tiny_giant(), data, ckpt_path=file, verbose=False)
+
+
+def test_frozen_tensors_are_left_out_of_checkpoints_and_statistics_of_trained_layers_stay():
+    module = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    for parameter in [*module[1].parameters(), *module[2].parameters()]:
+        parameter.requires_grad = False
+    kept = keep_trainable(module, module.state_dict())
+    assert sorted(kept) == ["0.bias", "0.num_batches_tracked", "0.running_mean", "0.running_var", "0.weight"]
+    require_trainable(module, kept)
+    with pytest.raises(CheckpointError, match="shape"):
+        require_trainable(module, {**kept, "0.weight": torch.zeros(4)})
+
+
+def test_a_step_repeats_itself_whatever_was_drawn_before(tmp_path):
+    """Dropout of a resumed run must be that of the undisturbed one."""
+    results = []
+    for burn in (0, 17):
+        module = tiny_giant()
+        module.network.fusion[0].dropout.p = 0.5
+        torch.manual_seed(0)
+        torch.rand(burn)
+        run = trainer(tmp_path, limit_val_batches=0, max_steps=2)
+        run.fit(module, MemoryData())
+        results.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+    assert torch.equal(*results)
+
+
+def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_sample(tmp_path):
+    class Broken(TinyGiant):
+        def loss(self, batch):
+            return {"word_loss": torch.tensor(float("nan"), requires_grad=True)}
+
+    module = Broken(SMALL, [Phase("normalized", 1)])
+    with pytest.raises(ModelError, match=r"not finite at step 0 \(word_loss nan\).*'\d+-\d'"):
+        trainer(tmp_path, limit_val_batches=0).fit(module, MemoryData())
+
+
+def test_without_a_datamodule_or_anything_to_train_there_is_a_sentence(tmp_path):
+    module = tiny_giant()
+    with pytest.raises(ModelError, match="needs a datamodule"):
+        trainer(tmp_path).test(module, [0])
+    module.requires_grad_(False)
+    with pytest.raises(ModelError, match="no parameter left to train"):
+        trainer(tmp_path).fit(module, MemoryData())
+
+
+def test_contradictory_configurations_are_refused():
+    with pytest.raises(ModelError, match="set geometry to"):
+        TinyGiant(TinyGiantConfig(geometry="none", relations=True), [Phase("normalized", 1)])
+    with pytest.raises(ModelError, match="at least one epoch"):
+        TinyGiant(SMALL, [Phase("normalized", 0)])
+
+
+@given(st.integers(2, 5000), st.floats(0, 0.5), st.floats(0, 1))
+def test_the_learning_rate_rises_then_falls_to_its_final_fraction(total, warmup, final):
+    schedule = WarmupCosine(warmup, final)
+    factors = [schedule.factor(step, total) for step in range(total + 1)]
+    top = max(1, round(warmup * total))
+    assert all(0 < a <= 1.0 + 1e-9 for a in factors[:top])
+    assert factors[:top] == sorted(factors[:top])
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+    assert factors[-1] == pytest.approx(final, abs=1e-6)
+
+
+def test_counting_parameters_needs_no_memory_and_agrees_with_the_network():
+    assert parameter_count(SMALL) == sum(p.numel() for p in tiny_giant().parameters())
