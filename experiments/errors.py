@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ def quiet_libraries() -> None:
     """Silence what a user of this project cannot act on; before torch is imported."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    importlib.import_module("lightning.pytorch")  # sets its own level of logging, which comes before ours
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     for message in CHATTER:

@@ -10,10 +10,10 @@ from experiments.errors import plain_errors, quiet_libraries
 
 def main() -> None:
     """Run what the command line says; an error this project raises on purpose ends in one sentence."""
-    quiet_libraries()
     with plain_errors():
         composition = compose(sys.argv[1:])
-        # Imported late: a mistyped name is reported before the libraries load.
+        # Loaded late, so that a mistyped name is reported at once.
+        quiet_libraries()
         from experiments.command_line import SpatialCLI
 
         SpatialCLI(composition)
