@@ -49,6 +49,7 @@ class Stopwatch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what was spent before."""
         self._before.update(state_dict)
+        self.seconds.update(state_dict)  # stands where the fit was over already
 
     def _end(self, part: str) -> None:
         now = time.monotonic()

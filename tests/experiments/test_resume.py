@@ -89,3 +89,15 @@ def test_resuming_with_another_model_is_refused(tmp_path: Path, stub: Path, comm
 def test_resuming_what_never_ran_is_refused(stub: Path, command: Command) -> None:
     refused = command("experiment", "-c", str(stub), "--resume", "latest", code=1)
     assert "There is no run of 'stub'" in refused.stderr
+
+
+def test_a_finished_fit_is_not_repeated(tmp_path: Path, stub: Path, command: Command) -> None:
+    command("experiment", "-c", str(stub))
+    folder = tmp_path / "runs/stub/latest"
+    before, results = rows(folder), json.loads((folder / "results.json").read_text())
+    command("experiment", "-c", str(stub), "--resume", "latest")
+    again = json.loads((folder / "results.json").read_text())
+    assert rows(folder) == before
+    assert again.pop("seconds")["fit"] > 0
+    results.pop("seconds")
+    assert again == results
