@@ -34,7 +34,7 @@ LOG_DISTANCE = MASK_RELATIONS + 3
 """Which relation is the logarithm of two regions' distance on the floor, in camera heights."""
 FAR = 8.0
 """Positions beyond this many camera heights are clipped: out there the depth's 8 bits tell no more."""
-AGREEMENT = 3.0
+AGREEMENT = 1.5
 """How far a row's farthest value may be from the floor's, in steps of the 8-bit depth picture."""
 LEAST_SUPPORT = 0.2
 """Share of the rows that must agree on a floor."""

@@ -25,7 +25,7 @@ def test_the_pitch_is_found_within_a_degree_and_positions_within_three_percent(c
     metres = floor_depth(HEIGHT, WIDTH, camera_m, pitch, wall_m)
     fit = fit_floor(as_picture(metres), FIELD_OF_VIEW)
     assert abs(np.degrees(fit.pitch) - degrees) < 1.0
-    row = int(HEIGHT * 0.7)
+    row = int(HEIGHT * 0.9)
     focal = WIDTH / 2 / np.tan(np.radians(FIELD_OF_VIEW / 2))
     slope = (row + 0.5 - HEIGHT / 2) / focal
     z = metres[row, 0]
