@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +132,7 @@ class SpatialCLI(LightningCLI):
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
             dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
             refuse_other_model(yaml.safe_load(dumped), RunFolder.of_checkpoint(Path(config.ckpt_path)))
+        torch.set_num_threads(computing_threads(config))
         self.folder = self.resumed or RunFolder.new(RUNS, config.name)
 
     def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
@@ -232,3 +234,18 @@ def default_precision(accelerator: str) -> str:
     """bf16-mixed on a GPU, full precision on a CPU (where bf16 is slower)."""
     on_gpu = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
     return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def computing_threads(config: Any) -> int:
+    """Threads that torch computes with: the cores that data-loading workers leave over, at least one.
+
+    On few cores more would be slower, not faster: threads that wait for each other while a worker holds a
+    core can take a hundred times as long. `OMP_NUM_THREADS` overrides.
+    """
+    if os.environ.get("OMP_NUM_THREADS"):
+        return int(os.environ["OMP_NUM_THREADS"])
+    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    devices = str(config.trainer.devices)
+    processes = int(devices) if on_cpu and devices.isdigit() else 1
+    workers = int(config.data.init_args.get("num_workers", 0))
+    return max(1, len(os.sched_getaffinity(0)) // processes - workers)

@@ -25,7 +25,7 @@ from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START
 
 @dataclass
 class TinyGiantConfig:
-    """The shape of a TinyGiant.
+    """The shape of a TinyGiant; the defaults make the small one of the quick start.
 
     Args:
         rgb_backbone: timm name of the RGB backbone.
@@ -58,10 +58,10 @@ class TinyGiantConfig:
     depth_backbone: str | None = "lcnet_050"
     pretrained: str = "none"
     pretrained_depth: str = "none"
-    image_size: tuple[int, int] = (224, 128)
-    geometry_size: tuple[int, int] | None = None
+    image_size: tuple[int, int] = (96, 64)
+    geometry_size: tuple[int, int] | None = (224, 128)
     visual_width: int = 64
-    global_grid: tuple[int, int] = (4, 7)
+    global_grid: tuple[int, int] = (2, 3)
     width: int = 96
     heads: int = 4
     fusion_layers: int = 2

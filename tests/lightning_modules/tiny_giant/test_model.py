@@ -198,7 +198,7 @@ def test_losses_equal_a_plain_reference():
 def test_wrong_samples_are_named():
     collator = collator_for()
     sample = questions(0)[0]
-    with pytest.raises(CollatorError, match="0-0.*2 <mask> for 1 regions"):
+    with pytest.raises(CollatorError, match=r"0-0.*2 <mask> for 1 regions"):
         collator([sample.replace(regions=sample.regions[:1])])
     with pytest.raises(CollatorError, match="names a region it does not have"):
         collator([sample.replace(answer="7", answer_type=AnswerType.REGION)])

@@ -1,0 +1,110 @@
+"""How many questions a second TinyGiant learns from, encoding an image once or once for each question.
+
+Both ways do the same work otherwise: pictures are opened, regions measured, one training step is taken, on
+the same questions in batches of the same number of questions. Results go to
+`runs/bench/grouped_encoding_<size>.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+import yaml
+
+from datamodules.ai_city_track3 import AiCityTrack3
+from datamodules.samples import OpenedImage, SpatialSample
+from lightning_modules.phases import Phase
+from lightning_modules.tiny_giant.collator import TinyGiantCollator
+from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.module import TinyGiant, answer_losses
+
+EXPERIMENTS = {"small": "quickstart", "64m": "warehouse/tinygiant_64m"}
+QUESTIONS_PER_IMAGE = (7, 6, 7, 6, 6)
+"""6.4 on average, as in the real training set."""
+
+
+def questions(data: AiCityTrack3, images: int) -> list[list[SpatialSample]]:
+    """Questions of some rendered images, 6.4 an image; pictures not opened."""
+    split = data.split("train")
+    sizes = split.group_sizes()
+    wanted = [QUESTIONS_PER_IMAGE[i % len(QUESTIONS_PER_IMAGE)] for i in range(images)]
+    suitable = iter(range(len(split)))
+    return [split.samples(next(g for g in suitable if sizes[g] >= n), range(n)) for n in wanted]
+
+
+def opened(group: list[SpatialSample]) -> list[SpatialSample]:
+    """The questions of one image with its pictures opened, once for all of them."""
+    image, depth = group[0].image, group[0].depth
+    assert image is not None and depth is not None
+    pictures = OpenedImage(image.name, image.open()), OpenedImage(depth.name, depth.open())
+    return [sample.replace(image=pictures[0], depth=pictures[1]) for sample in group]
+
+
+def step(module: TinyGiant, collate: TinyGiantCollator, groups: list[list[SpatialSample]]) -> None:
+    """One training step on the questions of these groups, each of which is opened and encoded once."""
+    batch = collate([sample for group in groups for sample in opened(group)])
+    encoded, _ = module.network.encode(batch)
+    target, values = batch["normalized"], batch["normalized_values"]
+    logits, log_values = module.network.decoder(target[:, :-1], values[:, :-1], encoded)
+    losses = answer_losses(logits, log_values, target[:, 1:], values[:, 1:])
+    module.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()
+
+
+def measure(size: str, images: int, repeats: int, cache: str) -> dict[str, object]:
+    """Time both ways in turn, so that a busy machine slows both."""
+    file = Path(__file__).parent.parent / "experiments" / f"{EXPERIMENTS[size]}.yaml"
+    arguments = yaml.safe_load(file.read_text())["model"]["init_args"]
+    network = TinyGiantConfig(**{**arguments["network"], "pretrained": "none", "pretrained_depth": "none"})
+    module = TinyGiant(network, [Phase("normalized", 1)], numbers=arguments.get("numbers", "value")).train()
+    picture_size = (224, 128) if size == "small" else (960, 540)
+    data = AiCityTrack3(scenes={"train": 2 * images, "val": 1, "test": 1}, size=picture_size, cache=cache)
+    data.prepare_split("train")
+    module.vocabulary.build(data.texts())
+    collate = module.collator("fit")
+    groups = questions(data, images)
+    single = [[sample] for group in groups for sample in group]
+    count = len(single)
+    step(module, collate, groups)
+    ours, other = [], []
+    for _ in range(repeats):
+        for rates, way in ((ours, groups), (other, single)):
+            began = time.perf_counter()
+            step(module, collate, way)
+            rates.append(count / (time.perf_counter() - began))
+    ratios = sorted(a / b for a, b in zip(ours, other, strict=True))
+    return {
+        "ours": statistics.median(ours),
+        "other": statistics.median(other),
+        "ratio": statistics.median(ratios),
+        "spread": [ratios[0], ratios[-1]],
+        "unit": "questions/s",
+        "what": f"one training step of TinyGiant ({size}) on {count} questions of {images} images, opening "
+        "included: an image encoded once for all its questions, against once for each question",
+    }
+
+
+def main() -> None:
+    """Measure both sizes and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cache", default="rendered_data")
+    options = parser.parse_args()
+    folder = Path("runs/bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    # One thread: on a busy machine threads that wait for each other would be measured, not the work.
+    torch.set_num_threads(1)
+    for size in EXPERIMENTS:
+        result = measure(size, options.images, options.repeats, options.cache)
+        (folder / f"grouped_encoding_{size}.json").write_text(json.dumps(result, indent=2) + "\n")
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
