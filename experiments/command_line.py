@@ -132,6 +132,8 @@ class SpatialCLI(LightningCLI):
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
             dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
             refuse_other_model(yaml.safe_load(dumped), RunFolder.of_checkpoint(Path(config.ckpt_path)))
+            # `runs/<name>/latest` is about to point to this run, which has no checkpoint.
+            config.ckpt_path = str(Path(config.ckpt_path).resolve())
         torch.set_num_threads(computing_threads(config))
         self.folder = self.resumed or RunFolder.new(RUNS, config.name)
 

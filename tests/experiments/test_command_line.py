@@ -189,3 +189,15 @@ def test_resume_takes_the_runs_configuration_and_checkpoint(tmp_path: Path) -> N
     resumed = compose(["fit", "--name=x", "--resume=latest"], tmp_path / "runs")
     assert resumed.arguments[-2:] == ["--ckpt_path", str(folder.checkpoint)]
     assert (resumed.resumed, resumed.comment) == (folder, "Why?")
+
+
+def test_the_latest_checkpoint_is_meant_as_it_was_when_typed(
+    tmp_path: Path, stub: Path, command: Command
+) -> None:
+    """The new run becomes `latest` itself before the checkpoint is loaded."""
+    command("fit", "-c", str(stub))
+    latest = tmp_path / "runs/stub/latest"
+    trained = latest.resolve()
+    command("test", "-c", str(latest / "config.yaml"), "--ckpt_path", str(latest / "checkpoints/last.ckpt"))
+    assert latest.resolve() != trained
+    assert (latest / "results.json").exists()
