@@ -90,7 +90,9 @@ class ImageLoading(Dataset[LoadedBatch]):
                 if self.on_bad_image == "next_image":
                     image = self._next_image(image, epoch)
                     continue
-                samples = opened = [sample.replace(image=None, depth=None) for sample in samples]
+                samples = opened = [
+                    sample.replace(image=None, depth=None, further_images=()) for sample in samples
+                ]
             batch.light.extend(samples)
             batch.opened.extend(opened)
             return
@@ -126,6 +128,9 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
         sample.replace(
             image=opened(sample, sample.image, "the view `Blind` leaves images out"),
             depth=opened(sample, sample.depth, "the view `NoDepth` leaves depth out"),
+            further_images=tuple(
+                opened(sample, image, "the view `Blind` leaves images out") for image in sample.further_images
+            ),
         )
         for sample in samples
     ]

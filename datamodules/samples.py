@@ -19,6 +19,13 @@ MASK_PLACEHOLDER = "<mask>"
 """Stands in a question where a region is named; the i-th placeholder names the i-th region."""
 
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""The letters of choices, in order."""
+
+DRAWN_LETTERS = "ABCD"
+"""The letters of choices that are drawn in the picture and not written in the record."""
+
+
 class SmallSpatialError(Exception):
     """Base of every error this project raises on purpose; its message is a sentence for the user."""
 
@@ -127,9 +134,11 @@ class SpatialSample:
         id: unique within its dataset and split.
         image: the RGB picture, or None where the question stands alone.
         depth: the depth picture (brighter is farther), or None.
+        further_images: pictures shown after `image`, for models that look at several.
         regions: the regions named by the `<mask>` placeholders of the question, in order.
         question: the question's text, without any image placeholder.
-        choices: the options of a multiple-choice question, without letters.
+        choices: the options of a multiple-choice question, without letters; empty where they are drawn in the
+            picture.
         answer: the normalised answer ("left", "2", "3.25", "B"), or None where it is not known.
         answer_type: the answer's form, or None where the dataset does not tell.
         rationale: a free-form answer or a reasoning that ends in the answer; may be empty.
@@ -143,6 +152,7 @@ class SpatialSample:
     question: str
     image: ImageSource | None = None
     depth: ImageSource | None = None
+    further_images: tuple[ImageSource, ...] = ()
     regions: tuple[Region, ...] = ()
     choices: tuple[str, ...] = ()
     answer: str | None = None
@@ -152,6 +162,13 @@ class SpatialSample:
     source: str = ""
     group: str = ""
     examples: tuple[SpatialSample, ...] = ()
+
+    @property
+    def letters(self) -> str:
+        """The letters a multiple-choice question can be answered with; "" for other questions."""
+        if self.answer_type is not AnswerType.LETTER:
+            return ""
+        return LETTERS[: len(self.choices)] if self.choices else DRAWN_LETTERS
 
     def replace(self, **changes: object) -> SpatialSample:
         """A copy of this sample with some fields changed."""

@@ -28,7 +28,7 @@ class Blind(View):
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample without anything to look at."""
-        return sample.replace(image=None, depth=None, regions=())
+        return sample.replace(image=None, depth=None, further_images=(), regions=())
 
 
 @dataclass(frozen=True)
