@@ -13,13 +13,14 @@ import statistics
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 
 from datamodules.ai_city_track3 import AiCityTrack3
-from datamodules.samples import OpenedImage, SpatialSample
+from datamodules.batching import BatchRequest, ImageRequest
+from datamodules.loading import CollateLoaded, ImageLoading
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant, answer_losses
 
@@ -28,26 +29,16 @@ QUESTIONS_PER_IMAGE = (7, 6, 7, 6, 6)
 """6.4 on average, as in the real training set."""
 
 
-def questions(data: AiCityTrack3, images: int) -> list[list[SpatialSample]]:
-    """Questions of some rendered images, 6.4 an image; pictures not opened."""
-    split = data.split("train")
-    sizes = split.group_sizes()
+def requests(sizes: np.ndarray, images: int) -> list[ImageRequest]:
+    """Questions of some rendered images, 6.4 an image."""
     wanted = [QUESTIONS_PER_IMAGE[i % len(QUESTIONS_PER_IMAGE)] for i in range(images)]
-    suitable = iter(range(len(split)))
-    return [split.samples(next(g for g in suitable if sizes[g] >= n), range(n)) for n in wanted]
+    suitable = iter(range(len(sizes)))
+    return [ImageRequest(next(g for g in suitable if sizes[g] >= n), tuple(range(n))) for n in wanted]
 
 
-def opened(group: list[SpatialSample]) -> list[SpatialSample]:
-    """The questions of one image with its pictures opened, once for all of them."""
-    image, depth = group[0].image, group[0].depth
-    assert image is not None and depth is not None
-    pictures = OpenedImage(image.name, image.open()), OpenedImage(depth.name, depth.open())
-    return [sample.replace(image=pictures[0], depth=pictures[1]) for sample in group]
-
-
-def step(module: TinyGiant, collate: TinyGiantCollator, groups: list[list[SpatialSample]]) -> None:
-    """One training step on the questions of these groups, each of which is opened and encoded once."""
-    batch = collate([sample for group in groups for sample in opened(group)])
+def step(module: TinyGiant, loading: ImageLoading, images: list[ImageRequest]) -> None:
+    """One training step on these requests, for each of which an image is opened and encoded."""
+    batch = CollateLoaded(module.collator("fit"))(loading[BatchRequest(tuple(images))])
     encoded, _ = module.network.encode(batch)
     target, values = batch["normalized"], batch["normalized_values"]
     logits, log_values = module.network.decoder(target[:, :-1], values[:, :-1], encoded)
@@ -66,16 +57,16 @@ def measure(size: str, images: int, repeats: int, cache: str) -> dict[str, objec
     data = AiCityTrack3(scenes={"train": 2 * images, "val": 1, "test": 1}, size=picture_size, cache=cache)
     data.prepare_split("train")
     module.vocabulary.build(data.texts())
-    collate = module.collator("fit")
-    groups = questions(data, images)
-    single = [[sample] for group in groups for sample in group]
+    loading = ImageLoading(data.split("train"))
+    grouped = requests(data.split("train").group_sizes(), images)
+    single = [ImageRequest(image.group, (question,)) for image in grouped for question in image.questions]
     count = len(single)
-    step(module, collate, groups)
+    step(module, loading, grouped)
     ours, other = [], []
     for _ in range(repeats):
-        for rates, way in ((ours, groups), (other, single)):
+        for rates, way in ((ours, grouped), (other, single)):
             began = time.perf_counter()
-            step(module, collate, way)
+            step(module, loading, way)
             rates.append(count / (time.perf_counter() - began))
     ratios = sorted(a / b for a, b in zip(ours, other, strict=True))
     return {

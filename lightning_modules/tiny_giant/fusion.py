@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -46,6 +48,26 @@ class Attention(nn.Module):
         return tokens.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
 
+@dataclass(frozen=True)
+class Words:
+    """Which positions of a batch of questions hold a word.
+
+    Attributes:
+        present: true where there is one, `[questions, words]`.
+        question: the question of each word of the whole batch, `[all words]`.
+        position: its position there, `[all words]`.
+    """
+
+    present: Tensor
+    question: Tensor
+    position: Tensor
+
+    @staticmethod
+    def where(present: Tensor) -> Words:
+        """From the mask `[questions, words]`; found once for all layers, since it waits for the device."""
+        return Words(present, *present.nonzero(as_tuple=True))
+
+
 class FusionLayer(nn.Module):
     """Self-attention over the question, a look at the image, relations between regions, then experts.
 
@@ -77,7 +99,7 @@ class FusionLayer(nn.Module):
     def forward(
         self,
         tokens: Tensor,
-        words: Tensor,
+        words: Words,
         image_tokens: Tensor,
         image_of: Tensor,
         places: Tensor,
@@ -88,7 +110,7 @@ class FusionLayer(nn.Module):
 
         Args:
             tokens: `[questions, words, width]`.
-            words: which positions hold a word, `[questions, words]`.
+            words: which positions hold a word.
             image_tokens: `[images + 1, tokens, width]`; the last stands for "no image".
             image_of: each question's row of `image_tokens`, `[questions]`.
             places: position of each region's `<mask>` among the words, `[questions, regions]`.
@@ -97,7 +119,7 @@ class FusionLayer(nn.Module):
         """
         normed = self.norm_self(tokens)
         memory = self.attend_self.memory(normed)
-        tokens = tokens + self.dropout(self.attend_self(normed, memory, words[:, None, None]))
+        tokens = tokens + self.dropout(self.attend_self(normed, memory, words.present[:, None, None]))
         # Keys and values are made once an image and then handed to each of its questions.
         key, value = self.attend_image.memory(image_tokens)
         looked = self.attend_image(self.norm_image(tokens), (key[image_of], value[image_of]))
@@ -110,12 +132,11 @@ class FusionLayer(nn.Module):
         fed, routing = self._feed(self.norm_feed(tokens), words)
         return tokens + self.dropout(fed), routing
 
-    def _feed(self, tokens: Tensor, words: Tensor) -> tuple[Tensor, Routing | None]:
+    def _feed(self, tokens: Tensor, words: Words) -> tuple[Tensor, Routing | None]:
         """Feed only real words, so that padding neither costs time nor counts in the router's load."""
-        share = words[..., None].to(tokens.dtype)
+        share = words.present[..., None].to(tokens.dtype)
         summary = (tokens * share).sum(1) / share.sum(1).clamp(min=1)
-        question, position = words.nonzero(as_tuple=True)
-        fed, routing = self.feed(tokens[question, position], summary[question])
+        fed, routing = self.feed(tokens[words.question, words.position], summary[words.question])
         result = torch.zeros_like(tokens)
-        result[question, position] = fed.to(result.dtype)
+        result[words.question, words.position] = fed.to(result.dtype)
         return result, routing

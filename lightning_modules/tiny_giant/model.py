@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_modules.tiny_giant.backbones import Backbone
 from lightning_modules.tiny_giant.decoder import Decoder, Encoded
 from lightning_modules.tiny_giant.experts import Routing
-from lightning_modules.tiny_giant.fusion import FusionLayer
+from lightning_modules.tiny_giant.fusion import FusionLayer, Words
 from lightning_modules.tiny_giant.geometry import (
     LOG_DISTANCE,
     LOG_SIZE,
@@ -175,9 +175,10 @@ class TinyGiantNetwork(nn.Module):
         image_tokens, regions = self._see(batch)
         image_of = batch["image_of"] % image_tokens.shape[0]
         question, named = batch["question"], batch["region_named"]
-        words = question != PAD
-        words[:, 0] = True
-        tokens = self.stem(self.embedding(question), words)
+        present = question != PAD
+        present[:, 0] = True
+        words = Words.where(present)
+        tokens = self.stem(self.embedding(question), present)
         places = self._places(question, named)
         described = self._described_regions(regions, image_of, batch["regions"])
         tokens = tokens.scatter_add(
@@ -192,13 +193,13 @@ class TinyGiantNetwork(nn.Module):
             if routing is not None:
                 routings.append(routing)
         tokens = self.norm(tokens)
-        summary = (tokens * words[..., None]).sum(1) / words.sum(1, keepdim=True)
+        summary = (tokens * present[..., None]).sum(1) / present.sum(1, keepdim=True)
         states = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))
         log_distance = log_size = None
         if self.relations is not None and self.config.geometry == "floor_fit":
             log_distance = batch["relations"][..., LOG_DISTANCE]
             log_size = _of_questions(batch["region_features"][..., LOG_SIZE], image_of, batch["regions"])
-        return Encoded(tokens, words, summary, states, named, relations, log_distance, log_size), routings
+        return Encoded(tokens, present, summary, states, named, relations, log_distance, log_size), routings
 
     @torch.no_grad()
     def write(self, encoded: Encoded, longest: int) -> tuple[Tensor, Tensor]:
