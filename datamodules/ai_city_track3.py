@@ -40,6 +40,10 @@ class Track3Questions:
         """The chosen questions of the `group`-th image; no image is opened."""
         return [self._sample(group, question) for question in questions]
 
+    def lengths(self) -> np.ndarray:
+        """How long the longest question of each image is, `[images]`."""
+        return self.index.lengths()
+
     def labels(self) -> Iterator[tuple[str, str]]:
         """Category and answer of every question."""
         yield from self.index.columns("category", "answer")  # type: ignore[misc]

@@ -29,6 +29,10 @@ class GroupedQuestions(Protocol):
         """The chosen questions of the `group`-th image; no image is opened."""
         ...
 
+    def lengths(self) -> np.ndarray:
+        """How long the longest question of each image is, as `text_length` counts, `[images]`."""
+        ...
+
 
 class Split(GroupedQuestions, Protocol):
     """A whole split of a benchmark, of which some things can be asked without building samples."""
@@ -40,6 +44,12 @@ class Split(GroupedQuestions, Protocol):
     def texts(self, limit: int) -> Iterator[tuple[str, str, str]]:
         """Question, rationale and answer of at most `limit` questions, spread over the split."""
         ...
+
+
+def text_length(sample: SpatialSample) -> int:
+    """The characters of a question with all that is written to answer it: choices, rationale, answer."""
+    written = (sample.question, *sample.choices, sample.rationale, sample.answer or "")
+    return sum(len(text) for text in written)
 
 
 @dataclass(frozen=True)
@@ -66,3 +76,7 @@ class ImageSubset:
     def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
         """The chosen questions of the `group`-th image; no image is opened."""
         return self.whole.samples(int(self.chosen[group]), questions)
+
+    def lengths(self) -> np.ndarray:
+        """How long the longest question of each image is, `[images]`."""
+        return self.whole.lengths()[self.chosen]

@@ -7,17 +7,15 @@ mapped memory that all workers share, and the questions of an image are found by
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 
+from datamodules.index_folders import FINISHED, cached_index
 from datamodules.json_stream import stream_array
 from datamodules.samples import DataError
 from datamodules.track3_records import Track3Record, parse_record
@@ -27,7 +25,6 @@ FORMAT_VERSION = 1
 
 _ROWS_PER_BATCH = 1024
 _RECORDS = "records.arrow"
-_IMAGES = "images.arrow"
 _RECORD_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -47,9 +44,7 @@ _IMAGE_SCHEMA = pa.schema([("image", pa.string()), ("rows", pa.list_(pa.int32())
 def index_records(json_path: Path, cache_folder: Path) -> Path:
     """The index folder of `json_path`, written first where it is missing or out of date.
 
-    The index is keyed by the file's path, size and time of change and by the format version. It is written
-    beside its final place and renamed, so an interrupted run leaves no half index. It takes about the size
-    of the JSON file; the index of an earlier state of the same file is removed.
+    It takes about the size of the JSON file; see `cached_index` for where it lies and when it is out of date.
 
     Args:
         json_path: a JSON array of records in the official form.
@@ -58,54 +53,9 @@ def index_records(json_path: Path, cache_folder: Path) -> Path:
     Raises:
         DataError: the file is missing, empty or malformed, or a record is not usable (see `parse_record`).
     """
-    if not json_path.is_file():
-        raise DataError(f"The file {json_path} does not exist. Check the data folder and the split's name.")
-    json_path = json_path.resolve()
-    status = json_path.stat()
-    source = hashlib.sha256(str(json_path).encode()).hexdigest()[:12]
-    key = f"v{FORMAT_VERSION}-{status.st_size}-{status.st_mtime_ns}"
-    place = Path(f"{json_path.stem}-{source}")
-    for folder in (cache_folder, user_cache_folder()):
-        if (folder / place / key / _IMAGES).is_file():
-            return folder / place / key
-    shelf = _writable(cache_folder, user_cache_folder()) / place
-    shelf.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=shelf))
-    try:
-        _write_index(json_path, unfinished)
-        _put_in_place(unfinished, shelf / key)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    for outdated in shelf.glob("v*"):
-        if outdated.name != key:
-            shutil.rmtree(outdated, ignore_errors=True)
-    return shelf / key
-
-
-def user_cache_folder() -> Path:
-    """This project's folder in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smallspatial"
-
-
-def _writable(*folders: Path) -> Path:
-    """The first of the folders that can be written to."""
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError:
-            continue
-    raise DataError(f"None of the cache folders can be written to: {', '.join(map(str, folders))}.")
-
-
-def _put_in_place(unfinished: Path, final: Path) -> None:
-    """Give a finished index its name; another process may have been faster, with the same content."""
-    try:
-        unfinished.rename(final)
-    except OSError:
-        if not (final / _IMAGES).is_file():
-            raise
+    return cached_index(
+        [json_path], cache_folder, f"v{FORMAT_VERSION}", lambda folder: _write_index(json_path.resolve(), folder)
+    )
 
 
 def _write_index(json_path: Path, folder: Path) -> None:
@@ -126,7 +76,7 @@ def _write_index(json_path: Path, folder: Path) -> None:
     offsets = np.concatenate([[0], np.cumsum(np.bincount(groups))]).astype(np.int32)
     rows_of_image = pa.ListArray.from_arrays(offsets, np.argsort(groups, kind="stable").astype(np.int32))
     images = pa.record_batch([pa.array(list(group_of_image)), rows_of_image], schema=_IMAGE_SCHEMA)
-    with pa.OSFile(str(folder / _IMAGES), "wb") as sink, pa.ipc.new_file(sink, _IMAGE_SCHEMA) as writer:
+    with pa.OSFile(str(folder / FINISHED), "wb") as sink, pa.ipc.new_file(sink, _IMAGE_SCHEMA) as writer:
         writer.write_batch(images)
 
 
@@ -140,7 +90,7 @@ class Track3Index:
         """Map the index in `folder`, as `index_records` returned it."""
         self.folder = folder
         self._batches = _mapped_batches(folder / _RECORDS)
-        (images,) = _mapped_batches(folder / _IMAGES)
+        (images,) = _mapped_batches(folder / FINISHED)
         self._images = images.column("image")
         self._offsets = images.column("rows").offsets.to_numpy()
         self._rows = images.column("rows").values.to_numpy()
@@ -159,6 +109,17 @@ class Track3Index:
     def group_sizes(self) -> np.ndarray:
         """How many questions each image has, `[images]`."""
         return np.diff(self._offsets)
+
+    def lengths(self) -> np.ndarray:
+        """How many characters the longest question of each image has with its answers, `[images]`."""
+        texts = ("question", "rationale", "answer")
+        characters = np.concatenate(
+            [
+                sum(compute.utf8_length(batch.column(name)).to_numpy() for name in texts)
+                for batch in self._batches
+            ]
+        )
+        return np.maximum.reduceat(characters[self._rows], self._offsets[:-1])
 
     def record(self, group: int, question: int) -> Track3Record:
         """The `question`-th record of the `group`-th image."""

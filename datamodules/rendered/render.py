@@ -6,17 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
+from datamodules.rendered.developing import SUBPIXELS, developed, jagged
 from datamodules.rendered.meshes import Placed, collect_boxes
 from datamodules.rendered.objects import building
 from datamodules.rendered.raycast import RayCaster, depth_picture, label_image
 from datamodules.rendered.scene import CEILING_M, Scene
 from datamodules.rendered.shading import Shader
-
-CONTRAST = 0.08
-"""A pixel that differs from a neighbour by more than this (0..1) is drawn again with more rays."""
-
-SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))
-"""Where the additional rays of a pixel pass, in pixels from its centre (a rotated grid)."""
 
 
 class Rendering:
@@ -55,36 +50,12 @@ class Rendering:
         camera = self.scene.camera
         shader = Shader(self.scene, self._caster)
         colours = np.sqrt(shader.colours(self._surface, self._shape))
-        jagged = _jagged(colours.reshape(height, width, 3)).ravel().nonzero()[0]
-        rows, columns = np.divmod(jagged, width)
+        uneven = jagged(colours.reshape(height, width, 3)).ravel().nonzero()[0]
+        rows, columns = np.divmod(uneven, width)
         shifts = np.array(SUBPIXELS)
         directions = camera.directions(
             (columns + 0.5 + shifts[:, :1]).ravel(), (rows + 0.5 + shifts[:, 1:]).ravel()
         )
         finer = np.sqrt(shader.colours(self._caster.cast(camera.position, directions)))
-        colours[jagged] = finer.reshape(len(shifts), -1, 3).mean(axis=0)
-        return _developed(colours.reshape(height, width, 3), self.scene.texture_seed)
-
-
-def _jagged(colours: np.ndarray) -> np.ndarray:
-    """Which pixels `[height, width]` differ strongly from the next one in their row or column."""
-    brightness = colours.sum(axis=2) / 3
-    found = np.zeros(brightness.shape, dtype=bool)
-    across = np.abs(np.diff(brightness, axis=1)) > CONTRAST
-    along = np.abs(np.diff(brightness, axis=0)) > CONTRAST
-    found[:, 1:] |= across
-    found[:, :-1] |= across
-    found[1:] |= along
-    found[:-1] |= along
-    return found
-
-
-def _developed(colours: np.ndarray, seed: int) -> np.ndarray:
-    """Darker corners and sensor noise, then uint8; takes and gives `[height, width, 3]`."""
-    height, width, _ = colours.shape
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    x = np.linspace(-1, 1, width, dtype=np.float32)
-    vignette = 1 - 0.09 * (x * x + y * y)
-    grain = np.random.default_rng(seed).standard_normal((height, width), dtype=np.float32) * np.float32(2.0)
-    bright = colours * (vignette * 255)[..., None] + grain[..., None]
-    return np.clip(bright, 0, 255).astype(np.uint8)
+        colours[uneven] = finer.reshape(len(shifts), -1, 3).mean(axis=0)
+        return developed(colours.reshape(height, width, 3), self.scene.texture_seed)

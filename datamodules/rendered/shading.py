@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from scipy import ndimage
 
 from datamodules.rendered.meshes import Material
 from datamodules.rendered.raycast import RayCaster, Surface
 from datamodules.rendered.scene import Kind, Scene
+from datamodules.rendered.textures import CLOUDS, MOTTLES, look_up
 
-TEXTURE_SIZE = 512
 JOINT_SPACING_M = 4.6
 JOINT_WIDTH_M = 0.03
 LINE_WIDTH_M = 0.11
@@ -22,27 +20,6 @@ YELLOW = np.array([0.87, 0.71, 0.03], dtype=np.float32) ** 2.2
 STRIPE_BLUE = np.array([0.08, 0.29, 0.62], dtype=np.float32) ** 2.2
 TAPE = np.array([0.72, 0.66, 0.56], dtype=np.float32) ** 2.2
 PAPER = np.array([0.9, 0.9, 0.88], dtype=np.float32) ** 2.2
-
-
-@cache
-def _noise() -> np.ndarray:
-    """Two tileable textures around zero, `[2, size, size]`: soft clouds, and fine mottles."""
-    white = np.random.default_rng(0).standard_normal((4, TEXTURE_SIZE, TEXTURE_SIZE)).astype(np.float32)
-
-    def blurred(layer: int, sigma: float) -> np.ndarray:
-        soft = ndimage.gaussian_filter(white[layer], sigma, mode="wrap")
-        return soft / soft.std()
-
-    clouds = 0.65 * blurred(0, 40) + 0.35 * blurred(1, 12)
-    mottles = 0.6 * blurred(2, 2.5) + 0.4 * blurred(3, 0.8)
-    return np.stack([clouds, mottles])
-
-
-def _look_up(layer: int, x: np.ndarray, y: np.ndarray, pixels_a_metre: float) -> np.ndarray:
-    """The noise at positions `[n]` in metres."""
-    columns = (x * pixels_a_metre).astype(np.int32) & (TEXTURE_SIZE - 1)
-    rows = (y * pixels_a_metre).astype(np.int32) & (TEXTURE_SIZE - 1)
-    return _noise()[layer][rows, columns]
 
 
 class Shader:
@@ -144,7 +121,12 @@ class Shader:
         points = surface.points
         blur_x, blur_y = self._pixel_extents(surface)
         x, y = points[:, 0] + self._shift[0], points[:, 1] + self._shift[1]
-        tone = 1 + 0.16 * _look_up(0, x, y, 24) + 0.10 * _look_up(0, y, x, 9) + 0.05 * _look_up(1, x, y, 60)
+        tone = (
+            1
+            + 0.16 * look_up(CLOUDS, x, y, 24)
+            + 0.10 * look_up(CLOUDS, y, x, 9)
+            + 0.05 * look_up(MOTTLES, x, y, 60)
+        )
         for position, blur in ((x, blur_x), (y, blur_y)):
             offset = np.abs(position % JOINT_SPACING_M - JOINT_SPACING_M / 2)
             covered = np.clip(
@@ -154,7 +136,7 @@ class Shader:
         paint = paint * tone[:, None]
         yellow = self._yellow_share(points, blur_x, blur_y)
         lines = np.flatnonzero(yellow)
-        worn = YELLOW * (0.92 + 0.06 * _look_up(1, x[lines], y[lines], 40))[:, None]
+        worn = YELLOW * (0.92 + 0.06 * look_up(MOTTLES, x[lines], y[lines], 40))[:, None]
         paint[lines] += yellow[lines, None] * (worn - paint[lines])
         columns = ((points[:, 0] - self.scene.room[0]) / GRID_STEP_M).astype(np.int32)
         rows = ((points[:, 1] - self.scene.room[1]) / GRID_STEP_M).astype(np.int32)
@@ -219,7 +201,7 @@ class Shader:
         first, second, half_first, half_second = self._on_face(surface)
         tone = np.take(self._box_tone, surface.boxes, axis=0)
         edge = np.minimum(half_first - np.abs(first), half_second - np.abs(second))
-        shade = (0.9 + 0.2 * tone[:, 0]) * (1 + 0.05 * _look_up(1, first + tone[:, 1] * 9, second, 50))
+        shade = (0.9 + 0.2 * tone[:, 0]) * (1 + 0.05 * look_up(MOTTLES, first + tone[:, 1] * 9, second, 50))
         paint = paint * np.where(edge < 0.012, 0.62 * shade, shade)[:, None]
         top = surface.faces == 5
         on_tape = np.abs(np.where(half_first >= half_second, second, first)) < 0.028
@@ -235,7 +217,7 @@ class Shader:
         has_print = (np.minimum(half_first, half_second) > 0.12) & (tone[:, 0] > 0.4) & ~top
         print_y = second + 0.45 * half_second
         on_print = has_print & (np.abs(print_y) < 0.045) & (np.abs(first) < 0.5 * half_first)
-        on_print &= _look_up(1, first * 2 + tone[:, 1] * 7, print_y, 60) > 0.35
+        on_print &= look_up(MOTTLES, first * 2 + tone[:, 1] * 7, print_y, 60) > 0.35
         paint[on_print] *= 0.3
         return paint
 
@@ -244,7 +226,7 @@ class Shader:
         first, second, _, _ = self._on_face(surface)
         tone = np.take(self._box_tone, surface.boxes, axis=0)
         plank = (first + 10) % 0.14
-        grain = 1 + 0.10 * _look_up(1, first * 0.2 + tone[:, 1] * 9, second, 40)
+        grain = 1 + 0.10 * look_up(MOTTLES, first * 0.2 + tone[:, 1] * 9, second, 40)
         return paint * (np.where(plank < 0.02, 0.45, 1.0).astype(np.float32) * grain)[:, None]
 
     def _paint_wall(self, surface: Surface, paint: np.ndarray) -> np.ndarray:
@@ -252,7 +234,7 @@ class Shader:
         first, _, _, _ = self._on_face(surface)
         height = surface.points[:, 2]
         rib = np.where((height > 1.95) & ((first + 40) % 0.35 < 0.05), 0.82, 1.0).astype(np.float32)
-        paint = paint * (rib * (1 + 0.03 * _look_up(0, first, height, 40)))[:, None]
+        paint = paint * (rib * (1 + 0.03 * look_up(CLOUDS, first, height, 40)))[:, None]
         paint[(height > 1.5) & (height < 1.9)] = STRIPE_BLUE
         paint[height < 0.22] *= 0.35
         return paint

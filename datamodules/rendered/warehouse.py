@@ -9,13 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -24,8 +19,6 @@ from random import Random
 from typing import Any, Literal, get_args
 
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from datamodules.rendered.levels import CATEGORIES, level_of
 from datamodules.rendered.questions import Candidate, candidates
@@ -33,19 +26,22 @@ from datamodules.rendered.render import Rendering
 from datamodules.rendered.scene import draw_scene
 from datamodules.rendered.selection import Balance
 from datamodules.rendered.sight import Sight, look
+from datamodules.rendered.writing import (
+    SPLITS,
+    cached_folder,
+    check_scenes,
+    in_order,
+    progress,
+    require_empty,
+)
 from datamodules.samples import DataError, Region
 
 Difficulty = Literal["easy", "real"]
 
-SPLITS = ("train", "val", "test")
-SMALLEST_SIZE_PX = 64
-ASPECT_RANGE = (1.0, 2.5)
 LEAST_CANDIDATES = 12
 """A scene that offers fewer questions, or none in some category, is drawn anew."""
 
 REDRAWS = 50
-SCENES_A_PROCESS = 16
-"""Starting a process pays off from about this many scenes."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +79,16 @@ def write_warehouse(
     """
     _check(difficulty, scenes, size, seed, processes)
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(
-            f"The folder {folder} already holds something; give a new or empty folder to render into."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    require_empty(folder)
     jobs = [(split, index) for split in SPLITS for index in range(scenes.get(split, 0))]
     for split in scenes:
         for kind in ("images", "depths"):
             (folder / split / kind).mkdir(parents=True)
-    if processes is None:
-        processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(processes, 1 + len(jobs) // SCENES_A_PROCESS)
+    render = partial(_render_job, folder, difficulty, size, seed)
     title = f"Rendering {len(jobs)} {difficulty} warehouse scenes"
     with (
-        _progress(title, len(jobs)) as advance,
-        closing(_rendered(folder, difficulty, size, seed, jobs, processes)) as written,
+        progress(title, len(jobs)) as advance,
+        closing(in_order(render, jobs, processes)) as written,
     ):
         for split in SPLITS:
             balance = Balance(level_of(difficulty, split))
@@ -126,28 +116,15 @@ def cached_warehouse(
     later one would take for complete. The arguments are those of `write_warehouse`.
     """
     _check(difficulty, scenes, size, seed, processes)
-    content = hashlib.sha256(json.dumps([difficulty, sorted(scenes.items()), list(size), seed]).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        content.update(source.name.encode() + source.read_bytes())
-    folder = Path(cache) / f"warehouse-{difficulty}-{size[0]}x{size[1]}-{content.hexdigest()[:16]}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial_folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-    # A temporary folder is private; what becomes of it should be as readable as any other folder.
-    partial_folder.chmod(folder.parent.stat().st_mode & 0o777)
-    try:
-        write_warehouse(
-            partial_folder, difficulty=difficulty, scenes=scenes, size=size, seed=seed, processes=processes
-        )
-        partial_folder.rename(folder)
-    except OSError:
-        # Somebody else may have finished the same folder in the meantime: it is the same, byte for byte.
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(partial_folder, ignore_errors=True)
-    return folder
+    return cached_folder(
+        cache,
+        f"warehouse-{difficulty}-{size[0]}x{size[1]}",
+        [difficulty, sorted(scenes.items()), list(size), seed],
+        Path(__file__).parent.glob("*.py"),
+        partial(
+            write_warehouse, difficulty=difficulty, scenes=scenes, size=size, seed=seed, processes=processes
+        ),
+    )
 
 
 def _check(
@@ -158,47 +135,7 @@ def _check(
         raise DataError(
             f'The difficulty {difficulty!r} of a rendered warehouse is unknown; give "easy" or "real".'
         )
-    if not scenes or not set(scenes) <= set(SPLITS):
-        raise DataError(
-            f"The scenes of a rendered warehouse are for the splits {sorted(scenes)}; "
-            'give a number for one or more of "train", "val" and "test".'
-        )
-    for split, number in scenes.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise DataError(
-                f'The number of rendered scenes for "{split}" is {number!r}; give a whole number from 1 on.'
-            )
-    if len(size) != 2 or any(isinstance(side, bool) or not isinstance(side, int) for side in size):
-        raise DataError(
-            f"The size {size!r} of rendered pictures is not a width and a height in whole pixels."
-        )
-    if min(size) < SMALLEST_SIZE_PX or not ASPECT_RANGE[0] <= size[0] / size[1] <= ASPECT_RANGE[1]:
-        raise DataError(
-            f"Rendered pictures of {size[0]} x {size[1]} pixels are not possible; give sides of at least "
-            f"{SMALLEST_SIZE_PX} pixels, and a width {ASPECT_RANGE[0]} to {ASPECT_RANGE[1]} times the height."
-        )
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise DataError(f"The seed {seed!r} of a rendered warehouse is not a whole number from 0 on.")
-    if processes is not None and processes < 1:
-        raise DataError(f"A warehouse cannot be rendered by {processes} processes; give at least 1.")
-
-
-def _rendered(
-    folder: Path,
-    difficulty: str,
-    size: tuple[int, int],
-    seed: int,
-    jobs: list[tuple[str, int]],
-    processes: int,
-) -> Generator[_WrittenScene, None, None]:
-    """Render the jobs (split, index) and give what was written in their order."""
-    render = partial(_render_job, folder, difficulty, size, seed)
-    if processes == 1:
-        yield from map(render, jobs)
-        return
-    # Spawned processes start afresh; a fork would copy the threads and devices of a parent that uses torch.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(render, jobs, chunksize=4)
+    check_scenes("a rendered warehouse", scenes, size, seed, processes)
 
 
 def draw_warehouse(
@@ -237,21 +174,6 @@ def _render_job(
     depth.save(folder / split / "depths" / f"{frame}_depth.png", compress_level=1)
     regions = {thing.index: Region.from_mask(rendering.labels == thing.index) for thing in sight.seen}
     return _WrittenScene(frame, regions, offered)
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Give a function to call after every scene: it moves a bar; away from a terminal only two lines show."""
-    console = Console(file=sys.stderr)
-    if not console.is_terminal:
-        console.print(f"{title} ...", highlight=False)
-        yield lambda: None
-        console.print(f"{title}: done.", highlight=False)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)
 
 
 def _records(scene: _WrittenScene, balance: Balance, name: str) -> Iterator[dict[str, Any]]:
