@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ import torch
 
 from experiments.checkpoint_io import AtomicCheckpointIO
 from experiments.loggers import drop_rows_from, read_rows
-from tests.experiments.conftest import Command
+from tests.experiments.conftest import Command, environment
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -48,6 +52,45 @@ def test_a_killed_run_ends_as_the_undisturbed_one(
     assert "goes on in epoch" in resumed.stdout
     assert killed.resolve() == folder
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
+    expected, found = weights(whole), weights(killed)
+    assert all(torch.equal(expected[name], found[name]) for name in expected | found)
+    assert rows(whole) == rows(killed)
+    results = [json.loads((path / "results.json").read_text()) for path in (whole, killed)]
+    assert results[0].pop("seconds") != results[1].pop("seconds")
+    assert results[0] == results[1]
+
+
+@pytest.mark.slow
+def test_tiny_giant_killed_at_any_moment_ends_as_undisturbed(tmp_path: Path, command: Command) -> None:
+    """The quick start itself, killed from outside as soon as its second checkpoint is there."""
+    arguments = [
+        "experiment", "-c", "quickstart", "--scale", "tiny", "--baselines.majority", "false",
+        "--baselines.blind", "false", "--trainer.deterministic", "true",
+        "--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint",
+        "--trainer.callbacks.filename=last", "--trainer.callbacks.every_n_train_steps=1",
+        "--trainer.callbacks.enable_version_counter=false",
+    ]  # fmt: skip
+    command(*arguments, "--name", "whole")
+    whole, killed = tmp_path / "runs/whole/latest", tmp_path / "runs/killed/latest"
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.run", *arguments, "--name", "killed"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    checkpoint = killed / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["global_step"] >= 2:
+            break
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+
+    command("experiment", "-c", "quickstart", "--name", "killed", "--resume", "latest")
     expected, found = weights(whole), weights(killed)
     assert all(torch.equal(expected[name], found[name]) for name in expected | found)
     assert rows(whole) == rows(killed)
