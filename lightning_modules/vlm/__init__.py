@@ -1,0 +1,1 @@
+"""Real vision-language models: the zoo, their tiny twins, prompts, adapters, answering."""

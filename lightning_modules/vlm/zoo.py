@@ -1,0 +1,47 @@
+"""The zoo: vision-language models by name.
+
+To add a model whose family is known, add one entry with its name on the hub. A model of another family also
+needs a `Family` in families.py, and in twins.py a function that makes its twin. Models outside of the zoo run
+as well: give `model` a folder or a name on the hub instead of one of these names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lightning_modules.base import ModelError
+from lightning_modules.vlm.families import FAMILIES, Family
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A model of the zoo: what YAML files call it, its name on the hub, and its family."""
+
+    name: str
+    hub: str
+    family_name: str
+
+    @property
+    def family(self) -> Family:
+        """The family; raises `ModelError` where nobody has registered it."""
+        if self.family_name not in FAMILIES:
+            raise ModelError(
+                f"The model {self.name} is of the family {self.family_name!r}, which is not known."
+            )
+        return FAMILIES[self.family_name]
+
+
+ZOO: dict[str, ZooEntry] = {
+    entry.name: entry
+    for entry in (
+        ZooEntry("smolvlm_256m", "HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3"),
+        ZooEntry("smolvlm_500m", "HuggingFaceTB/SmolVLM-500M-Instruct", "idefics3"),
+        ZooEntry("smolvlm_2b", "HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm"),
+        ZooEntry("qwen2_5_vl_3b", "Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl"),
+        ZooEntry("qwen2_5_vl_7b", "Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl"),
+        ZooEntry("internvl3_1b", "OpenGVLab/InternVL3-1B-hf", "internvl"),
+        ZooEntry("internvl3_2b", "OpenGVLab/InternVL3-2B-hf", "internvl"),
+        ZooEntry("paligemma2_3b", "google/paligemma2-3b-mix-224", "paligemma"),
+    )
+}
+"""The models by name."""
