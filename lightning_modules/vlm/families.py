@@ -32,14 +32,14 @@ class Family:
     """Models that share their transformers classes.
 
     A processor that the collator can use has a `tokenizer`, an `image_processor`, the placeholder
-    `image_token`, `replace_image_token` (what stands in the text for one picture), and a chat template, unless
-    `chat` is false.
+    `image_token` with its `image_token_id`, `replace_image_token` (what stands in the text for one picture),
+    and a chat template, unless `chat` is false.
 
     Attributes:
         name: what the family is called in the zoo.
         model_type: what its models' `config.json` says under `model_type`.
-        parts: where the parts lie in the loaded model, as dotted names. A part may lie within another one (the
-            connector of Qwen2.5-VL within its vision tower); it is then not meant by the outer one's name.
+        parts: where the parts lie in the loaded model, as dotted names. A part may lie within another one
+            (the connector of Qwen2.5-VL within its vision tower) and is then not meant by the outer one.
         limit_image_tokens: makes its pictures smaller.
         token_types: what the model wants to be told of each token.
         chat: whether prompts are written with a chat template. Without one, pictures come first, then the
@@ -57,7 +57,7 @@ class Family:
 
 
 def limit_by_tiles(processor: Any, tokens: int) -> None:
-    """SmolVLM: a picture is cut into square tiles and also shown as a whole, each at a fixed number of tokens."""
+    """SmolVLM: a picture is cut into square tiles and also shown as a whole, all with the same tokens."""
     tiles = tokens // processor.image_seq_len
     if tiles < 1:
         raise ModelError(_too_few(tokens, processor.image_seq_len))
@@ -91,7 +91,7 @@ def limit_fixed(processor: Any, tokens: int) -> None:
     if tokens < processor.image_seq_length:
         raise ModelError(
             f"image_tokens is {tokens}, but this model always looks at a picture with "
-            f"{processor.image_seq_length} tokens: leave image_tokens out, or take a model for smaller pictures."
+            f"{processor.image_seq_length} tokens: leave image_tokens out, or take another model."
         )
 
 
@@ -146,6 +146,6 @@ def family_of(model_type: str, where: str) -> Family:
             return family
     known = ", ".join(family.model_type for family in FAMILIES.values())
     raise ModelError(
-        f"{where} is a model of type {model_type!r}; known are {known}. A new type needs an entry in FAMILIES of "
-        "lightning_modules/vlm/families.py: where its parts lie, and how its pictures are made smaller."
+        f"{where} is a model of type {model_type!r}; known are {known}. A new type needs an entry in FAMILIES "
+        "of lightning_modules/vlm/families.py: where its parts lie, and how its pictures are made smaller."
     )

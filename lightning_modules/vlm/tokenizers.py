@@ -1,4 +1,4 @@
-"""A small tokenizer made in memory, for the twins: words of the project's questions, and bytes for the rest."""
+"""A small tokenizer made in memory, for the twins: words of the project's questions, bytes for the rest."""
 
 from __future__ import annotations
 
@@ -6,57 +6,59 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-# The words that questions about space are made of. Each becomes one token; whatever else is split into pieces
-# and at last into bytes, so that nothing is unknown.
+# What questions about space are made of. Each word becomes one token; whatever else is split into pieces and
+# at last into bytes, so that nothing is unknown.
 WORDS = """
-a about above across after again against all along also always am among an and angle another any apart appear
-appears approximate approximately are area around as aside assuming at available away back background based be
-because before behind being below beneath beside besides best between beyond bigger both bottom bounding box boxes
-but by calculate camera can center centre centimetres centimeters centre closer closest colored coloured compare
-confirm considering contain contains coordinates corner correct could count counted depth depths description
-determine diagonal difference direction distance distances distant do does done each east edge either empty
-equal estimate estimated exactly face faces facing far farther farthest feet fewer fewest first five following
-foot for four frame from front full further furthest give given goes ground group hand has have he height held
-hence her here high higher highest his holds horizontal horizontally how if image images in inch inches included
-inside into is it its just know known large larger largest last least left leftmost length less lies likely
-line list located long longer look looking looks low lower lowest made many marked marks me measure measured
-meter meters metre metres middle might more most moving much my name near nearer nearest need next no none north
-not number numbered object objects of off on one only opposite option options or order other our out outside over
-pair part past perspective picture placed point points position positioned positions possible question
-rather reach reads region regions relative relation right rightmost room same say scale scene second see seem
-seen select shape shortest should show shown shows side sides similar situated size sizes small smaller smallest
-so some someone south space spatial stand standing stands step still straight sum tall taller tallest tell ten
-than that the their them then there therefore these they third this those three through thus to together top
-toward towards turn turned turning two under unit units up upper us using value vertical vertically viewer
-viewpoint view visible want was way we well were west what when where whether which while whole whose wide wider
-widest width will with within without would yard yellow yes you your zero six seven eight nine eleven twelve
-black blue brown cyan dark gold gray green grey light magenta orange pink purple red silver teal white
-armchair ball bag barrel basket bed bench bicycle bin bird block boat book books bookcase bookshelf bottle bowl
-brick broom bucket buffer building bus bush cabinet can candle car carpet cart cat ceiling chair chairs child
-clock coffee computer cone container couch counter crate cube cup curtain cylinder desk dog door drawer dresser
-drum engine fence figure floor flower forklift fountain fridge garden gate glass grass hat house hydrant keyboard
-ladder lamp laptop lawn leaf microwave mirror monitor mug nightstand organ organs oven pallet pallets paper path
-pedestal people person picture pillar pillow plant plate pole pot printer pyramid rack refrigerator road robot rug
-screen shelf shelves sign sink sofa sphere stairs statue stool stone stove suitcase table tank television tire
-toilet towel toy traffic transporter tray tree trees truck umbrella vase vehicle wall wardrobe warehouse wheel
-wheelbarrow window wood wooden animal letter letters drawn answer answers choice choices think thought reason
-reasoning mind brief briefly write text name
-""".split()
+a about above across after again against all along also always am among an and angle animal another
+answer answers any apart appear appears approximate approximately are area armchair around as aside
+assuming at available away back background bag ball barrel based basket be because bed before behind
+being below bench beneath beside besides best between beyond bicycle bigger bin bird black block blue
+boat book bookcase books bookshelf both bottle bottom bounding bowl box boxes brick brief briefly broom
+brown bucket buffer building bus bush but by cabinet calculate camera can candle car carpet cart cat
+ceiling center centimeters centimetres centre chair chairs child choice choices clock closer closest
+coffee colored coloured compare computer cone confirm considering contain container contains coordinates
+corner correct couch could count counted counter crate cube cup curtain cyan cylinder dark depth depths
+description desk determine diagonal difference direction distance distances distant do does dog done door
+drawer drawn dresser drum each east edge eight either eleven empty engine equal estimate estimated
+exactly face faces facing far farther farthest feet fence fewer fewest figure first five floor flower
+following foot for forklift fountain four frame fridge from front full further furthest garden gate give
+given glass goes gold grass gray green grey ground group hand has hat have he height held hence her here
+high higher highest his holds horizontal horizontally house how hydrant if image images in inch inches
+included inside into is it its just keyboard know known ladder lamp laptop large larger largest last lawn
+leaf least left leftmost length less letter letters lies light likely line list located long longer look
+looking looks low lower lowest made magenta many marked marks me measure measured meter meters metre
+metres microwave middle might mind mirror monitor more most moving much mug my name near nearer nearest
+need next nightstand nine no none north not number numbered object objects of off on one only opposite
+option options or orange order organ organs other our out outside oven over pair pallet pallets paper
+part past path pedestal people person perspective picture pillar pillow pink placed plant plate point
+points pole position positioned positions possible pot printer purple pyramid question rack rather reach
+reads reason reasoning red refrigerator region regions relation relative right rightmost road robot room
+rug same say scale scene screen second see seem seen select seven shape shelf shelves shortest should
+show shown shows side sides sign silver similar sink situated six size sizes small smaller smallest so
+sofa some someone south space spatial sphere stairs stand standing stands statue step still stone stool
+stove straight suitcase sum table tall taller tallest tank teal television tell ten text than that the
+their them then there therefore these they think third this those thought three through thus tire to
+together toilet top toward towards towel toy traffic transporter tray tree trees truck turn turned
+turning twelve two umbrella under unit units up upper us using value vase vehicle vertical vertically
+view viewer viewpoint visible wall want wardrobe warehouse was way we well were west what wheel
+wheelbarrow when where whether which while white whole whose wide wider widest width will window with
+within without wood wooden would write yard yellow yes you your zero
+"""
 
 CAPITALISED = """
-The This There These What Which Where How Is Are Does Do Can From In On If It Looking Considering Estimate
-Consider Answer Select Think Give Tell Among Out Out User Assistant Region Question Choices Yes No First Then So
-Therefore Left Right Two One Three Four Five Both You Your I A Measured Count Compare Total
-""".split()
+A Among Answer Are Assistant Both Can Choices Compare Consider Considering Count Do Does Estimate First
+Five Four From Give How I If In Is It Left Looking Measured No On One Out Question Region Right Select So
+Tell The Then There Therefore These Think This Three Total Two User What Where Which Yes You Your
+"""
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-MARKS = ("think", "answer", "\n\n", " (", "],", " [", "</", "'s", " -", "...", " –")
+MARKS = ("think", "answer", "\n\n", " (", "],", " [", "</", "'s", " -", "...")
 
 
 def _corpus() -> Iterator[str]:
-    yield from (f" {word}" for word in (*WORDS, *CAPITALISED, *LETTERS))
-    yield from CAPITALISED
+    yield from (f" {word}" for word in (*WORDS.split(), *CAPITALISED.split(), *LETTERS))
+    yield from CAPITALISED.split()
     yield from MARKS
 
 

@@ -43,8 +43,8 @@ class TwinSize:
         """Raise `ModelError` where the numbers do not fit each other."""
         if self.width % (16 * self.heads) or self.heads % 2:
             raise ModelError(
-                f"A twin of width {self.width} cannot have {self.heads} heads: the width must be a multiple of "
-                "16 times the heads, and their number even."
+                f"A twin of width {self.width} cannot have {self.heads} heads: the width must be a multiple "
+                "of 16 times the heads, and their number even."
             )
         if self.image_size % (2 * self.patch_size):
             raise ModelError(
@@ -207,7 +207,7 @@ def _qwen2_5_vl(size: TwinSize) -> tuple[Any, Any]:
         Qwen2VLVideoProcessor(patch_size=size.patch_size),
         chat_template=QWEN,
     )
-    # The head's rotary channels are shared out to time, row and column as in the real model: 16, 24, 24 of 64.
+    # A head's rotary channels are shared out to time, row and column as in the real model: 16, 24, 24.
     channels = size.width // size.heads // 2
     rows = 3 * channels // 8
     config = Qwen2_5_VLConfig(
@@ -292,8 +292,9 @@ def _paligemma(size: TwinSize) -> tuple[Any, Any]:
     )
 
     tokenizer = make_tokenizer(["<image>"], bos_token="<bos>", eos_token="<eos>", pad_token="<pad>")
-    images = SiglipImageProcessor(size={"height": size.image_size, "width": size.image_size})
-    images.image_seq_length = size.image_tokens
+    images = SiglipImageProcessor(
+        size={"height": size.image_size, "width": size.image_size}, image_seq_length=size.image_tokens
+    )
     processor = PaliGemmaProcessor(images, tokenizer)
     config = PaliGemmaConfig(
         text_config=Gemma2Config(
