@@ -121,8 +121,8 @@ def cached_warehouse(
         f"warehouse-{difficulty}-{size[0]}x{size[1]}",
         [difficulty, sorted(scenes.items()), list(size), seed],
         Path(__file__).parent.glob("*.py"),
-        partial(
-            write_warehouse, difficulty=difficulty, scenes=scenes, size=size, seed=seed, processes=processes
+        lambda target: write_warehouse(
+            target, difficulty=difficulty, scenes=scenes, size=size, seed=seed, processes=processes
         ),
     )
 
