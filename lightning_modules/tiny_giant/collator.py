@@ -198,7 +198,8 @@ class TinyGiantCollator:
     def _encode_question(self, sample: SpatialSample) -> list[int]:
         text = sample.question
         if sample.choices:
-            text += " : " + " ; ".join(sample.choices)
+            lettered = zip(sample.letters, sample.choices, strict=True)
+            text += " : " + " ; ".join(f"{letter} {choice}" for letter, choice in lettered)
         tokens = self.vocabulary.encode(text).tokens
         if len(tokens) > self.maximum_words:
             raise CollatorError(

@@ -19,7 +19,7 @@ from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
 
-LONGEST_NORMALIZED = 8
+LONGEST_NORMALIZED = 32
 LONGEST_FREE_FORM = 96
 
 

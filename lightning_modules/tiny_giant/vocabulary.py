@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     r"|(?P<mark>[^\w\s])",
     re.IGNORECASE,
 )
+_METRES = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 _NO_SPACE_BEFORE = frozenset(".,?!;:)")
 
 
@@ -92,7 +93,8 @@ class Vocabulary:
         Args:
             text: a question, a free-form answer, or a normalised answer.
             answer_type: given for a normalised answer: a bare region index then becomes a region, and a
-                distance a `<number>`, even where it is written without a point.
+                distance in metres a `<number>`, even where it is written without a point. A length in words
+                ("2-3 feet") stays words.
         """
         if self.is_empty:
             raise VocabularyError(
@@ -100,7 +102,7 @@ class Vocabulary:
             )
         if answer_type is AnswerType.REGION and text.strip().isdigit():
             return Encoded([self.size + int(text)], [0.0])
-        if answer_type is AnswerType.DISTANCE and self.numbers == "value":
+        if answer_type is AnswerType.DISTANCE and self.numbers == "value" and _METRES.fullmatch(text.strip()):
             return Encoded([NUMBER], [float(text)])
         tokens: list[int] = []
         values: list[float] = []

@@ -63,6 +63,13 @@ def test_numbers_and_regions_survive_in_any_mixture(distances, regions):
     assert vocabulary.decode(encoded.tokens, encoded.values) == expected
 
 
+def test_a_length_in_words_is_written_in_words():
+    vocabulary = built(texts=("about 2-3 feet",))
+    encoded = vocabulary.encode("about 2-3 feet", AnswerType.DISTANCE)
+    assert NUMBER not in encoded.tokens
+    assert vocabulary.decode(encoded.tokens, encoded.values) == "about 2 - 3 feet"
+
+
 def test_the_most_frequent_words_are_kept_and_others_are_unknown():
     vocabulary = built(texts=["rare", *["common words"] * 3], size=len(built(texts=()).words) + 2)
     assert vocabulary.words[-2:] == ["common", "words"]
