@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.base import Role, SpatialDataModule
+from datamodules.base import Role
 from datamodules.metrics import Track3Metric
+from datamodules.official_layout import RENDERED, OfficialLayout
 from datamodules.samples import DataError, ImageFile, Region, SpatialSample
 from datamodules.track3_index import Track3Index, index_records
 from datamodules.track3_records import CATEGORIES
-
-RENDERED = "rendered"
-"""The `root` that stands for scenes rendered on this machine."""
 
 
 @dataclass(frozen=True)
@@ -70,75 +67,40 @@ class Track3Questions:
         )
 
 
-class AiCityTrack3(SpatialDataModule):
+class AiCityTrack3(OfficialLayout):
     """AI City Challenge 2025 Track 3 in its official layout.
 
     A folder holds `{split}.json`, `{split}/images/<name>.png` and `{split}/depths/<name>_depth.png`. With
     `root: rendered` such a folder is rendered first, and then read in the same way.
 
     Args:
-        root: a folder in the official layout, or "rendered".
-        splits: which JSON file (without `.json`; also the name of its picture folder) to train, validate and
-            test on. A rendered test split has its answers in `test_truth.json`, which is read when it exists.
         difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step) or "real".
-        scenes: how many scenes to render for train, val and test.
-        size: width and height of rendered images, in pixels.
-        scenes_seed: decides what the rendered scenes show. `seed` only decides the order of training, so
-            runs with several seeds share their scenes.
-        cache: where rendered scenes and indexes are kept.
-        shared: the arguments of every datamodule, see `SpatialDataModule`.
+        shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
+            `splits` names the JSON files (without `.json`; also the names of their picture folders). A
+            rendered test split has its answers in `test_truth.json`, which is read when it exists.
     """
+
+    benchmark = "ai_city_track3"
 
     def __init__(
         self,
-        root: str = RENDERED,
-        splits: dict[str, str] | None = None,
         difficulty: Literal["easy", "real"] = "easy",
-        scenes: dict[str, int] | None = None,
-        size: tuple[int, int] = (224, 128),
-        scenes_seed: int = 0,
-        cache: str = "rendered_data",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.root = root
-        self.splits = {"train": "train", "val": "val", "test": "test"} | (splits or {})
         self.difficulty: Literal["easy", "real"] = difficulty
-        self.scenes = scenes or {"train": 600, "val": 60, "test": 150}
-        self.size = size
-        self.scenes_seed = scenes_seed
-        self.cache = Path(cache)
-        unknown = (set(self.splits) | set(self.scenes)) - {"train", "val", "test"}
-        if unknown:
-            raise DataError(
-                f"`splits` and `scenes` know train, val and test, not {', '.join(sorted(unknown))}."
-            )
-        if not all(re.fullmatch(r"[\w.-]+", stem) and stem.strip(".") for stem in self.splits.values()):
-            raise DataError(f"`splits` must map to names of JSON files without folders, not {self.splits}.")
 
-    def folder(self) -> Path:
-        """The folder in the official layout; renders it first where `root` asks for that and it is missing.
+    def render(self) -> Path:
+        """The folder with the rendered scenes, which are rendered first where they are not cached."""
+        from datamodules.rendered.warehouse import cached_warehouse
 
-        Raises:
-            DataError: the folder does not exist.
-        """
-        if self.root == RENDERED:
-            from datamodules.rendered.warehouse import cached_warehouse
-
-            return cached_warehouse(
-                self.cache,
-                difficulty=self.difficulty,
-                scenes=self.scenes,
-                size=self.size,
-                seed=self.scenes_seed,
-            )
-        folder = Path(self.root).expanduser()
-        if not folder.is_dir():
-            raise DataError(
-                f"The data folder {folder} does not exist. Fetch it with "
-                f"`make data NAME=ai_city_track3 TO={folder}`, or set `root: {RENDERED}`."
-            )
-        return folder
+        return cached_warehouse(
+            self.cache,
+            difficulty=self.difficulty,
+            scenes=self.scenes,
+            size=self.size,
+            seed=self.scenes_seed,
+        )
 
     def prepare_split(self, role: Role) -> None:
         """Render where needed, and index the split's records."""
@@ -153,7 +115,7 @@ class AiCityTrack3(SpatialDataModule):
         records = self._records_file(role)
         index = Track3Index(index_records(records, self.cache / "indexes"))
         folder = records.parent / self.splits[role]
-        source = RENDERED if self.root == RENDERED else "ai_city_track3"
+        source = RENDERED if self.root == RENDERED else self.benchmark
         questions = Track3Questions(index, folder, source)
         self._require_picture_folders(questions)
         return questions
@@ -170,11 +132,7 @@ class AiCityTrack3(SpatialDataModule):
             return with_answers
         records = folder / f"{stem}.json"
         if not records.is_file():
-            present = ", ".join(sorted(file.stem for file in folder.glob("*.json"))) or "none"
-            raise DataError(
-                f"The {role} split needs {records}, which does not exist (JSON files there: {present}). "
-                f"Point it at another with `splits: {{{role}: NAME}}`."
-            )
+            raise self.split_missing(role, str(records), [file.stem for file in folder.glob("*.json")])
         return records
 
     def _require_picture_folders(self, questions: Track3Questions) -> None:

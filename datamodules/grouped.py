@@ -41,8 +41,8 @@ class Split(GroupedQuestions, Protocol):
         """Task and answer of every question."""
         ...
 
-    def texts(self, limit: int) -> Iterator[tuple[str, str, str]]:
-        """Question, rationale and answer of at most `limit` questions, spread over the split."""
+    def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
+        """Question, rationale, answer and choices of at most `limit` questions, spread over the split."""
         ...
 
 

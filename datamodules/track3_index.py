@@ -8,6 +8,7 @@ mapped memory that all workers share, and the questions of an image are found by
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from datamodules.index_folders import FINISHED, cached_index
+from datamodules.grouped_rows import GroupedRows, mapped_batches, write_grouped_rows
+from datamodules.index_folders import cached_index
 from datamodules.json_stream import stream_array
 from datamodules.samples import DataError
 from datamodules.track3_records import Track3Record, parse_record
@@ -38,7 +40,6 @@ _RECORD_SCHEMA = pa.schema(
         ("masks", pa.list_(pa.string())),
     ]
 )
-_IMAGE_SCHEMA = pa.schema([("image", pa.string()), ("rows", pa.list_(pa.int32()))])
 
 
 def index_records(json_path: Path, cache_folder: Path) -> Path:
@@ -53,9 +54,8 @@ def index_records(json_path: Path, cache_folder: Path) -> Path:
     Raises:
         DataError: the file is missing, empty or malformed, or a record is not usable (see `parse_record`).
     """
-    return cached_index(
-        [json_path], cache_folder, f"v{FORMAT_VERSION}", lambda folder: _write_index(json_path.resolve(), folder)
-    )
+    version = f"track3-v{FORMAT_VERSION}"
+    return cached_index([json_path], cache_folder, version, partial(_write_index, json_path))
 
 
 def _write_index(json_path: Path, folder: Path) -> None:
@@ -72,12 +72,7 @@ def _write_index(json_path: Path, folder: Path) -> None:
             )
     if not group_of_row:
         raise DataError(f"The file {json_path} holds no records: an empty split cannot be used.")
-    groups = np.concatenate(group_of_row)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(groups))]).astype(np.int32)
-    rows_of_image = pa.ListArray.from_arrays(offsets, np.argsort(groups, kind="stable").astype(np.int32))
-    images = pa.record_batch([pa.array(list(group_of_image)), rows_of_image], schema=_IMAGE_SCHEMA)
-    with pa.OSFile(str(folder / FINISHED), "wb") as sink, pa.ipc.new_file(sink, _IMAGE_SCHEMA) as writer:
-        writer.write_batch(images)
+    write_grouped_rows(folder, list(group_of_image), np.concatenate(group_of_row))
 
 
 class Track3Index:
@@ -89,11 +84,8 @@ class Track3Index:
     def __init__(self, folder: Path) -> None:
         """Map the index in `folder`, as `index_records` returned it."""
         self.folder = folder
-        self._batches = _mapped_batches(folder / _RECORDS)
-        (images,) = _mapped_batches(folder / FINISHED)
-        self._images = images.column("image")
-        self._offsets = images.column("rows").offsets.to_numpy()
-        self._rows = images.column("rows").values.to_numpy()
+        self._batches = mapped_batches(folder / _RECORDS)
+        self._images = GroupedRows(folder)
 
     def __reduce__(self) -> tuple[type[Track3Index], tuple[Path]]:
         return Track3Index, (self.folder,)
@@ -104,11 +96,11 @@ class Track3Index:
 
     def image(self, group: int) -> str:
         """The file name of the `group`-th image."""
-        return str(self._images[group].as_py())
+        return self._images.image(group)
 
     def group_sizes(self) -> np.ndarray:
         """How many questions each image has, `[images]`."""
-        return np.diff(self._offsets)
+        return self._images.sizes()
 
     def lengths(self) -> np.ndarray:
         """How many characters the longest question of each image has with its answers, `[images]`."""
@@ -119,14 +111,11 @@ class Track3Index:
                 for batch in self._batches
             ]
         )
-        return np.maximum.reduceat(characters[self._rows], self._offsets[:-1])
+        return self._images.largest(characters)
 
     def record(self, group: int, question: int) -> Track3Record:
         """The `question`-th record of the `group`-th image."""
-        first, last = int(self._offsets[group]), int(self._offsets[group + 1])
-        if not 0 <= question < last - first:
-            raise IndexError(f"image {group} has {last - first} questions, there is no number {question}")
-        batch, row = divmod(int(self._rows[first + question]), _ROWS_PER_BATCH)
+        batch, row = divmod(self._images.row(group, question), _ROWS_PER_BATCH)
         values = [column[row].as_py() for column in self._batches[batch].columns]
         return Track3Record._make(values)._replace(masks=tuple(values[-1]))
 
@@ -139,9 +128,3 @@ class Track3Index:
         chosen = np.linspace(0, len(self._batches) - 1, min(wanted, len(self._batches))).astype(int)
         tables = ([self._batches[index].column(name).to_pylist() for name in names] for index in chosen)
         yield from islice((row for table in tables for row in zip(*table, strict=True)), limit)
-
-
-def _mapped_batches(path: Path) -> list[pa.RecordBatch]:
-    """All record batches of an Arrow file, as views of mapped memory."""
-    reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    return [reader.get_batch(index) for index in range(reader.num_record_batches)]

@@ -226,8 +226,8 @@ def test_a_missing_depth_folder_unless_depth_is_left_out(folder: Path) -> None:
     ("options", "pattern"),
     [
         ({"root": "nowhere"}, r"data folder nowhere does not exist.*make data NAME=ai_city_track3"),
-        ({"splits": {"train": "practice"}}, r"needs .*practice\.json.*JSON files there: test, train, val"),
-        ({"splits": {"train": "../train"}}, "names of JSON files without folders"),
+        ({"splits": {"train": "practice"}}, r"needs .*practice\.json.*splits there: test, train, val"),
+        ({"splits": {"train": "../train"}}, "names of splits without folders"),
         ({"splits": {"training": "train"}}, "know train, val and test, not training"),
         ({"batch_size": 0}, "`batch_size` is 0"),
         ({"training_fraction": 0.0}, r"`training_fraction` is 0\.0"),

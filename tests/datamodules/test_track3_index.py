@@ -170,5 +170,5 @@ def test_a_bad_record_is_named(tmp_path: Path, changes: dict[str, Any], pattern:
 def test_a_worker_maps_memory_instead_of_holding_it(tmp_path: Path) -> None:
     opened = index(tmp_path, records_of("a", [2] * 50))
     assert len(pickle.dumps(opened)) < 1000
-    assert not opened._rows.flags.owndata
+    assert not opened._images._rows.flags.owndata
     assert isinstance(opened.group_sizes(), np.ndarray)

@@ -1,0 +1,158 @@
+"""CV-Bench: multiple-choice questions about 2D and 3D relations in photos, real or rendered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datamodules.base import Role
+from datamodules.index_folders import cached_index
+from datamodules.official_layout import OfficialLayout
+from datamodules.parquet_rows import parquet_rows, picture_bytes
+from datamodules.sample_index import (
+    FORMAT_VERSION,
+    EncodedPicture,
+    IndexedQuestions,
+    IndexedRow,
+    write_sample_index,
+)
+from datamodules.samples import LETTERS, AnswerType, DataError, SpatialSample
+
+if TYPE_CHECKING:
+    from datamodules.choice_metrics import CvBenchMetric
+
+TASKS = ("Count", "Relation", "Depth", "Distance")
+"""The benchmark's kinds of question; the first two are its 2D part, the others its 3D part."""
+
+PARTS = ("2d", "3d")
+"""The endings of the benchmark's files; a split is made of those that are there."""
+
+_NEEDED = ("idx", "type", "task", "question", "choices", "answer", "source")
+_OPTIONAL = ("filename", "source_dataset", "source_filename")
+_ANSWER = re.compile(r"\(?([A-Z])\)?")
+
+
+class CvBench(OfficialLayout):
+    """CV-Bench in its official layout: `test_2d.parquet` and `test_3d.parquet` in one folder.
+
+    The real benchmark has a test split only. Rendered data also have `train_2d.parquet`, `val_3d.parquet` and
+    so on; with them, or with files of your own under these names, a model is trained.
+    """
+
+    benchmark = "cv_bench"
+
+    def render(self) -> Path:
+        """The folder with the rendered scenes, which are rendered first where they are not cached."""
+        from datamodules.rendered.benchmarks import cached_cv_bench
+
+        return cached_cv_bench(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
+
+    def prepare_split(self, role: Role) -> None:
+        """Fetch or render where needed, and index the split's rows."""
+        self._index(role)
+
+    def open_split(self, role: Role) -> IndexedQuestions:
+        """Open a split; raises `DataError` where its files are missing, damaged or hold bad rows."""
+        return IndexedQuestions(self._index(role))
+
+    def metric(self) -> CvBenchMetric:
+        """The official score."""
+        from datamodules.choice_metrics import CvBenchMetric
+
+        return CvBenchMetric()
+
+    def _index(self, role: Role) -> Path:
+        folder = self.folder()
+        files = split_files(folder, self.splits[role])
+        if not files:
+            present = sorted({file.stem.rpartition("_")[0] for file in folder.glob("*_[23]d.parquet")})
+            raise self.split_missing(role, f"{folder / self.splits[role]}_2d.parquet or _3d.parquet", present)
+        write = partial(_write_index, files)
+        return cached_index(files, self.cache / "indexes", f"cv_bench-v{FORMAT_VERSION}", write)
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The files of a split that are in the folder."""
+    return [file for part in PARTS if (file := folder / f"{split}_{part}.parquet").is_file()]
+
+
+def read_rows(path: Path) -> Iterator[SpatialSample]:
+    """The questions of a file, or of the test files of a folder, without their pictures.
+
+    Raises:
+        DataError: there is no such file, it is damaged or empty, or a row is not usable.
+    """
+    if not path.is_dir():
+        files = [path]
+    elif not (files := split_files(path, "test")):
+        raise DataError(f"The folder {path} holds neither test_2d.parquet nor test_3d.parquet.")
+    for file in files:
+        for number, row in parquet_rows(file, _NEEDED, _OPTIONAL):
+            yield sample_of(row, f"Row {number} of {file}")
+
+
+def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
+    """Check one row and bring it into the record's form, without its picture.
+
+    Raises:
+        DataError: a value is missing, the task is unknown, there are fewer than two choices or two are the
+            same, or the answer is none of the choices' letters.
+    """
+    missing = [name for name in _NEEDED if row[name] is None or row[name] == ""]
+    if missing:
+        raise DataError(f"{where} has no {' and no '.join(missing)}. Repair or remove the row.")
+    if row["task"] not in TASKS:
+        raise DataError(f"{where} has the unknown task {row['task']!r}; known are {', '.join(TASKS)}.")
+    choices = tuple(str(choice).strip() for choice in row["choices"])
+    _check_choices(choices, where)
+    photo = (row.get("source_dataset"), row.get("source_filename"))
+    name = f"{row['type']}/{row['idx']}"
+    return SpatialSample(
+        id=name,
+        question=str(row["question"]).strip(),
+        choices=choices,
+        answer=_letter(row["answer"], choices, where),
+        answer_type=AnswerType.LETTER,
+        task=row["task"],
+        source=str(row["source"]),
+        group="/".join(map(str, photo)) if all(photo) else str(row.get("filename") or name),
+    )
+
+
+def _check_choices(choices: tuple[str, ...], where: str) -> None:
+    """Raise where the choices cannot be told apart or named by letters."""
+    if not 2 <= len(choices) <= len(LETTERS):
+        raise DataError(
+            f"{where} has {len(choices)} choices in `choices`; a multiple-choice question needs 2 to "
+            f"{len(LETTERS)}. Repair or remove the row."
+        )
+    twice = next((choice for choice in choices if choices.count(choice) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{where} has the choice {twice!r} twice in `choices`, so the right one cannot be told from the "
+            "other. Repair or remove the row."
+        )
+
+
+def _letter(answer: object, choices: tuple[str, ...], where: str) -> str:
+    """The letter of an answer such as "(C)"."""
+    found = _ANSWER.fullmatch(str(answer).strip().upper())
+    if found is None or found[1] not in LETTERS[: len(choices)]:
+        raise DataError(
+            f"{where} has the `answer` {answer!r}, which is none of (A) to ({LETTERS[len(choices) - 1]}) for "
+            f"its {len(choices)} choices. Repair or remove the row."
+        )
+    return found[1]
+
+
+def _write_index(files: list[Path], folder: Path) -> None:
+    write_sample_index((row for file in files for row in _indexed_rows(file)), folder)
+
+
+def _indexed_rows(file: Path) -> Iterator[IndexedRow]:
+    for number, row in parquet_rows(file, (*_NEEDED, "image"), _OPTIONAL):
+        picture = EncodedPicture(f"row {number} of {file}", picture_bytes(row["image"]))
+        yield IndexedRow(sample_of(row, f"Row {number} of {file}"), (picture,))

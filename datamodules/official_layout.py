@@ -1,0 +1,97 @@
+"""What the benchmarks share as datamodules: a folder in the official layout, fetched, given or rendered."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from datamodules.base import Role, SpatialDataModule
+from datamodules.samples import DataError
+
+RENDERED = "rendered"
+"""The `root` that stands for scenes rendered on this machine."""
+
+HUB = "hub"
+"""The `root` that stands for the data on the hub, fetched once into the user's cache."""
+
+
+class OfficialLayout(SpatialDataModule):
+    """A benchmark that is read from a folder in its official layout.
+
+    A subclass names the benchmark, says how its scenes are rendered, and reads the folder.
+
+    Args:
+        root: a folder in the official layout, "rendered" or "hub".
+        splits: what to train, validate and test on, in the benchmark's own names of splits.
+        scenes: how many scenes to render for train, val and test.
+        size: width and height of rendered images, in pixels.
+        scenes_seed: decides what the rendered scenes show. `seed` only decides the order of training, so
+            runs with several seeds share their scenes.
+        cache: where rendered scenes and indexes are kept.
+        shared: the arguments of every datamodule, see `SpatialDataModule`.
+    """
+
+    benchmark: ClassVar[str]
+    """The benchmark's name for `make data` and `make score`."""
+
+    official_splits: ClassVar[dict[Role, str]] = {"train": "train", "val": "val", "test": "test"}
+    """The benchmark's names of its splits."""
+
+    def __init__(
+        self,
+        root: str = RENDERED,
+        splits: dict[str, str] | None = None,
+        scenes: dict[str, int] | None = None,
+        size: tuple[int, int] = (224, 128),
+        scenes_seed: int = 0,
+        cache: str = "rendered_data",
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.root = root
+        self.splits: dict[str, str] = {**self.official_splits, **(splits or {})}
+        self.scenes = scenes or {"train": 600, "val": 60, "test": 150}
+        self.size = size
+        self.scenes_seed = scenes_seed
+        self.cache = Path(cache)
+        unknown = (set(self.splits) | set(self.scenes)) - {"train", "val", "test"}
+        if unknown:
+            raise DataError(
+                f"`splits` and `scenes` know train, val and test, not {', '.join(sorted(unknown))}."
+            )
+        if not all(re.fullmatch(r"[\w.-]+", stem) and stem.strip(".") for stem in self.splits.values()):
+            raise DataError(f"`splits` must map to names of splits without folders, not {self.splits}.")
+
+    @abstractmethod
+    def render(self) -> Path:
+        """The folder with the rendered scenes, which are rendered first where they are not cached."""
+
+    def folder(self) -> Path:
+        """The folder in the official layout; renders or fetches it first where `root` asks for that.
+
+        Raises:
+            DataError: the folder does not exist, or the hub cannot be read.
+        """
+        if self.root == RENDERED:
+            return self.render()
+        if self.root == HUB:
+            from datamodules.fetch import fetched
+
+            return fetched(self.benchmark)
+        folder = Path(self.root).expanduser()
+        if not folder.is_dir():
+            raise DataError(
+                f"The data folder {folder} does not exist. Fetch it with "
+                f"`make data NAME={self.benchmark} TO={folder}`, or set `root: {RENDERED}`."
+            )
+        return folder
+
+    def split_missing(self, role: Role, wanted: str, present: list[str]) -> DataError:
+        """The error for a split that the folder does not hold, naming what is there."""
+        there = ", ".join(sorted(present)) or "none"
+        return DataError(
+            f"The {role} split needs {wanted}, which does not exist (splits there: {there}). Point it at "
+            f"another with `splits: {{{role}: NAME}}`."
+        )
