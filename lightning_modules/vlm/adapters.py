@@ -1,0 +1,375 @@
+"""Which of a model's weights are trained, and through which adapter.
+
+Everything is frozen first; then one method unfreezes or adds what it trains. Adapters are peft's, except
+bottlenecks (`bottleneck.py`). Which layers get them is said in words (`layer_names.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from lightning_modules.base import ModelError
+from lightning_modules.vlm.bottleneck import (
+    SETTINGS,
+    bottleneck_names,
+    insert_bottlenecks,
+    load_bottlenecks,
+)
+from lightning_modules.vlm.families import Part
+from lightning_modules.vlm.layer_names import LayerWord, belongs_to, require_layers
+from lightning_modules.vlm.prompt_tuning import (
+    add_virtual_tokens,
+    make_room,
+    start_values,
+    suppress,
+    virtual_names,
+)
+
+Method = Literal["none", "full", "lora", "dora", "rslora", "ia3", "prompt_tuning", "bottleneck"]
+
+LOW_RANK: tuple[Method, ...] = ("lora", "dora", "rslora")
+
+USUAL_LAYERS: dict[Method, list[LayerWord]] = {
+    "lora": ["attention"],
+    "dora": ["attention"],
+    "rslora": ["attention"],
+    "ia3": ["key_value", "feed_forward"],
+    "bottleneck": ["attention", "feed_forward"],
+}
+"""Where a method puts its adapters unless told otherwise: where its authors did."""
+
+ADAPTER = "default"
+"""What peft calls a model's only adapter."""
+
+
+class AdapterError(ModelError):
+    """An adapter cannot be made or loaded as asked."""
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What is trained.
+
+    Args:
+        method: `none` trains nothing; `full` the parts themselves; `lora`, `dora`, `rslora`, `ia3` and
+            `bottleneck` add an adapter to layers; `prompt_tuning` trains the embeddings of added tokens.
+        rank: lora, dora, rslora: the rank of the added matrices.
+        alpha: lora, dora, rslora: their scale, divided by the rank (rslora: by its root).
+        dropout: dropout in front of the added matrices, or within the bottleneck.
+        four_bit: the base model's linear layers are held in NF4 (QLoRA).
+        parts: the parts of the model that get adapters, or that `full` trains.
+        layers: which linear layers of these parts get adapters; by default those the method's authors chose.
+        also_train: parts whose own weights are trained beside the adapter.
+        virtual_tokens: prompt_tuning: number of added tokens.
+        bottleneck_width: bottleneck: features in the narrow layer.
+
+    Raises:
+        AdapterError: the settings contradict each other.
+    """
+
+    method: Method = "lora"
+    rank: int = 16
+    alpha: float = 32
+    dropout: float = 0.05
+    four_bit: bool = False
+    parts: Sequence[Part] = ("language_model",)
+    layers: list[LayerWord] | None = None
+    also_train: Sequence[Literal["vision_tower", "connector"]] = ()
+    virtual_tokens: int = 20
+    bottleneck_width: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions while the YAML is read."""
+        for name in ("rank", "alpha", "virtual_tokens", "bottleneck_width"):
+            if getattr(self, name) <= 0:
+                raise AdapterError(f"{name} is {getattr(self, name)}; it must be positive.")
+        if not 0 <= self.dropout < 1:
+            raise AdapterError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if not self.parts and self.method != "none":
+            raise AdapterError(f"parts is empty, but {self.method} needs to know what to train.")
+        both = set(self.parts) & set(self.also_train)
+        if both and self.method not in ("none", "full"):
+            raise AdapterError(
+                f"{both.pop()} stands in parts and in also_train: give it an adapter, or train it whole."
+            )
+        if self.method == "none" and self.also_train:
+            raise AdapterError("method none trains nothing: leave also_train out, or take method full.")
+        if self.method == "full" and self.four_bit:
+            raise AdapterError("Weights in 4 bits cannot be trained: take an adapter, or four_bit: false.")
+        if self.method == "prompt_tuning" and (list(self.parts) != ["language_model"] or self.also_train):
+            raise AdapterError(
+                "prompt_tuning trains the added tokens' embeddings alone: set parts to [language_model] and "
+                "leave also_train out."
+            )
+        if self.method in ("none", "full", "prompt_tuning") and self.layers is not None:
+            raise AdapterError(f"method {self.method} puts no adapters into layers: leave layers out.")
+        if self.layers == []:
+            raise AdapterError("layers is empty: name some, or leave it out for the method's usual ones.")
+
+
+def prompt_tokens(config: AdapterConfig) -> list[str]:
+    """The tokens that every prompt begins with: `<virtual_0>`, ... for prompt tuning, otherwise none."""
+    return virtual_names(config.virtual_tokens) if config.method == "prompt_tuning" else []
+
+
+def four_bit_config(config: AdapterConfig, parts: Mapping[str, str]) -> Any:
+    """How transformers loads the base model: in NF4 with double quantisation, computing in bfloat16.
+
+    The connector, parts that are trained whole, and the output head stay as they are.
+
+    Returns:
+        A `transformers.BitsAndBytesConfig`, or None unless `config.four_bit`.
+
+    Raises:
+        AdapterError: bitsandbytes is not installed.
+    """
+    if not config.four_bit:
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise AdapterError(
+            "four_bit: true needs the package bitsandbytes: install it with `pip install -e '.[qlora]'`, "
+            "or set four_bit: false."
+        )
+    from transformers import BitsAndBytesConfig
+
+    whole = {parts[part] for part in ("connector", *config.also_train) if part in parts}
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=[*sorted(whole), "lm_head"],
+    )
+
+
+def add_adapter(
+    model: Any, parts: Mapping[str, str], config: AdapterConfig, tokenizer: Any = None
+) -> nn.Module:
+    """Freeze a model and add what is to be trained.
+
+    Args:
+        model: a transformers model; it is changed in place.
+        parts: the dotted names of its parts.
+        config: what to train.
+        tokenizer: prompt_tuning: the tokenizer, which learns the added tokens.
+
+    Returns:
+        The model to train: a `peft.PeftModel` around it, or itself.
+
+    Raises:
+        ModelError: the words for layers mean nothing in a part; the message says what would.
+    """
+    missing = [part for part in (*config.parts, *config.also_train) if part not in parts]
+    if missing and config.method != "none":
+        raise AdapterError(f"This model has no {missing[0]}; it has {', '.join(parts)}.")
+    model.requires_grad_(False)
+    if config.method == "none":
+        return model
+    if config.method == "full":
+        _train_whole(model, parts, {*config.parts, *config.also_train})
+        return model
+    if config.method == "prompt_tuning":
+        return _tune_prompt(model, config, tokenizer)
+    words = config.layers or USUAL_LAYERS[config.method]
+    layers = require_layers(model, parts, config.parts, words)
+    if config.method == "bottleneck":
+        names = [layer.name for layer in layers if layer.role == "output"]
+        if not names:
+            raise AdapterError(
+                f"layers: {list(words)} holds no layer that closes a block; a bottleneck stands behind "
+                "attention, feed_forward, or both."
+            )
+        insert_bottlenecks(model, names, config.bottleneck_width, config.dropout)
+        _train_whole(model, parts, set(config.also_train))
+        for name in names:
+            model.get_submodule(name).bottleneck.requires_grad_(True)
+        return model
+    if config.method == "ia3":
+        # The authors rescale what a feed-forward block holds inside, which is what its last layer takes in.
+        layers = [layer for layer in layers if layer.block != "feed_forward" or layer.role == "output"]
+    return _wrap(model, parts, config, layers)
+
+
+def load_adapter(model: Any, folder: Path | str) -> nn.Module:
+    """Give a base model the adapter that a folder holds.
+
+    Raises:
+        AdapterError: the folder holds none, or one that was trained in another model.
+    """
+    folder = Path(folder)
+    if (folder / SETTINGS).exists():
+        return load_bottlenecks(model, folder)
+    if not (folder / "adapter_config.json").exists():
+        raise AdapterError(
+            f"{folder} holds no adapter: adapter_config.json is missing. `make export` writes such a folder."
+        )
+    from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    settings: Any = PeftConfig.from_pretrained(str(folder))
+    trained_in = settings.base_model_name_or_path or ""
+    here = getattr(model, "name_or_path", "") or ""
+    other = AdapterError(
+        f"The adapter in {folder} was trained in another model ({trained_in or 'a twin'}) than this one "
+        f"({here or 'a twin'}): load that model, or train a new adapter."
+    )
+    if (
+        trained_in
+        and here
+        and trained_in != here
+        and not any(Path(name).exists() for name in (trained_in, here))
+    ):
+        raise other
+    if ids := getattr(settings, "token_indices", None):
+        make_room(model, max(ids) + 1)
+        suppress(model, ids)
+    try:
+        network = PeftModel.from_pretrained(model, str(folder))
+    except (ValueError, RuntimeError) as error:
+        raise other from error
+    shapes = {name: tensor.shape for name, tensor in load_file(folder / "adapter_model.safetensors").items()}
+    loaded = get_peft_model_state_dict(network, save_embedding_layers=False)
+    if shapes != {name: tensor.shape for name, tensor in loaded.items()}:
+        raise other
+    return network
+
+
+def describe_trainable(model: Any, parts: Mapping[str, str]) -> str:
+    """A table: for each part, how many parameters it has, how many of them are trained, and how."""
+    total = dict.fromkeys(parts, 0)
+    trained = dict.fromkeys(parts, 0)
+    counted: set[int] = set()
+    # What peft has replaced by a trained copy is still there, and not used.
+    for name, parameter in _base(model).named_parameters(remove_duplicate=False):
+        if id(parameter) in counted or ".original_module." in f".{name}":
+            continue
+        counted.add(id(parameter))
+        part = belongs_to(name, parts)
+        total[part] += _count(parameter)
+        trained[part] += _count(parameter) * parameter.requires_grad
+    rows = [("part", "parameters", "trained", "share", "how")]
+    method = _method(model)
+    for part in parts:
+        how = "frozen" if not trained[part] else "whole" if trained[part] == total[part] else method
+        rows.append((part, *_figures(total[part], trained[part]), how))
+    rows.append(("all", *_figures(sum(total.values()), sum(trained.values())), ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in (0, 4) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _tune_prompt(model: Any, config: AdapterConfig, tokenizer: Any) -> nn.Module:
+    if tokenizer is None:
+        raise AdapterError("prompt_tuning adds tokens, and needs the model's tokenizer to do so.")
+    from peft import TrainableTokensConfig, get_peft_model
+
+    values = start_values(model, tokenizer, config.virtual_tokens)
+    ids = add_virtual_tokens(model, tokenizer, config.virtual_tokens)
+    embeddings = model.get_input_embeddings()
+    name = next(name for name, module in model.named_modules() if module is embeddings)
+    network = get_peft_model(model, TrainableTokensConfig(token_indices=ids, target_modules=[name]))
+    delta: Any = model.get_submodule(name)
+    with torch.no_grad():
+        delta.trainable_tokens_delta[ADAPTER].copy_(values)
+    return network
+
+
+def _wrap(model: Any, parts: Mapping[str, str], config: AdapterConfig, layers: Sequence[Any]) -> nn.Module:
+    """LoRA and its relatives, and IA3."""
+    from peft import IA3Config, LoraConfig, get_peft_model
+
+    whole = _outermost([parts[part] for part in config.also_train])
+    swallowed = [layer.name for layer in layers if any(layer.name.startswith(f"{path}.") for path in whole)]
+    if swallowed:
+        raise AdapterError(
+            f"{swallowed[0]} is to get an adapter, but lies within a part in also_train: in this model one "
+            "part lies within the other. Name only one of them."
+        )
+    shared: dict[str, Any] = {
+        "target_modules": [layer.name for layer in layers],
+        "modules_to_save": whole or None,
+    }
+    settings: Any
+    if config.method == "ia3":
+        inside = [layer.name for layer in layers if layer.block == "feed_forward"]
+        settings = IA3Config(feedforward_modules=inside, **shared)
+    else:
+        settings = LoraConfig(
+            r=config.rank,
+            # peft's scale is a number, its annotation says a whole one.
+            lora_alpha=config.alpha,  # type: ignore[arg-type]
+            lora_dropout=config.dropout,
+            use_dora=config.method == "dora",
+            use_rslora=config.method == "rslora",
+            **shared,
+        )
+    network = get_peft_model(model, settings)
+    _train_whole(model, parts, set(config.also_train), copies=True)
+    return network
+
+
+def _train_whole(model: nn.Module, parts: Mapping[str, str], wanted: set[Any], copies: bool = False) -> None:
+    """Train the parameters of some parts, in float32: steps of a small learning rate vanish in bfloat16.
+
+    Args:
+        model: the model.
+        parts: where its parts lie.
+        wanted: the parts to train.
+        copies: train peft's copies of them, and not what else those copies hold.
+    """
+    if not wanted:
+        return
+    for name, parameter in model.named_parameters():
+        if copies and ".modules_to_save." not in name:
+            continue
+        if belongs_to(name.replace(f"modules_to_save.{ADAPTER}.", ""), parts) in wanted:
+            parameter.data = parameter.data.float()
+            parameter.requires_grad_(True)
+        elif copies:
+            parameter.requires_grad_(False)
+
+
+def _outermost(paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
+
+
+def _base(model: Any) -> Any:
+    return (
+        model.get_base_model()
+        if hasattr(model, "peft_config") and hasattr(model, "get_base_model")
+        else model
+    )
+
+
+def _method(model: Any) -> str:
+    if bottleneck_names(model):
+        return "bottleneck"
+    settings = getattr(model, "peft_config", {}).get(ADAPTER)
+    if settings is None:
+        return "partly"
+    kind = str(settings.peft_type.value).lower()
+    if kind == "lora":
+        return "dora" if settings.use_dora else "rslora" if settings.use_rslora else "lora"
+    return {"trainable_tokens": "prompt_tuning"}.get(kind, kind)
+
+
+def _count(parameter: nn.Parameter) -> int:
+    """Number of values; two 4-bit ones are packed into one byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return int(torch.Size(packed.shape).numel()) if packed is not None else parameter.numel()
+
+
+def _figures(total: int, trained: int) -> tuple[str, str, str]:
+    return f"{total:,}", f"{trained:,}", f"{100 * trained / max(total, 1):.2f} %"
