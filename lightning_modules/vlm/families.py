@@ -42,6 +42,7 @@ class Family:
             (the connector of Qwen2.5-VL within its vision tower) and is then not meant by the outer one.
         limit_image_tokens: makes its pictures smaller.
         token_types: what the model wants to be told of each token.
+        nested_pictures: whether its processor returns pictures as [questions, tiles, ...].
         chat: whether prompts are written with a chat template. Without one, pictures come first, then the
             beginning-of-text token, the texts, and a line break.
         stop_strings: texts after which nothing more is generated, beside the token that ends an answer.
@@ -52,6 +53,7 @@ class Family:
     parts: Mapping[Part, str]
     limit_image_tokens: ImageBudget
     token_types: TokenTypes = "none"
+    nested_pictures: bool = False
     chat: bool = True
     stop_strings: tuple[str, ...] = ()
 
@@ -125,8 +127,8 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         # SmolVLM came out with the classes of Idefics3, and SmolVLM2 with its own.
-        Family("idefics3", "idefics3", _INNER_PARTS, limit_by_tiles),
-        Family("smolvlm", "smolvlm", _INNER_PARTS, limit_by_tiles),
+        Family("idefics3", "idefics3", _INNER_PARTS, limit_by_tiles, nested_pictures=True),
+        Family("smolvlm", "smolvlm", _INNER_PARTS, limit_by_tiles, nested_pictures=True),
         Family("qwen2_5_vl", "qwen2_5_vl", _QWEN_PARTS, limit_by_pixels, token_types="modality"),
         Family("internvl", "internvl", _TOWER_PARTS, limit_by_patches),
         Family("paligemma", "paligemma", _TOWER_PARTS, limit_fixed, token_types="prefix", chat=False),
@@ -146,6 +148,6 @@ def family_of(model_type: str, where: str) -> Family:
             return family
     known = ", ".join(family.model_type for family in FAMILIES.values())
     raise ModelError(
-        f"{where} is a model of type {model_type!r}; known are {known}. A new type needs an entry in FAMILIES "
-        "of lightning_modules/vlm/families.py: where its parts lie, and how its pictures are made smaller."
+        f"{where} is a model of type {model_type!r}; known are {known}. A new type needs an entry in "
+        "FAMILIES of lightning_modules/vlm/families.py: where its parts lie, how its pictures get smaller."
     )

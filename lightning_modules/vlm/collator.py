@@ -1,0 +1,225 @@
+"""From samples to tensors for vision-language models: prompts, answers and pictures.
+
+Prompt and answer are tokenised apart and put one behind the other, so that which positions are learnt follows
+from the construction and not from a search for token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from datamodules.samples import ImageSource, SmallSpatialError, SpatialSample
+from lightning_modules.base import Batch
+from lightning_modules.vlm.conversation import Conversation
+from lightning_modules.vlm.families import Family
+from lightning_modules.vlm.pictures import Picture, join_pictures, prepare_picture
+from lightning_modules.vlm.prompts import answer_text, candidates_of, rationale_of, turns_of
+
+IGNORED = -100
+"""The label of positions that are not learnt."""
+
+
+class CollatorError(SmallSpatialError):
+    """A sample cannot be given to the model."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sample in tokens; `shortened` where text had to be left out of it."""
+
+    prompt: list[int]
+    answer: list[int]
+    pictures: list[Picture]
+    shortened: bool
+
+
+class VlmCollator:
+    """Makes batches for one model; pickles, so it runs in data-loading workers.
+
+    A batch holds, with Q questions and T tokens:
+
+    - `prompt`: the model's inputs up to where the answer begins, padded on the left: `input_ids`,
+      `attention_mask` `[Q, T]`, what the family wants besides, and the pictures' tensors, in the order of the
+      questions, joined along their first dimension; without pictures none of these.
+    - `prompt_rows`: how many rows of each picture tensor belong to each question.
+    - `candidates`, `candidate_texts`: the answers among which the right one must be, as tokens and as text;
+      empty lists where there is no closed set. The tokens are those of a trained answer without its end,
+      unless one candidate is the beginning of another one (region 1 and 12): then all have their end.
+    - for learning, `inputs`: the same with the answer and its end token behind it, padded on the right, and
+      `labels` `[Q, T]`: -100 everywhere but at the answer and its end token.
+    - `tokens`, `cells`: how many tokens and how many places for tokens there are in `inputs` (in `prompt`
+      where nothing is learnt).
+    - `shortened`: of how many questions text was left out to keep within `maximum_tokens`.
+
+    A batch without any picture gives the vision tower no gradient; with several processes that needs a
+    strategy that looks for unused parameters, as `base.yaml` sets it.
+
+    Args:
+        processor: the model's processor.
+        family: the model's family.
+        learning: make `inputs` and `labels` too.
+        rationale: learn the reasoning before the answer, and ask for it.
+        maximum_tokens: the window of prompt and answer. Pictures are never cut. What is too long loses the
+            end of its reasoning first, then its solved examples, the first one first.
+        beginning: special tokens that every prompt begins with (those of prompt tuning).
+
+    Raises:
+        CollatorError: a sample has no answer to learn, or one that its question does not allow; its pictures
+            cannot be used; or it does not fit into the window.
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        family: Family,
+        learning: bool,
+        rationale: bool = False,
+        maximum_tokens: int | None = None,
+        beginning: Sequence[str] = (),
+    ) -> None:
+        self.processor = processor
+        self.family = family
+        self.learning = learning
+        self.rationale = rationale
+        self.maximum_tokens = maximum_tokens
+        self.beginning = "".join(beginning)
+        self.conversation = Conversation(processor, family)
+        tokenizer = processor.tokenizer
+        self.padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+    def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
+        """The batch of some questions; raises `CollatorError`."""
+        pictures: dict[ImageSource, Picture] = {}
+        encoded = [self._encode(sample, pictures) for sample in samples]
+        tensors, rows = join_pictures([one.pictures for one in encoded])
+        prompts = [one.prompt for one in encoded]
+        texts = [candidates_of(sample) for sample in samples]
+        batch: Batch = {
+            "samples": list(samples),
+            "prompt": {**self._layout(prompts, [[] for _ in prompts], "left"), **tensors},
+            "prompt_rows": rows,
+            "candidates": [self._candidates(several) for several in texts],
+            "candidate_texts": texts,
+            "shortened": sum(one.shortened for one in encoded),
+        }
+        if self.learning:
+            answers = [one.answer for one in encoded]
+            batch["inputs"] = {**self._layout(prompts, answers, "right"), **tensors}
+            labels = [
+                [IGNORED] * len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+            batch["labels"] = _padded(labels, IGNORED, "right")
+        mask = batch["inputs" if self.learning else "prompt"]["attention_mask"]
+        return {**batch, "tokens": int(mask.sum()), "cells": mask.numel()}
+
+    def _layout(
+        self, prompts: Sequence[list[int]], answers: Sequence[list[int]], side: Literal["left", "right"]
+    ) -> dict[str, Tensor]:
+        """What a model is told of each token, padded on one side."""
+        rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+        inputs = {
+            "input_ids": _padded(rows, self.padding, side),
+            "attention_mask": _padded([[1] * len(row) for row in rows], 0, side),
+        }
+        if self.family.token_types == "modality":
+            inputs["mm_token_type_ids"] = (inputs["input_ids"] == self.processor.image_token_id).long()
+        elif self.family.token_types == "prefix":
+            types = [
+                [0] * len(prompt) + [1] * len(answer) for prompt, answer in zip(prompts, answers, strict=True)
+            ]
+            inputs["token_type_ids"] = _padded(types, 0, side)
+        return inputs
+
+    def _candidates(self, texts: Sequence[str]) -> list[list[int]]:
+        encoded = [self.conversation.encode_candidate(text) for text in texts]
+        begins_another = any(a is not b and b[: len(a)] == a for a in encoded for b in encoded)
+        return [[*tokens, self.conversation.end_id] for tokens in encoded] if begins_another else encoded
+
+    def _encode(self, sample: SpatialSample, pictures: dict[ImageSource, Picture]) -> Encoded:
+        """A sample in tokens, shortened to the window."""
+        _refuse_unlearnable([*sample.examples, *([sample] if self.learning else [])])
+        examples = list(sample.examples)
+        rationale = rationale_of(sample) if self.rationale else None
+        shortened = False
+        while True:
+            prompt, shown = self._prompt(sample, examples, pictures)
+            answer = self.conversation.encode_answer(answer_text(sample, rationale)) if self.learning else []
+            excess = 0 if self.maximum_tokens is None else len(prompt) + len(answer) - self.maximum_tokens
+            if excess <= 0:
+                return Encoded(prompt, answer, shown, shortened)
+            shortened = True
+            if self.learning and rationale:
+                rationale = self._cut(rationale, excess)
+            elif examples:
+                del examples[0]
+            else:
+                raise CollatorError(
+                    f"Question {sample.id!r} does not fit: its pictures and text take {len(prompt)} tokens "
+                    f"and its answer {len(answer)}, but maximum_tokens is {self.maximum_tokens}. Raise "
+                    "maximum_tokens, or lower image_tokens."
+                )
+
+    def _cut(self, text: str, excess: int) -> str:
+        """A text without its last words, shorter by about `excess` tokens, and always shorter."""
+        tokens = len(self.conversation.encode(text))
+        kept = text[: len(text) * max(0, tokens - excess) // tokens]
+        return kept.rpartition(" ")[0].rstrip()
+
+    def _prompt(
+        self, sample: SpatialSample, examples: Sequence[SpatialSample], pictures: dict[ImageSource, Picture]
+    ) -> tuple[list[int], list[Picture]]:
+        """The tokens of a prompt and the pictures in it."""
+        turns = turns_of(sample, examples, self.rationale)
+        shown = [self._picture(sample, source, pictures) for turn in turns for source in turn.images]
+        pieces = self.conversation.prompt(turns).split(self.processor.image_token)
+        if len(pieces) != len(shown) + 1:
+            raise CollatorError(
+                f"The text of question {sample.id!r} contains {self.processor.image_token}, which stands for "
+                "a picture: take it out of the record."
+            )
+        text = self.beginning + pieces[0] + "".join(
+            picture.text + piece for picture, piece in zip(shown, pieces[1:], strict=True)
+        )
+        return self.conversation.encode(text), shown
+
+    def _picture(
+        self, sample: SpatialSample, source: ImageSource, pictures: dict[ImageSource, Picture]
+    ) -> Picture:
+        """A picture, prepared once for all questions about it."""
+        if source not in pictures:
+            try:
+                pictures[source] = prepare_picture(source, self.processor, self.family)
+            except ValueError as error:
+                raise CollatorError(
+                    f"The model cannot look at the picture {source.name} of question {sample.id!r}: {error}"
+                ) from error
+        return pictures[source]
+
+
+def _refuse_unlearnable(samples: Sequence[SpatialSample]) -> None:
+    """Raise `CollatorError` where there is no answer to learn from, or one that cannot be."""
+    for asked in samples:
+        allowed = candidates_of(asked)
+        if not asked.answer:
+            raise CollatorError(
+                f"Question {asked.id!r} has no answer, so nothing can be learnt from it. Train on a split "
+                "with answers."
+            )
+        if allowed and asked.answer not in allowed:
+            raise CollatorError(
+                f"The answer to question {asked.id!r} is {asked.answer!r}, but it can only be one of "
+                f"{', '.join(allowed)}. Correct or remove the record."
+            )
+
+
+def _padded(rows: Sequence[list[int]], value: int, side: Literal["left", "right"]) -> Tensor:
+    """Rows of token numbers as one tensor `[rows, longest]`."""
+    longest = max(len(row) for row in rows)
+    if side == "left":
+        return torch.tensor([[value] * (longest - len(row)) + row for row in rows])
+    return torch.tensor([row + [value] * (longest - len(row)) for row in rows])

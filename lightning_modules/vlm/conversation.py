@@ -1,0 +1,87 @@
+"""How one model writes a conversation down, and how it ends an answer; asked of its own processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightning_modules.base import ModelError
+from lightning_modules.vlm.families import Family
+from lightning_modules.vlm.prompts import Turn
+
+_PROBE = "X"
+
+
+class Conversation:
+    """Writes prompts and answers in the form a model was trained on.
+
+    Attributes:
+        before_answer: what stands between a prompt and the answer's text: a space for SmolVLM.
+        end: the token that ends an answer, as text.
+        end_id: the number of that token.
+
+    Raises:
+        ModelError: the processor lacks a chat template, or its template does not say how an answer ends.
+    """
+
+    def __init__(self, processor: Any, family: Family) -> None:
+        self.processor = processor
+        self.family = family
+        self.before_answer: str
+        self.end: str
+        self.before_answer, self.end = self._frame() if family.chat else ("", processor.tokenizer.eos_token)
+        self.end_id = processor.tokenizer.convert_tokens_to_ids(self.end)
+
+    def prompt(self, turns: Sequence[Turn]) -> str:
+        """The text up to where the answer begins, with one placeholder for each picture."""
+        if self.family.chat:
+            return self._render(_messages(turns), True)
+        pictures = self.processor.image_token * sum(len(turn.images) for turn in turns)
+        texts = [text for turn in turns for text in (turn.text, turn.reply) if text is not None]
+        return f"{pictures}{self.processor.tokenizer.bos_token}" + "".join(f"{text}\n" for text in texts)
+
+    def encode_answer(self, text: str) -> list[int]:
+        """The tokens of an answer that follows a prompt, with the token that ends it."""
+        return [*self.encode_candidate(text), self.end_id]
+
+    def encode_candidate(self, text: str) -> list[int]:
+        """The tokens of an answer without its end."""
+        return self.encode(self.before_answer + text)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, special tokens only where they are written out."""
+        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _frame(self) -> tuple[str, str]:
+        """What the chat template writes before and right after the text of an answer."""
+        question = Turn((), "?")
+        prompt = self._render(_messages([question]), True)
+        whole = self._render(_messages([Turn((), "?", _PROBE)]), False)
+        before, found, after = whole.removeprefix(prompt).partition(_PROBE)
+        tokens = self.encode(after)
+        if not whole.startswith(prompt) or not found or not tokens:
+            raise ModelError(
+                f"The chat template of this {self.family.name} model does not write an answer after its "
+                "prompt and an end after the answer, so nothing can be learnt with it. Take a model with the "
+                "template of its family."
+            )
+        return before, self.processor.tokenizer.convert_ids_to_tokens(tokens[0])
+
+    def _render(self, messages: list[dict[str, Any]], prompt: bool) -> str:
+        try:
+            return self.processor.apply_chat_template(messages, add_generation_prompt=prompt, tokenize=False)
+        except ValueError as error:
+            raise ModelError(
+                f"The processor of this {self.family.name} model has no chat template: {error} Take the "
+                "instruction-tuned model, or add chat_template.jinja to its folder."
+            ) from error
+
+
+def _messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    for turn in turns:
+        content = [*({"type": "image"} for _ in turn.images), {"type": "text", "text": turn.text}]
+        messages.append({"role": "user", "content": content})
+        if turn.reply is not None:
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.reply}]})
+    return messages
