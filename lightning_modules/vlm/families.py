@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal
 
 from lightning_modules.base import ModelError
@@ -101,27 +100,21 @@ def _too_few(tokens: int, fewest: int) -> str:
     return f"image_tokens is {tokens}, but this model needs at least {fewest} tokens to look at a picture."
 
 
-_INNER_PARTS: Mapping[Part, str] = MappingProxyType(
-    {
-        "language_model": "model.text_model",
-        "vision_tower": "model.vision_model",
-        "connector": "model.connector",
-    }
-)
-_TOWER_PARTS: Mapping[Part, str] = MappingProxyType(
-    {
-        "language_model": "model.language_model",
-        "vision_tower": "model.vision_tower",
-        "connector": "model.multi_modal_projector",
-    }
-)
-_QWEN_PARTS: Mapping[Part, str] = MappingProxyType(
-    {
-        "language_model": "model.language_model",
-        "vision_tower": "model.visual",
-        "connector": "model.visual.merger",
-    }
-)
+_INNER_PARTS: Mapping[Part, str] = {
+    "language_model": "model.text_model",
+    "vision_tower": "model.vision_model",
+    "connector": "model.connector",
+}
+_TOWER_PARTS: Mapping[Part, str] = {
+    "language_model": "model.language_model",
+    "vision_tower": "model.vision_tower",
+    "connector": "model.multi_modal_projector",
+}
+_QWEN_PARTS: Mapping[Part, str] = {
+    "language_model": "model.language_model",
+    "vision_tower": "model.visual",
+    "connector": "model.visual.merger",
+}
 
 FAMILIES: dict[str, Family] = {
     family.name: family
