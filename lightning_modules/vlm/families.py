@@ -49,7 +49,7 @@ class Family:
 
     name: str
     model_type: str
-    parts: Mapping[Part, str]
+    parts: Mapping[str, str]
     limit_image_tokens: ImageBudget
     token_types: TokenTypes = "none"
     nested_pictures: bool = False
@@ -100,20 +100,25 @@ def _too_few(tokens: int, fewest: int) -> str:
     return f"image_tokens is {tokens}, but this model needs at least {fewest} tokens to look at a picture."
 
 
-_INNER_PARTS: Mapping[Part, str] = {
+_INNER_PARTS: Mapping[str, str] = {
     "language_model": "model.text_model",
     "vision_tower": "model.vision_model",
     "connector": "model.connector",
 }
-_TOWER_PARTS: Mapping[Part, str] = {
+_TOWER_PARTS: Mapping[str, str] = {
     "language_model": "model.language_model",
     "vision_tower": "model.vision_tower",
     "connector": "model.multi_modal_projector",
 }
-_QWEN_PARTS: Mapping[Part, str] = {
+_QWEN_PARTS: Mapping[str, str] = {
     "language_model": "model.language_model",
     "vision_tower": "model.visual",
     "connector": "model.visual.merger",
+}
+_COMPOSED_PARTS: Mapping[str, str] = {
+    "language_model": "language_model.model",
+    "vision_tower": "vision_tower",
+    "connector": "connector",
 }
 
 FAMILIES: dict[str, Family] = {
@@ -125,6 +130,7 @@ FAMILIES: dict[str, Family] = {
         Family("qwen2_5_vl", "qwen2_5_vl", _QWEN_PARTS, limit_by_pixels, token_types="modality"),
         Family("internvl", "internvl", _TOWER_PARTS, limit_by_patches),
         Family("paligemma", "paligemma", _TOWER_PARTS, limit_fixed, token_types="prefix", chat=False),
+        Family("composed", "composed_vlm", _COMPOSED_PARTS, limit_fixed),
     )
 }
 """The families by name."""

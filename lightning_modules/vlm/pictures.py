@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,3 +60,23 @@ def join_pictures(pictures: Sequence[Sequence[Picture]]) -> tuple[dict[str, Tens
     tensors = {name: torch.cat([picture.tensors[name] for picture in flat]) for name in names}
     rows = {name: [sum(len(one.tensors[name]) for one in several) for several in pictures] for name in names}
     return tensors, rows
+
+
+def choose_questions(
+    prompt: Mapping[str, Tensor], rows: Mapping[str, Sequence[int]], chosen: Sequence[int]
+) -> dict[str, Tensor]:
+    """The inputs of some questions of a batch.
+
+    Args:
+        prompt: the batch's inputs, by name.
+        rows: how many rows of each picture tensor belong to each question.
+        chosen: which questions, in order.
+    """
+    inputs: dict[str, Tensor] = {}
+    for name, tensor in prompt.items():
+        if name not in rows:
+            inputs[name] = tensor[list(chosen)]
+        elif any(rows[name][question] for question in chosen):
+            pieces = tensor.split(list(rows[name]))
+            inputs[name] = torch.cat([pieces[question] for question in chosen])
+    return inputs

@@ -53,7 +53,7 @@ Tell The Then There Therefore These Think This Three Total Two User What Where W
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-MARKS = ("think", "answer", "\n\n", " (", "],", " [", "</", "'s", " -", "...")
+MARKS = ("think", "answer", "left", "right", "\n\n", " (", "],", " [", "</", "'s", " -", "...")
 
 
 def _corpus() -> Iterator[str]:

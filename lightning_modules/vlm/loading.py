@@ -1,0 +1,198 @@
+"""Loading a vision-language model with its processor: from the zoo, the hub, a folder, or as a twin."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from lightning_modules.base import ModelError
+from lightning_modules.vlm.conversation import Conversation
+from lightning_modules.vlm.families import FAMILIES, Family, family_of
+from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.zoo import ZOO
+
+Attention = Literal["sdpa", "flash_attention_2", "eager"]
+"""How attention is computed."""
+
+
+@dataclass(frozen=True)
+class LoadedVlm:
+    """A model in evaluation mode with all that belongs to it.
+
+    Attributes:
+        model: a transformers model with `forward` and `generate`.
+        processor: its processor, with `tokenizer` and `image_processor`.
+        family: its family.
+        name: what it was asked for as.
+    """
+
+    model: Any
+    processor: Any
+    family: Family
+    name: str
+
+
+def load_vlm(
+    name: str,
+    twin: bool = False,
+    *,
+    attention: Attention = "sdpa",
+    image_tokens: int | None = None,
+    quantization: Any = None,
+    activation_checkpointing: bool = False,
+    trust_remote_code: bool = False,
+    twin_size: TwinSize | None = None,
+    twin_seed: int = 0,
+) -> LoadedVlm:
+    """Load a model; weights are bfloat16 on a GPU and float32 on a CPU.
+
+    Args:
+        name: a name of the zoo, a folder, or a name on the hub; for a twin also a family's name.
+        twin: make the family's twin from a seed instead, in float32. Nothing is read or fetched.
+        attention: how attention is computed.
+        image_tokens: the most tokens that one picture may take; as many as the model was made for when left
+            out. Twins have pictures of `twin_size`.
+        quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
+        activation_checkpointing: compute activations twice instead of keeping them, to save memory.
+        trust_remote_code: run Python code that comes with the model.
+        twin_size: how large the twin is.
+        twin_seed: the seed of the twin's weights.
+
+    Raises:
+        ModelError: there is no such model, it cannot be fetched, it has no processor, it is of a family that
+            nobody has described, or a package that the chosen attention needs is missing.
+    """
+    # Data-loading workers are forked; the tokenizer's own threads would not survive that.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    family = family_named(name, trust_remote_code)
+    if twin:
+        model, processor = make_twin(family.name, twin_seed, twin_size)
+        if attention != "sdpa":
+            model.set_attn_implementation(attention)
+        if quantization is not None:
+            model = _quantized(model, quantization)
+    else:
+        source = ZOO[name].hub if name in ZOO else name
+        processor = _load_processor(source, trust_remote_code)
+        model = _load_model(
+            source,
+            dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            attn_implementation=attention,
+            quantization_config=quantization,
+            trust_remote_code=trust_remote_code,
+        )
+        if image_tokens is not None:
+            family.limit_image_tokens(processor, image_tokens)
+    _stop_at_end_of_answer(model, Conversation(processor, family))
+    if activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return LoadedVlm(model.eval(), processor, family, name)
+
+
+def family_named(name: str, trust_remote_code: bool = False) -> Family:
+    """The family of a model of the zoo, of a folder or of a name on the hub; a family's own name is its own.
+
+    Raises:
+        ModelError: there is no such model, or its family is not known.
+    """
+    if name in ZOO:
+        return ZOO[name].family
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if Path(name).is_dir():
+        return family_of(_model_type(Path(name)), name)
+    if "/" not in name or Path(name).is_absolute():
+        raise ModelError(
+            f"There is no model {name!r}: it is neither in the zoo ({', '.join(ZOO)}), nor a folder, nor a "
+            "name on the hub (owner/model)."
+        )
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise _unavailable(name, error) from error
+    return family_of(config.model_type, name)
+
+
+def _model_type(folder: Path) -> str:
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"The folder {folder} holds an adapter and no model: give the model it was trained on as `model`."
+        )
+    try:
+        return str(json.loads((folder / "config.json").read_text())["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"The folder {folder} holds no model that can be read: its config.json is missing or damaged. "
+            "Give a folder that save_pretrained has written."
+        ) from error
+
+
+def _load_processor(source: str, trust_remote_code: bool) -> Any:
+    from transformers import AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
+        complete = hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if not Path(source).is_dir():
+            raise _unavailable(source, error) from error
+        complete = False
+    if not complete:
+        raise ModelError(
+            f"{source} has a model but no complete processor (tokenizer.json, tokenizer_config.json and "
+            "processor_config.json or preprocessor_config.json), so pictures and texts cannot be prepared "
+            "for it. Write the original model's there: AutoProcessor.from_pretrained(ORIGINAL)."
+            f"save_pretrained({source!r})."
+        )
+    return processor
+
+
+def _load_model(source: str, **options: Any) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    if options["quantization_config"] is not None and torch.cuda.is_available():
+        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
+    try:
+        return AutoModelForImageTextToText.from_pretrained(source, **options)
+    except ImportError as error:
+        raise ModelError(
+            f"{source} cannot be loaded with attention {options['attn_implementation']!r}: {error} Install "
+            "the package, or set attention: sdpa."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _unavailable(source, error) from error
+
+
+def _unavailable(source: str, error: Exception) -> ModelError:
+    first = str(error).strip().partition("\n")[0]
+    return ModelError(
+        f"The model {source} cannot be loaded: {first} Without a connection, fetch it elsewhere with "
+        f"`hf download {source}` and give its folder as `model`; or run its tiny twin with `twin: true`."
+    )
+
+
+def _quantized(model: Any, quantization: Any) -> Any:
+    """A twin in 4 bits; transformers quantises while it loads, so the twin goes through a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return _load_model(
+            folder,
+            dtype=torch.float32,
+            attn_implementation=model.config._attn_implementation,
+            quantization_config=quantization,
+        )
+
+
+def _stop_at_end_of_answer(model: Any, conversation: Conversation) -> None:
+    """Let generation stop where answers end in the chat template, which some configurations forget."""
+    known = model.generation_config.eos_token_id
+    known = known if isinstance(known, list) else [] if known is None else [known]
+    model.generation_config.eos_token_id = sorted({*known, conversation.end_id})

@@ -1,0 +1,213 @@
+"""Supervised fine-tuning of vision-language models with few trained parameters."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from datamodules.samples import Answer
+from lightning_modules.base import Batch, ModelError, SpatialModule
+from lightning_modules.schedule import WarmupCosine
+from lightning_modules.vlm.adapters import (
+    AdapterConfig,
+    add_adapter,
+    describe_trainable,
+    four_bit_config,
+    prompt_tokens,
+)
+from lightning_modules.vlm.collator import IGNORED, VlmCollator
+from lightning_modules.vlm.loading import Attention, family_named, load_vlm
+from lightning_modules.vlm.pictures import choose_questions
+from lightning_modules.vlm.twins import TwinSize
+
+Answering = Literal["generate", "rank"]
+"""How questions are answered.
+
+`generate`: the model writes, and its text is read. `rank`: the likeliest of the possible answers is taken;
+questions without a closed set of answers are generated.
+"""
+
+END_OF_REASONED_ANSWER = "</answer>"
+
+
+class PeftSft(SpatialModule):
+    """A vision-language model with an adapter, trained on the answers to questions about pictures.
+
+    Only the tensors that are trained go into checkpoints; the model itself comes from where it came from.
+
+    Args:
+        model: a name of the zoo, a folder, or a name on the hub.
+        twin: take the model's tiny twin, made in memory from a seed, instead of the model.
+        adapter: what is trained; LoRA on the language model's attention when left out.
+        answering: how questions are answered.
+        rationale: learn the reasoning before the answer, and ask for it.
+        maximum_tokens: the window of prompt and answer; unlimited when left out. Longer samples lose the end
+            of their reasoning, then solved examples, and never a piece of a picture.
+        maximum_new_tokens: how much is generated; 32 tokens, or 512 with a rationale, when left out.
+        image_tokens: the most tokens that one picture may take; the model's own limit when left out.
+        attention: how attention is computed.
+        activation_checkpointing: compute activations twice instead of keeping them, to save memory.
+        trust_remote_code: run Python code that comes with the model.
+        twin_size: how large the twin is.
+        twin_seed: the seed of the twin's weights.
+        optimizer: makes the optimizer from the parameters that require a gradient.
+        schedule: the learning rate's course over the whole fit.
+
+    Raises:
+        ModelError: the model cannot be loaded, its adapter cannot be made, or ranking is asked for beside a
+            rationale.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        twin: bool = False,
+        adapter: AdapterConfig | None = None,
+        answering: Answering = "rank",
+        rationale: bool = False,
+        maximum_tokens: int | None = None,
+        maximum_new_tokens: int | None = None,
+        image_tokens: int | None = None,
+        attention: Attention = "sdpa",
+        activation_checkpointing: bool = False,
+        trust_remote_code: bool = False,
+        twin_size: TwinSize | None = None,
+        twin_seed: int = 0,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        schedule: WarmupCosine | None = None,
+    ) -> None:
+        super().__init__(optimizer, schedule)
+        if rationale and answering == "rank":
+            raise ModelError(
+                "answering: rank weighs bare answers, which a model that reasons first does not write: set "
+                "answering: generate, or rationale: false."
+            )
+        self.adapter = adapter or AdapterConfig()
+        self.answering = answering
+        self.rationale = rationale
+        self.maximum_tokens = maximum_tokens
+        self.maximum_new_tokens = maximum_new_tokens or (512 if rationale else 32)
+        parts = family_named(model, trust_remote_code).parts
+        # Not a module: its model is `network` without the adapter, and must not be counted or saved twice.
+        self.vlm = load_vlm(
+            model,
+            twin,
+            attention=attention,
+            image_tokens=image_tokens,
+            quantization=four_bit_config(self.adapter, parts),
+            activation_checkpointing=activation_checkpointing,
+            trust_remote_code=trust_remote_code,
+            twin_size=twin_size,
+            twin_seed=twin_seed,
+        )
+        self.network = add_adapter(self.vlm.model, parts, self.adapter, self.tokenizer)
+        self._clock = 0.0
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self.vlm.processor.tokenizer
+
+    def collator(self, stage: str) -> VlmCollator:
+        """Prepares pictures and writes conversations as the model knows them."""
+        return VlmCollator(
+            self.vlm.processor,
+            self.vlm.family,
+            learning=stage == "fit",
+            rationale=self.rationale,
+            maximum_tokens=self.maximum_tokens,
+            beginning=prompt_tokens(self.adapter),
+        )
+
+    def train(self, mode: bool = True) -> PeftSft:
+        """Switch to training: what is frozen stays in evaluation mode, the adapters' dropout is on."""
+        super().train(mode)
+        if mode:
+            _rest_frozen(self.network)
+        return self
+
+    def on_fit_start(self) -> None:
+        """Say what is trained and what is frozen."""
+        self.train()
+        self.print(describe_trainable(self.network, self.vlm.family.parts))
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move only what the step will look at: learning and answering have layouts of their own."""
+        unused = ("prompt",) if self.trainer.training else ("inputs", "labels")
+        needed = {name: value for name, value in batch.items() if name not in unused}
+        return super().transfer_batch_to_device(needed, device, dataloader_idx)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of the answers' tokens, each given the true ones before it.
+
+        Logits are computed for the positions that are learnt alone: with a large vocabulary, those of the
+        whole sequence would take most of the memory.
+        """
+        following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
+        learnt = following != IGNORED
+        logits = self.network(**batch["inputs"], logits_to_keep=learnt, use_cache=False).logits
+        return {"answer_loss": nn.functional.cross_entropy(logits.float(), following[learnt])}
+
+    def answer(self, batch: Batch) -> list[Answer]:
+        """The likeliest candidate with `rank` and where there are candidates; else what is generated."""
+        from lightning_modules.vlm.generation import generate_texts
+        from lightning_modules.vlm.ranking import rank_candidates
+
+        raw: dict[int, str] = {}
+        candidates: list[list[list[int]]] = batch["candidates"] if self.answering == "rank" else []
+        if ranked := [question for question, several in enumerate(candidates) if several]:
+            scores = rank_candidates(
+                self.network, self._prompt(batch, ranked), [candidates[question] for question in ranked]
+            )
+            for question, likelihoods in zip(ranked, scores, strict=True):
+                best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
+                raw[question] = batch["candidate_texts"][question][best]
+        if written := [question for question in range(len(batch["samples"])) if question not in raw]:
+            texts = generate_texts(
+                self.network,
+                self.tokenizer,
+                self._prompt(batch, written),
+                self.maximum_new_tokens,
+                (*self.vlm.family.stop_strings, *([END_OF_REASONED_ANSWER] if self.rationale else [])),
+            )
+            raw.update(zip(written, texts, strict=True))
+        return [Answer(sample, raw[question]) for question, sample in enumerate(batch["samples"])]
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock of the token rate."""
+        self._clock = time.monotonic()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log how fast tokens go through, which part of the places is padding, how often text was cut."""
+        now = time.monotonic()
+        options: dict[str, Any] = {"batch_size": len(batch["samples"])}
+        self.log("train/tokens_per_second", batch["tokens"] / max(now - self._clock, 1e-9), **options)
+        self.log("train/padding_fraction", 1 - batch["tokens"] / batch["cells"], **options)
+        self.log("train/shortened", float(batch["shortened"]), reduce_fx="sum", **options)
+        self._clock = now
+
+    @staticmethod
+    def _prompt(batch: Batch, questions: list[int]) -> dict[str, Tensor]:
+        if len(questions) == len(batch["samples"]):
+            return batch["prompt"]
+        return choose_questions(batch["prompt"], batch["prompt_rows"], questions)
+
+
+def _rest_frozen(module: nn.Module) -> None:
+    """Put what has parameters but trains none of them into evaluation mode.
+
+    Layers without parameters follow what they stand in: the dropout of an adapter stays on.
+    """
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        for child in module.children():
+            _rest_frozen(child)
+    elif any(True for _ in module.parameters()):
+        module.eval()
+        for layer in module.modules():
+            # Activations that gradients pass through are dropped and computed again in training mode only.
+            if getattr(layer, "gradient_checkpointing", False):
+                layer.training = True
