@@ -36,7 +36,7 @@ class OfficialLayout(SpatialDataModule):
     benchmark: ClassVar[str]
     """The benchmark's name for `make data` and `make score`."""
 
-    official_splits: ClassVar[dict[Role, str]] = {"train": "train", "val": "val", "test": "test"}
+    official_splits: ClassVar[dict[str, str]] = {"train": "train", "val": "val", "test": "test"}
     """The benchmark's names of its splits."""
 
     def __init__(
@@ -51,7 +51,7 @@ class OfficialLayout(SpatialDataModule):
     ) -> None:
         super().__init__(**shared)
         self.root = root
-        self.splits: dict[str, str] = {**self.official_splits, **(splits or {})}
+        self.splits: dict[str, str] = dict(self.official_splits) | (splits or {})
         self.scenes = scenes or {"train": 600, "val": 60, "test": 150}
         self.size = size
         self.scenes_seed = scenes_seed

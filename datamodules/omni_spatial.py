@@ -1,0 +1,198 @@
+"""OmniSpatial: multiple-choice questions on motion, interaction, logic, perspective; real or rendered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datamodules.base import Role
+from datamodules.json_stream import stream_array
+from datamodules.listed_questions import ListedQuestions
+from datamodules.official_layout import OfficialLayout
+from datamodules.samples import DRAWN_LETTERS, LETTERS, AnswerType, DataError, ImageFile, SpatialSample
+
+if TYPE_CHECKING:
+    from datamodules.choice_metrics import OmniSpatialMetric
+
+TASKS = ("Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic", "Perspective_Taking")
+"""The benchmark's `task_type`s, which are also the names of its picture folders."""
+
+COLOUR_TERMS = (
+    "color",
+    "colour",
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "orange",
+    "purple",
+    "pink",
+    "brown",
+    "black",
+    "white",
+    "gray",
+    "grey",
+    "cyan",
+    "magenta",
+    "beige",
+    "maroon",
+    "navy",
+    "teal",
+    "violet",
+    "indigo",
+    "gold",
+    "silver",
+)
+"""The words that make a question depend on colour."""
+
+_RECORDS = "data.json"
+_COLOUR = re.compile(rf"(?<![a-z])(?:{'|'.join(COLOUR_TERMS)})(?![a-z])", re.IGNORECASE)
+_NEEDED = ("id", "question", "options", "answer", "task_type", "sub_task_type")
+
+
+class OmniSpatial(OfficialLayout):
+    """OmniSpatial in its official layout: `data.json` and one folder of pictures for each task type.
+
+    The test split may lie in the folder itself, in `test/` or (as it is unpacked) in `OmniSpatial-test/`, and
+    so for the other splits, except that they have a folder of their own.
+    """
+
+    benchmark = "omni_spatial"
+
+    def render(self) -> Path:
+        """The folder with the rendered scenes, which are rendered first where they are not cached."""
+        from datamodules.rendered.benchmarks import cached_omni_spatial
+
+        return cached_omni_spatial(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
+
+    def prepare_split(self, role: Role) -> None:
+        """Fetch or render where needed."""
+        self.folder()
+
+    def open_split(self, role: Role) -> ListedQuestions:
+        """Open a split; raises `DataError` where it is missing, empty or has bad rows, or no pictures."""
+        folder, name = self.folder(), self.splits[role]
+        place = split_folder(folder, name)
+        if place is None:
+            named = [file.parent.name.removeprefix("OmniSpatial-") for file in folder.glob(f"*/{_RECORDS}")]
+            present = [*named, *(["test"] if (folder / _RECORDS).is_file() else [])]
+            raise self.split_missing(role, f"{folder / name / _RECORDS}", present)
+        samples = list(read_rows(place))
+        self._require_picture_folders(samples, place)
+        return ListedQuestions.grouped(samples)
+
+    def metric(self) -> OmniSpatialMetric:
+        """The official score."""
+        from datamodules.choice_metrics import OmniSpatialMetric
+
+        return OmniSpatialMetric()
+
+    def _require_picture_folders(self, samples: list[SpatialSample], place: Path) -> None:
+        """Raise when the views leave the images in and the folder of some of them does not exist."""
+        for task in dict.fromkeys(sample.task for sample in samples):
+            sample = next(sample for sample in samples if sample.task == task)
+            for view in self.views:
+                sample = view(sample)
+            if sample.image is not None and not (place / task).is_dir():
+                raise DataError(
+                    f"The folder {place / task} with the images of the {task} questions does not exist. "
+                    f"Fetch or unpack it (`make data NAME={self.benchmark} TO=...`), or leave the images "
+                    "out with the view `datamodules.views.Blind`."
+                )
+
+
+def depends_on_colour(question: str) -> bool:
+    """Whether a question names a colour (or asks for one), so that it may not be answered in grey."""
+    return _COLOUR.search(question) is not None
+
+
+def split_folder(folder: Path, split: str) -> Path | None:
+    """The folder with the records and pictures of a split; None where there is none."""
+    places = [folder / split, folder / f"OmniSpatial-{split}", *([folder] if split == "test" else [])]
+    return next((place for place in places if (place / _RECORDS).is_file()), None)
+
+
+def read_rows(path: Path) -> Iterator[SpatialSample]:
+    """The questions of a `data.json`, or of the folder that holds one; their images lie beside it.
+
+    Raises:
+        DataError: the file is missing, malformed or empty, an id occurs twice within a task type, or a row is
+            not usable.
+    """
+    file = path / _RECORDS if path.is_dir() else path
+    seen: set[str] = set()
+    for number, raw in enumerate(stream_array(file)):
+        sample = sample_of(raw, file, number)
+        if sample.id in seen:
+            raise DataError(
+                f"Row {number} of {file} has the id {sample.id}, which an earlier row has too. Ids tell "
+                "questions apart when they are scored: give each question its own."
+            )
+        seen.add(sample.id)
+        yield sample
+    if not seen:
+        raise DataError(f"The file {file} holds no questions: an empty split cannot be used.")
+
+
+def sample_of(raw: object, file: Path, number: int) -> SpatialSample:
+    """Check the `number`-th element of `file` and bring it into the record's form.
+
+    Options may repeat each other (476 of the real questions do so): they are told apart by their letters. No
+    options means that they are drawn in the image.
+
+    Raises:
+        DataError: a key is missing or of the wrong type, the task type is unknown, there is one option only,
+            or the answer is not the index of an option.
+    """
+    if not isinstance(raw, dict):
+        raise DataError(f"Row {number} of {file} is not a JSON object but {type(raw).__name__}.")
+    where = f"Row {number} of {file} (id {raw.get('id')})"
+    if missing := [key for key in _NEEDED if raw.get(key) is None or raw[key] == ""]:
+        raise DataError(f"{where} has no {' and no '.join(missing)}. Repair or remove the row.")
+    if raw["task_type"] not in TASKS:
+        raise DataError(
+            f"{where} has the unknown task_type {raw['task_type']!r}; known are {', '.join(TASKS)}."
+        )
+    picture = str(raw["id"]).split("_")[0]
+    if not re.fullmatch(r"[\w-]+", picture):
+        raise DataError(
+            f"{where} has an id that names no image: it should be like 12_0, for the image 12.png."
+        )
+    group = f"{raw['task_type']}/{picture}.png"
+    choices = _choices(raw["options"], where)
+    return SpatialSample(
+        id=f"{raw['task_type']}/{raw['id']}",
+        question=str(raw["question"]).strip(),
+        image=ImageFile(file.parent / group),
+        choices=choices,
+        answer=_letter(raw["answer"], choices, where),
+        answer_type=AnswerType.LETTER,
+        task=raw["task_type"],
+        source=str(raw["sub_task_type"]),
+        group=group,
+    )
+
+
+def _choices(options: object, where: str) -> tuple[str, ...]:
+    """The options' texts; none where they are drawn in the image."""
+    if not isinstance(options, list) or any(not isinstance(option, str | int | float) for option in options):
+        raise DataError(f"{where} has `options` that are not a list of texts: {options!r}.")
+    if len(options) == 1 or len(options) > len(LETTERS):
+        raise DataError(
+            f"{where} has {len(options)} options; it needs 2 to {len(LETTERS)}, or none where they are drawn "
+            "in the image. Repair or remove the row."
+        )
+    return tuple(str(option).strip() for option in options)
+
+
+def _letter(answer: object, choices: tuple[str, ...], where: str) -> str:
+    """The letter of an answer's index."""
+    letters = LETTERS[: len(choices)] if choices else DRAWN_LETTERS
+    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(letters):
+        raise DataError(
+            f"{where} has the `answer` {answer!r}, which is not the index of an option: 0 to "
+            f"{len(letters) - 1}. Repair or remove the row."
+        )
+    return letters[answer]

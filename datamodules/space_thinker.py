@@ -1,0 +1,147 @@
+"""SpaceThinker: questions about distances and sizes in photos, with reasoning, real or rendered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datamodules.base import Role
+from datamodules.index_folders import cached_index
+from datamodules.official_layout import RENDERED, OfficialLayout
+from datamodules.parquet_rows import parquet_rows, picture_bytes
+from datamodules.sample_index import (
+    FORMAT_VERSION,
+    EncodedPicture,
+    IndexedQuestions,
+    IndexedRow,
+    write_sample_index,
+)
+from datamodules.samples import DataError, SpatialSample
+from datamodules.space_thinker_text import answer_text, answer_type_of, reasoning_text, task_of, user_text
+
+if TYPE_CHECKING:
+    from datamodules.choice_metrics import SpaceThinkerMetric
+
+_SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
+
+
+class SpaceThinker(OfficialLayout):
+    """SpaceThinker in its official layout: `data/{split}-00000-of-00001.parquet`, or the same without `data`.
+
+    The real data set has a train and a test split. For validation name one of them, for example
+    `splits: {val: test}`, or train with `trainer.limit_val_batches: 0`.
+    """
+
+    benchmark = "space_thinker"
+
+    def render(self) -> Path:
+        """The folder with the rendered scenes, which are rendered first where they are not cached."""
+        from datamodules.rendered.benchmarks import cached_space_thinker
+
+        return cached_space_thinker(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
+
+    def prepare_split(self, role: Role) -> None:
+        """Fetch or render where needed, and index the split's rows."""
+        self._index(role)
+
+    def open_split(self, role: Role) -> IndexedQuestions:
+        """Open a split; raises `DataError` where its files are missing, damaged or hold bad rows."""
+        return IndexedQuestions(self._index(role))
+
+    def metric(self) -> SpaceThinkerMetric:
+        """The score."""
+        from datamodules.choice_metrics import SpaceThinkerMetric
+
+        return SpaceThinkerMetric()
+
+    def _index(self, role: Role) -> Path:
+        folder = self.folder()
+        files = split_files(folder, self.splits[role])
+        if not files:
+            shards = [file.name for place in _places(folder) for file in place.glob("*-of-*.parquet")]
+            present = sorted({_SHARD.sub("", name) for name in shards})
+            wanted = f"{folder}/data/{self.splits[role]}-00000-of-00001.parquet"
+            raise self.split_missing(role, wanted, present)
+        source = RENDERED if self.root == RENDERED else self.benchmark
+        write = partial(_write_index, files, source)
+        return cached_index(files, self.cache / "indexes", f"space_thinker-v{FORMAT_VERSION}", write)
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The files of a split in order, none where the folder does not hold it.
+
+    Raises:
+        DataError: some of the files that a split is divided into are missing.
+    """
+    for place in _places(folder):
+        files = sorted(place.glob(f"{split}-*-of-*.parquet"))
+        if files and (shard := _SHARD.search(files[0].name)):
+            if len(files) != int(shard[2]):
+                raise DataError(
+                    f"The {split} split in {place} is divided into {int(shard[2])} files, of which "
+                    f"{len(files)} are there. Fetch it again."
+                )
+            return files
+    return []
+
+
+def read_rows(path: Path) -> Iterator[SpatialSample]:
+    """The questions of a file, or of the test split of a folder, without their pictures.
+
+    Raises:
+        DataError: there is no such file, it is damaged or empty, or a row is not usable.
+    """
+    files = split_files(path, "test") if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"The folder {path} holds no test-00000-of-00001.parquet, in `data` or beside it.")
+    for row in _indexed_rows(files, "space_thinker"):
+        yield row.sample
+
+
+def sample_of(row: dict[str, Any], number: int, where: str) -> SpatialSample:
+    """Check one row and bring it into the record's form, without its pictures.
+
+    The question stands in `input` (in a Llama-3 template, or plain) and reasoning and answer in `output`, or
+    all of them in `messages`.
+
+    Raises:
+        DataError: the row has no question or no answer.
+    """
+    question, output = user_text(row, where)
+    answer = answer_text(output, where)
+    task = task_of(question)
+    return SpatialSample(
+        id=str(number),
+        question=question,
+        answer=answer,
+        answer_type=answer_type_of(answer, task),
+        rationale=reasoning_text(output),
+        task=task,
+    )
+
+
+def _places(folder: Path) -> tuple[Path, Path]:
+    """Where the files of a copy may lie."""
+    return folder / "data", folder
+
+
+def _write_index(files: Sequence[Path], source: str, folder: Path) -> None:
+    write_sample_index(_indexed_rows(files, source), folder)
+
+
+def _indexed_rows(files: Sequence[Path], source: str) -> Iterator[IndexedRow]:
+    """The rows of all files, numbered through; a question's group is its first picture's content."""
+    total = 0
+    for file in files:
+        for number, row in parquet_rows(file, ("images",), ("input", "output", "messages")):
+            sample = sample_of(row, total, f"Row {number} of {file}")
+            pictures = tuple(
+                EncodedPicture(f"row {number} of {file}", picture_bytes(image))
+                for image in (row["images"] or [None])
+            )
+            group = pictures[0].key().hex()
+            yield IndexedRow(sample.replace(source=source, group=group), pictures)
+            total += 1
