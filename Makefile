@@ -2,12 +2,12 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment list print smoke score data bench test lint format clean
+.PHONY: help experiment list print smoke score export data bench test lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 READY := .venv/.ready
-RUN := .venv/bin/python -m experiments.run
+PROGRAM := .venv/bin/python -m experiments.run
 
 # What the variables of `make experiment` mean on the command line.
 LATEST := $(filter 1 yes true latest,$(RESUME))
@@ -24,14 +24,14 @@ help:  ## show this
 
 experiment: $(READY)  ## NAME= [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [ARGS="--trainer.devices 4"]: fit, test, report
 	@$(call need,NAME,make list)
-	@$(RUN) experiment -c '$(NAME)' $(OPTIONS)
+	@$(PROGRAM) experiment -c '$(NAME)' $(OPTIONS)
 
 list: $(READY)  ## every experiment and the question it answers
 	@.venv/bin/python -m experiments.catalogue
 
 print: $(READY)  ## NAME= [SCALE=tiny]: the experiment's whole configuration
 	@$(call need,NAME,make list)
-	@$(RUN) fit -c '$(NAME)' $(OPTIONS) --print_config
+	@$(PROGRAM) fit -c '$(NAME)' $(OPTIONS) --print_config
 
 smoke: $(READY)  ## [NAME=]: every experiment, or one, at the tiny size
 	@.venv/bin/python -m experiments.smoke $(NAME)
@@ -42,8 +42,13 @@ score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by t
 	@$(call need,PREDICTIONS,the file to score)
 	@.venv/bin/python -m datamodules.score --benchmark '$(BENCHMARK)' --truth '$(TRUTH)' --predictions '$(PREDICTIONS)'
 
-data: $(READY)  ## NAME=ai_city_track3 TO=/folder: fetch a real benchmark with your own hub token
-	@$(call need,NAME,for example NAME=ai_city_track3)
+export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has trained, for use outside of this project
+	@$(call need,NAME,make list)
+	@.venv/bin/python -m experiments.export --name '$(NAME)' $(if $(RUN),--run '$(RUN)') \
+		$(if $(MERGE),--merge) $(if $(TO),--to '$(TO)')
+
+data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/folder: fetch a real benchmark with your own hub token
+	@$(call need,NAME,ai_city_track3 cv_bench omni_spatial or space_thinker)
 	@$(call need,TO,the folder to put it into)
 	@.venv/bin/python -m datamodules.fetch --name '$(NAME)' --to '$(TO)'
 

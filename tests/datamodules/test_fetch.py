@@ -1,17 +1,30 @@
 """Fetching, against a local folder that plays the hub."""
 
+import dataclasses
 import io
 import shutil
 import tarfile
+import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from huggingface_hub.errors import LocalTokenNotFoundError
 
-from datamodules import fetch as fetch_module
-from datamodules.fetch import HubDataset, SplitCounts, fetch, main, unpack
+from datamodules import archives, hub_datasets
+from datamodules.archives import unpack_folder, unpack_pictures
+from datamodules.cv_bench import CvBench
+from datamodules.fetch import fetch, fetched, main
+from datamodules.hub_datasets import DATASETS, HubDataset, SplitCounts
 from datamodules.samples import DataError
+from tests.datamodules import omni_spatial_files
+from tests.datamodules.omni_spatial_files import write_omni_spatial
+from tests.datamodules.parquet_files import (
+    cv_bench_row,
+    space_thinker_row,
+    write_cv_bench,
+    write_space_thinker,
+)
 from tests.datamodules.track3_files import records_of, write_split
 
 DATASET = HubDataset(
@@ -20,23 +33,36 @@ DATASET = HubDataset(
         "train": SplitCounts(8, 4, {"left_right": 4, "mcq": 4}),
         "val": SplitCounts(2),
     },
+    archives={"chunk_*.tar.gz": unpack_pictures},
 )
 
 
 class FolderAsHub:
     """Copies what is asked for, and remembers it; breaks off once after `breaks_after` files."""
 
-    def __init__(self, folder: Path, breaks_after: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, breaks_after: int | None = None, repository: str = "someone/warehouse"
+    ) -> None:
         self.folder = folder
+        self.repository = repository
         self.breaks_after = breaks_after
         self.copied: list[str] = []
 
-    def __call__(self, *, repo_id: str, repo_type: str, local_dir: str, ignore_patterns: list[str]) -> str:
-        assert (repo_id, repo_type) == ("someone/warehouse", "dataset")
+    def __call__(
+        self,
+        *,
+        repo_id: str,
+        repo_type: str,
+        local_dir: str,
+        allow_patterns: list[str] | None,
+        ignore_patterns: list[str],
+    ) -> str:
+        assert (repo_id, repo_type) == (self.repository, "dataset")
         for file in sorted(file for file in self.folder.rglob("*") if file.is_file()):
             name = str(file.relative_to(self.folder))
             target = Path(local_dir) / name
-            if target.exists() or any(fnmatch(name, pattern) for pattern in ignore_patterns):
+            wanted = allow_patterns is None or any(fnmatch(name, pattern) for pattern in allow_patterns)
+            if not wanted or target.exists() or any(fnmatch(name, pattern) for pattern in ignore_patterns):
                 continue
             if self.breaks_after is not None and len(self.copied) >= self.breaks_after:
                 self.breaks_after = None
@@ -115,11 +141,11 @@ def test_an_archive_cannot_write_outside(tmp_path: Path, name: str) -> None:
         member.size = 1
         tar.addfile(member, io.BytesIO(b"x"))
     if name.startswith("/"):  # tarfile makes absolute names relative
-        unpack(archive)
+        unpack_pictures(archive)
         assert (archive.parent / "outside.png").exists()
     else:
         with pytest.raises(DataError, match="not safe to unpack"):
-            unpack(archive)
+            unpack_pictures(archive)
     assert not (tmp_path / "outside.png").exists()
 
 
@@ -127,25 +153,124 @@ def test_a_damaged_archive_is_named_and_kept(hub: Path) -> None:
     archive = hub / "train/images/chunk_000.tar.gz"
     archive.write_bytes(archive.read_bytes()[:-400])
     with pytest.raises(DataError, match=r"chunk_000.tar.gz cannot be unpacked"):
-        unpack(archive)
+        unpack_pictures(archive)
     assert archive.exists()
     assert not list(archive.parent.glob("*.png"))
 
 
 def test_a_full_disk_is_noticed_before_unpacking(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(hub)._replace(free=1)
-    monkeypatch.setattr(fetch_module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(DataError, match=r"only 0\.0 GB are free"):
-        unpack(hub / "train/images/chunk_000.tar.gz")
+        unpack_pictures(hub / "train/images/chunk_000.tar.gz")
 
 
 def test_the_command(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(fetch_module.DATASETS, "ai_city_track3", DATASET)
+    monkeypatch.setitem(hub_datasets.DATASETS, "ai_city_track3", DATASET)
     arguments = ["--name", "ai_city_track3", "--to", str(tmp_path / "copy")]
     assert main(arguments, FolderAsHub(hub)) == 0
     assert "holds all of ai_city_track3" in capsys.readouterr().out
     (tmp_path / "copy/val.json").write_text("[]")
     assert main(arguments, FolderAsHub(hub)) == 1
     assert "has 0 questions instead of 2" in capsys.readouterr().err
+
+
+def small(name: str, splits: dict[str, SplitCounts]) -> tuple[HubDataset, str]:
+    """A benchmark that should hold fewer questions, and its name on the hub."""
+    return dataclasses.replace(DATASETS[name], splits=splits), DATASETS[name].repository
+
+
+def test_cv_bench(tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    write_cv_bench(hub / "test_2d.parquet", [cv_bench_row(number) for number in range(4)])
+    write_cv_bench(hub / "test_3d.parquet", [cv_bench_row(number, type="3D") for number in range(3)])
+    (hub / "img").mkdir()
+    (hub / "img/too_many.png").touch()
+    dataset, repository = small("cv_bench", {"test": SplitCounts(7, None, {"Count": 2, "Depth": 2})})
+    assert fetch(dataset, tmp_path / "copy", FolderAsHub(hub, repository=repository)) == []
+    assert sorted(file.name for file in (tmp_path / "copy").iterdir()) == [
+        "test_2d.parquet",
+        "test_3d.parquet",
+    ]
+    (tmp_path / "copy/test_3d.parquet").unlink()
+    (hub / "test_3d.parquet").unlink()
+    sentences = fetch(dataset, tmp_path / "copy", FolderAsHub(hub, repository=repository))
+    assert [sentence.replace(str(tmp_path), "") for sentence in sentences] == [
+        "/copy/test_3d.parquet is missing.",
+        "/copy/test_*.parquet has 4 questions instead of 7.",
+        "/copy/test_*.parquet has 0 Depth questions instead of 2.",
+    ]
+
+
+def test_space_thinker(tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    write_space_thinker(hub / "data/train-00000-of-00001.parquet", [space_thinker_row(0)] * 99)
+    write_space_thinker(hub / "data/test-00000-of-00001.parquet", [space_thinker_row(0)] * 9)
+    splits = {"train": SplitCounts(100, rounded=True), "test": SplitCounts(10, rounded=True)}
+    dataset, repository = small("space_thinker", splits)
+    (sentence,) = fetch(dataset, tmp_path / "copy", FolderAsHub(hub, repository=repository))
+    assert sentence.endswith("test-00000-of-00001.parquet has 9 questions instead of about 10.")
+
+
+def packed(folder: Path, archive: Path, prefix: str) -> None:
+    """A zip of a folder's files, each with `prefix` before its name."""
+    with zipfile.ZipFile(archive, "w") as packing:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            packing.write(file, prefix + str(file.relative_to(folder)))
+
+
+@pytest.mark.parametrize("prefix", ["OmniSpatial-test/", ""])
+def test_omni_spatial(tmp_path: Path, prefix: str) -> None:
+    rows = [omni_spatial_files.row(number) for number in range(8)]
+    (tmp_path / "hub").mkdir()
+    packed(write_omni_spatial(tmp_path / "test", rows), tmp_path / "hub/OmniSpatial-test.zip", prefix)
+    dataset, repository = small("omni_spatial", {"test": SplitCounts(8, 4, {"Complex_Logic": 2})})
+    hub = FolderAsHub(tmp_path / "hub", repository=repository)
+    assert fetch(dataset, tmp_path / "copy", hub) == []
+    assert fetch(dataset, tmp_path / "copy", hub) == []
+    assert hub.copied == ["OmniSpatial-test.zip"]
+    assert (tmp_path / "copy/OmniSpatial-test/Complex_Logic/0.png").is_file()
+    (tmp_path / "copy/OmniSpatial-test/Complex_Logic/0.png").unlink()
+    (sentence,) = fetch(dataset, tmp_path / "copy", hub)
+    assert sentence.endswith("Complex_Logic lacks 1 pictures: 0.png.")
+
+
+def test_zips_that_cannot_be_unpacked(tmp_path: Path) -> None:
+    archive = tmp_path / "OmniSpatial-test.zip"
+    archive.write_bytes(b"PK nothing more")
+    with pytest.raises(DataError, match=r"OmniSpatial-test\.zip cannot be unpacked: .*Remove it"):
+        unpack_folder(archive)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/readme.txt").touch()
+    packed(tmp_path / "other", archive, "")
+    with pytest.raises(DataError, match=r"holds no data\.json"):
+        unpack_folder(archive)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["OmniSpatial-test.zip", "other"]
+
+
+def test_root_hub_fetches_once_into_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    write_cv_bench(tmp_path / "hub/test_2d.parquet", [cv_bench_row(number) for number in range(4)])
+    dataset, repository = small("cv_bench", {"test": SplitCounts(4)})
+    monkeypatch.setitem(hub_datasets.DATASETS, "cv_bench", dataset)
+    hub = FolderAsHub(tmp_path / "hub", repository=repository)
+    with pytest.raises(DataError, match=r"not whole: .*test_3d\.parquet is missing.*make data NAME=cv_bench"):
+        fetched("cv_bench", hub)
+    write_cv_bench(tmp_path / "hub/test_3d.parquet", [cv_bench_row(9, type="3D")])
+    monkeypatch.setitem(
+        hub_datasets.DATASETS, "cv_bench", dataclasses.replace(dataset, splits={"test": SplitCounts(5)})
+    )
+    folder = fetched("cv_bench", hub)
+    assert folder.is_relative_to(tmp_path / "home")
+    monkeypatch.setattr("datamodules.fetch.fetch", None)
+    questions = CvBench(root="hub", cache=str(tmp_path / "cache"), num_workers=0)
+    assert sum(len(batch["samples"]) for batch in questions.test_dataloader()) == 5
+
+
+def test_what_the_published_sets_hold() -> None:
+    assert DATASETS.keys() == {"ai_city_track3", "cv_bench", "omni_spatial", "space_thinker"}
+    for name in ("cv_bench", "omni_spatial"):
+        test = DATASETS[name].splits["test"]
+        assert sum(test.categories.values()) == test.questions
