@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.answers import READERS, read_count, read_distance, read_region, read_side
+from datamodules.answers import READERS, read_count, read_distance, read_length, read_region, read_side
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,10 @@ def test_count(text: str, count: str | None) -> None:
         ("10 feet", "3.048"),
         ("between 2 objects there are 3.5m", "3.5"),
         ("First 2.0 m, then 1.0 m. Answer: 3.0 m", "3.0"),
+        ("<think>A pallet is 1.2 m wide.</think><answer>3.4 m</answer>", "3.4"),
+        ("2\u20133 m", "2.5"),
+        ("3 feet 4 inches", "1.016"),
+        ("-3 m", "-3"),
         ("Region 4", None),
         ("far", None),
         ("", None),
@@ -94,10 +98,91 @@ def test_distance(text: str, metres: str | None) -> None:
     assert read_distance(text) == metres
 
 
+FOOT, INCH = 0.3048, 0.0254
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("2\u20133 feet", 2 * FOOT, 3 * FOOT),
+        ("10\u201315 meters", 10, 15),
+        ("1 meter", 1, 1),
+        ("about 1.5 m", 1.5, 1.5),
+        ("between 2 and 3 feet", 2 * FOOT, 3 * FOOT),
+        ("from two to three feet", 2 * FOOT, 3 * FOOT),
+        ("3 feet 4 inches", 3 * FOOT + 4 * INCH, 3 * FOOT + 4 * INCH),
+        ("5'10\"", 5 * FOOT + 10 * INCH, 5 * FOOT + 10 * INCH),
+        ("5\u2032 10\u2033", 5 * FOOT + 10 * INCH, 5 * FOOT + 10 * INCH),
+        ("5 feet 6 inches to 6 feet", 5.5 * FOOT, 6 * FOOT),
+        ("3-foot", 3 * FOOT, 3 * FOOT),
+        ("3\u00bd feet", 3.5 * FOOT, 3.5 * FOOT),
+        ("1 1/2 m", 1.5, 1.5),
+        ("two and a half feet", 2.5 * FOOT, 2.5 * FOOT),
+        ("a foot and a half", 1.5 * FOOT, 1.5 * FOOT),
+        ("half a meter", 0.5, 0.5),
+        ("10 cm - 1 m", 0.1, 1),
+        ("2m-3m", 2, 3),
+        ("60-70 cm tall", 0.6, 0.7),
+        ("roughly 6 to about 7 yards", 6 * 0.9144, 7 * 0.9144),
+        ("1,200 m", 1200, 1200),
+        ("1,5 m", 1.5, 1.5),
+        ("2 feet (0.6 meters)", 0.6, 0.6),
+        ("3-2 m", 2, 3),
+        ("2.5", 2.5, 2.5),
+        ("2-3", 2, 3),
+        ("2 in.", 2 * INCH, 2 * INCH),
+        ("There are 2 in the room, 3 m apart", 3, 3),
+        ("The 2 objects are 0.5 m apart.", 0.5, 0.5),
+        ("The answer is 2 feet. A pallet is usually 4 feet wide.", 2 * FOOT, 2 * FOOT),
+        ("<think>It is 4 feet wide.</think>\n<answer>2\u20133 feet</answer>", 2 * FOOT, 3 * FOOT),
+        ("The shelf is 2 m tall. It is 1 m from the [Region 3].", 1, 1),
+    ],
+)
+def test_length(text: str, low: float, high: float) -> None:
+    assert read_length(text) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "far", "a chair", "six", "-3 m", "1/0 m", "1.2.3 m", "[Region 4]", "I do not know."]
+)
+def test_no_length(text: str) -> None:
+    assert read_length(text) is None
+
+
+UNITS = {"m": 1, "meters": 1, "cm": 0.01, "mm": 0.001, "km": 1000, "feet": FOOT, "ft": FOOT, "inches": INCH}
+
+
+@given(
+    st.floats(0, 999).map(lambda value: round(value, 2)),
+    st.floats(0, 999).map(lambda value: round(value, 2)),
+    st.sampled_from(list(UNITS)),
+    st.sampled_from(
+        [
+            "{} {unit}",
+            "{}{unit}",
+            "{}-{} {unit}",
+            "{} to {} {unit}",
+            "between {} and {} {unit}",
+            "{} {unit} to {} {unit}",
+        ]
+    ),
+    st.sampled_from(
+        ["{}", "About {}.", "The chair is {} away.", "<answer>{}</answer>", "5 m is wrong. The answer is {}."]
+    ),
+)
+def test_any_length_in_any_frame_is_read_back(
+    first: float, second: float, unit: str, form: str, frame: str
+) -> None:
+    written = frame.format(form.format(first, second, unit=unit))
+    ends = (first, second) if form.count("{}") == 2 else (first, first)
+    assert read_length(written) == pytest.approx((min(ends) * UNITS[unit], max(ends) * UNITS[unit]))
+
+
 @given(st.text(max_size=60))
 def test_no_text_breaks_a_reader(text: str) -> None:
     for read in READERS.values():
         assert read(text) is None or read(text)
+    assert (length := read_length(text)) is None or 0 <= length.low <= length.middle <= length.high
 
 
 @given(st.integers(0, 99), st.floats(0, 100).map(lambda value: round(value, 2)))
