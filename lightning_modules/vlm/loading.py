@@ -17,8 +17,8 @@ from lightning_modules.vlm.families import FAMILIES, Family, family_of
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.zoo import ZOO
 
-Attention = Literal["sdpa", "flash_attention_2", "eager"]
-"""How attention is computed."""
+Attention = Literal["auto", "sdpa", "flash_attention_2", "eager"]
+"""How attention is computed; `auto` takes the fastest that every part of a model supports by itself."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def load_vlm(
     name: str,
     twin: bool = False,
     *,
-    attention: Attention = "sdpa",
+    attention: Attention = "auto",
     image_tokens: int | None = None,
     quantization: Any = None,
     activation_checkpointing: bool = False,
@@ -73,17 +73,17 @@ def load_vlm(
     family = family_named(name, trust_remote_code)
     if twin:
         model, processor = make_twin(family.name, twin_seed, twin_size)
-        if attention != "sdpa":
-            model.set_attn_implementation(attention)
         if quantization is not None:
             model = _quantized(model, quantization)
+        if attention != "auto":
+            model.set_attn_implementation(attention)
     else:
         source = ZOO[name].hub if name in ZOO else name
         processor = _load_processor(source, trust_remote_code)
         model = _load_model(
             source,
             dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
-            attn_implementation=attention,
+            attn_implementation=None if attention == "auto" else attention,
             quantization_config=quantization,
             trust_remote_code=trust_remote_code,
         )
@@ -162,21 +162,26 @@ def _load_model(source: str, **options: Any) -> Any:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     try:
         return AutoModelForImageTextToText.from_pretrained(source, **options)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise ModelError(
-            f"{source} cannot be loaded with attention {options['attn_implementation']!r}: {error} Install "
-            "the package, or set attention: sdpa."
+            f"{source} cannot be loaded with attention {options['attn_implementation'] or 'auto'}: "
+            f"{_first_line(error)} Install what is missing, or set attention: auto."
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise _unavailable(source, error) from error
 
 
 def _unavailable(source: str, error: Exception) -> ModelError:
-    first = str(error).strip().partition("\n")[0]
+    if Path(source).is_dir():
+        return ModelError(f"The model in the folder {source} cannot be loaded: {_first_line(error)}")
     return ModelError(
-        f"The model {source} cannot be loaded: {first} Without a connection, fetch it elsewhere with "
-        f"`hf download {source}` and give its folder as `model`; or run its tiny twin with `twin: true`."
+        f"The model {source} cannot be loaded: {_first_line(error)} Without a connection, fetch it elsewhere "
+        f"with `hf download {source}` and give its folder as `model`; or run its tiny twin with `twin: true`."
     )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _quantized(model: Any, quantization: Any) -> Any:
@@ -186,7 +191,7 @@ def _quantized(model: Any, quantization: Any) -> Any:
         return _load_model(
             folder,
             dtype=torch.float32,
-            attn_implementation=model.config._attn_implementation,
+            attn_implementation=None,
             quantization_config=quantization,
         )
 

@@ -72,7 +72,7 @@ class PeftSft(SpatialModule):
         maximum_tokens: int | None = None,
         maximum_new_tokens: int | None = None,
         image_tokens: int | None = None,
-        attention: Attention = "sdpa",
+        attention: Attention = "auto",
         activation_checkpointing: bool = False,
         trust_remote_code: bool = False,
         twin_size: TwinSize | None = None,

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from lightning_modules.base import ModelError
+from lightning_modules.vlm.collator import VlmCollator
+from lightning_modules.vlm.families import FAMILIES
+from lightning_modules.vlm.loading import load_vlm
+from lightning_modules.vlm.twins import TwinSize, make_twin
+from tests.lightning_modules.vlm.questions import SMALL, TWIN_FAMILIES, letter_question, many_questions, twin
+
+families = pytest.mark.parametrize("family", TWIN_FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A saved model with its processor."""
+    path = tmp_path_factory.mktemp("model")
+    model, processor, _ = twin("smolvlm")
+    model.save_pretrained(path)
+    processor.save_pretrained(path)
+    return path
+
+
+@families
+def test_a_saved_model_is_loaded_from_its_folder_as_it_was(family, tmp_path):
+    model, processor, known = twin(family)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    loaded = load_vlm(str(tmp_path))
+    assert loaded.family is known and not loaded.model.training
+    assert type(loaded.model) is type(model) and type(loaded.processor) is type(processor)
+    batch = VlmCollator(processor, known, True)(many_questions())
+    again = VlmCollator(loaded.processor, loaded.family, True)(many_questions())
+    for name, tensor in batch["inputs"].items():
+        assert torch.equal(tensor, again["inputs"][name]), name
+    with torch.no_grad():
+        expected, found = (one(**batch["inputs"]).logits for one in (model, loaded.model))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@families
+def test_generation_stops_where_an_answer_ends(family):
+    loaded = load_vlm(family, twin=True, twin_size=SMALL)
+    end = VlmCollator(loaded.processor, loaded.family, False).conversation.end_id
+    assert end in loaded.model.generation_config.eos_token_id
+
+
+@families
+def test_a_picture_takes_no_more_tokens_than_allowed(family):
+    _, processor = make_twin(family, size=SMALL)
+    known = FAMILIES[family]
+    big = letter_question(0, image=None).replace(image=many_questions()[4].image)
+    for tokens in (4, 9, 21, 40):
+        known.limit_image_tokens(processor, tokens)
+        batch = VlmCollator(processor, known, False)([big])
+        shown = int((batch["prompt"]["input_ids"] == processor.image_token_id).sum())
+        assert 0 < shown <= tokens
+    with pytest.raises(ModelError, match="image_tokens is 3"):
+        known.limit_image_tokens(processor, 3)
+
+
+def test_more_tokens_show_more_of_a_picture():
+    for family in ("idefics3", "smolvlm", "qwen2_5_vl", "internvl"):
+        _, processor = make_twin(family, size=TwinSize(image_size=56))
+        counts = []
+        for tokens in (4, 40):
+            FAMILIES[family].limit_image_tokens(processor, tokens)
+            batch = VlmCollator(processor, FAMILIES[family], False)([letter_question(0)])
+            counts.append(int((batch["prompt"]["input_ids"] == processor.image_token_id).sum()))
+        assert counts[0] <= 4 < counts[1] <= 40
+
+
+@pytest.mark.parametrize("missing", ["processor_config.json", "tokenizer.json"])
+def test_a_folder_without_a_processor_says_what_to_do(folder, tmp_path, missing):
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / missing).unlink()
+    with pytest.raises(ModelError, match=r"no complete processor.*save_pretrained\("):
+        load_vlm(str(tmp_path / "model"))
+
+
+def test_a_folder_with_weights_alone_says_what_to_do(folder, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(folder / name, tmp_path / name)
+    with pytest.raises(ModelError, match="no complete processor"):
+        load_vlm(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "config.json is missing or damaged"),
+        ({"config.json": "{"}, "config.json is missing or damaged"),
+        ({"config.json": '{"model_type": "llava"}'}, "type 'llava'; known are idefics3.*FAMILIES"),
+        ({"adapter_config.json": "{}"}, "holds an adapter and no model"),
+    ],
+)
+def test_folders_that_are_no_model_are_refused(tmp_path, files, sentence):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ModelError, match=sentence):
+        load_vlm(str(tmp_path))
+
+
+def test_unknown_names_list_the_zoo():
+    with pytest.raises(ModelError, match=r"no model 'smolvlm_1b'.*smolvlm_500m.*owner/model"):
+        load_vlm("smolvlm_1b")
+
+
+def test_a_model_that_cannot_be_fetched_says_how_to_go_on(monkeypatch):
+    import transformers
+
+    def unreachable(*_, **__):
+        raise OSError("We couldn't connect to the hub.\nDetails follow.")
+
+    monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", unreachable)
+    with pytest.raises(ModelError, match=r"couldn't connect to the hub.*hf download Hugging.*twin: true"):
+        load_vlm("smolvlm_500m")
