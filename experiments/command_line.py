@@ -24,6 +24,7 @@ from experiments.callbacks.start_card import StartCard
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE
 from experiments.composition import Composition, refuse_other_model
+from experiments.export import write_adapter
 from experiments.loggers import MetricsTable, drop_rows_from
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
@@ -162,7 +163,8 @@ class SpatialCLI(LightningCLI):
     before_test = before_fit = before_validate = before_predict = before_experiment
 
     def after_experiment(self) -> None:
-        """Write the results, then ask the baselines, then the report."""
+        """Write adapter and results, then ask the baselines, then the report."""
+        self._write_adapter()
         results = self._write_results({})
         baselines = run_baselines(self, self._get(self.config_init, "baselines"))
         if results is not None and baselines:
@@ -176,7 +178,8 @@ class SpatialCLI(LightningCLI):
     after_validate = after_test
 
     def after_fit(self) -> None:
-        """Write the report of the training."""
+        """Write the adapter and the report of the training."""
+        self._write_adapter()
         self._close(None)
 
     def after_predict(self) -> None:
@@ -209,6 +212,11 @@ class SpatialCLI(LightningCLI):
             drop_rows_from(self.folder.metrics, checkpoint["global_step"])
         else:
             self.folder.metrics.unlink(missing_ok=True)
+
+    @rank_zero_only
+    def _write_adapter(self) -> None:
+        if parameter_counts(self.model)[1]:
+            write_adapter(self.model, self.folder.adapter)
 
     def _write_results(self, baselines: dict[str, Any]) -> Results | None:
         summary = self.model.summary

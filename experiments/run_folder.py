@@ -75,6 +75,11 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def adapter(self) -> Path:
+        """What was trained of a model with an adapter."""
+        return self.path / "adapter"
+
+    @property
     def card(self) -> Path:
         """How the run was started: command, commit, machine."""
         return self.path / "run.json"

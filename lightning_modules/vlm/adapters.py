@@ -9,26 +9,19 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from lightning_modules.base import ModelError
-from lightning_modules.vlm.bottleneck import (
-    SETTINGS,
-    bottleneck_names,
-    insert_bottlenecks,
-    load_bottlenecks,
-)
+from lightning_modules.vlm.bottleneck import bottleneck_names, insert_bottlenecks
 from lightning_modules.vlm.families import Part
 from lightning_modules.vlm.layer_names import LayerWord, belongs_to, require_layers
 from lightning_modules.vlm.prompt_tuning import (
     add_virtual_tokens,
-    make_room,
     start_values,
-    suppress,
+    tied_tables_are_fine,
     virtual_names,
 )
 
@@ -50,7 +43,7 @@ ADAPTER = "default"
 
 
 class AdapterError(ModelError):
-    """An adapter cannot be made or loaded as asked."""
+    """An adapter cannot be made, loaded or merged as asked."""
 
 
 @dataclass(frozen=True)
@@ -197,50 +190,6 @@ def add_adapter(
     return _wrap(model, parts, config, layers)
 
 
-def load_adapter(model: Any, folder: Path | str) -> nn.Module:
-    """Give a base model the adapter that a folder holds.
-
-    Raises:
-        AdapterError: the folder holds none, or one that was trained in another model.
-    """
-    folder = Path(folder)
-    if (folder / SETTINGS).exists():
-        return load_bottlenecks(model, folder)
-    if not (folder / "adapter_config.json").exists():
-        raise AdapterError(
-            f"{folder} holds no adapter: adapter_config.json is missing. `make export` writes such a folder."
-        )
-    from peft import PeftConfig, PeftModel, get_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    settings: Any = PeftConfig.from_pretrained(str(folder))
-    trained_in = settings.base_model_name_or_path or ""
-    here = getattr(model, "name_or_path", "") or ""
-    other = AdapterError(
-        f"The adapter in {folder} was trained in another model ({trained_in or 'a twin'}) than this one "
-        f"({here or 'a twin'}): load that model, or train a new adapter."
-    )
-    if (
-        trained_in
-        and here
-        and trained_in != here
-        and not any(Path(name).exists() for name in (trained_in, here))
-    ):
-        raise other
-    if ids := getattr(settings, "token_indices", None):
-        make_room(model, max(ids) + 1)
-        suppress(model, ids)
-    try:
-        network = PeftModel.from_pretrained(model, str(folder))
-    except (ValueError, RuntimeError) as error:
-        raise other from error
-    shapes = {name: tensor.shape for name, tensor in load_file(folder / "adapter_model.safetensors").items()}
-    loaded = get_peft_model_state_dict(network, save_embedding_layers=False)
-    if shapes != {name: tensor.shape for name, tensor in loaded.items()}:
-        raise other
-    return network
-
-
 def describe_trainable(model: Any, parts: Mapping[str, str]) -> str:
     """A table: for each part, how many parameters it has, how many of them are trained, and how."""
     total = dict.fromkeys(parts, 0)
@@ -279,7 +228,8 @@ def _tune_prompt(model: Any, config: AdapterConfig, tokenizer: Any) -> nn.Module
     ids = add_virtual_tokens(model, tokenizer, config.virtual_tokens)
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
-    network = get_peft_model(model, TrainableTokensConfig(token_indices=ids, target_modules=[name]))
+    with tied_tables_are_fine():
+        network = get_peft_model(model, TrainableTokensConfig(token_indices=ids, target_modules=[name]))
     delta: Any = model.get_submodule(name)
     with torch.no_grad():
         delta.trainable_tokens_delta[ADAPTER].copy_(values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -18,8 +18,8 @@ LayerWord = Literal["attention", "query_value", "key_value", "feed_forward", "al
 """Which linear layers get an adapter.
 
 `attention`: all of an attention (queries, keys, values, output). `query_value`, `key_value`: two of them,
-which a model with one fused layer for all three does not have. `feed_forward`: the layers between two attentions.
-`all_linear`: every linear layer of the part.
+which a model with one fused layer for all three does not have. `feed_forward`: the layers between two
+attentions. `all_linear`: every linear layer of the part.
 """
 
 ATTENTION_ROLES = {
@@ -68,12 +68,13 @@ def belongs_to(name: str, parts: Mapping[str, str]) -> str:
     return max(inside, key=lambda part: len(parts[part]), default="language_model")
 
 
-def layers_of(model: nn.Module, parts: Mapping[str, str], part: str) -> list[Layer]:
+def layers_of(model: Any, parts: Mapping[str, str], part: str) -> list[Layer]:
     """Every linear layer of a part, without the output head."""
+    head = model.get_output_embeddings()
     return [
         Layer(name, block, role)
         for name, block, role in _linear_layers(model, f"{parts[part]}.")
-        if belongs_to(name, parts) == part
+        if belongs_to(name, parts) == part and model.get_submodule(name) is not head
     ]
 
 

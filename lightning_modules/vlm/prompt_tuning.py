@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -62,6 +65,14 @@ def suppress(model: Any, ids: list[int]) -> None:
     """Never generate these tokens: with tied tables their embeddings are also rows of the output head."""
     suppressed = model.generation_config.suppress_tokens or []
     model.generation_config.suppress_tokens = sorted({*suppressed, *ids})
+
+
+@contextmanager
+def tied_tables_are_fine() -> Iterator[None]:
+    """Silence peft's warning about tied token tables, which its trainable tokens do keep tied."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
+        yield
 
 
 def start_values(model: Any, tokenizer: Any, count: int) -> Tensor:
