@@ -91,7 +91,9 @@ def load_vlm(
             family.limit_image_tokens(processor, image_tokens)
     _stop_at_end_of_answer(model, Conversation(processor, family))
     if activation_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable()
+        # Only reentrant checkpoints need inputs with gradients; here they would also reach frozen towers.
+        model.disable_input_require_grads()
     return LoadedVlm(model.eval(), processor, family, name)
 
 
