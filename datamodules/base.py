@@ -13,6 +13,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from torch.utils.data import DataLoader
 
 from datamodules.batching import EvaluationBatches, TrainingBatches
+from datamodules.drawing import Drawing, EveryImage
 from datamodules.grouped import GroupedQuestions, ImageSubset, Split
 from datamodules.loading import (
     BadImagePolicy,
@@ -56,6 +57,8 @@ class SpatialDataModule(LightningDataModule, ABC):
         on_bad_image: what validation, test and prediction do with an image that cannot be read: stop, or
             answer its questions without seeing it. Training takes the next image instead, and says so.
         training_fraction: the part of the training images to use, above 0 and at most 1.
+        length_grouped: whether images with texts of similar length are trained on together, so that less is
+            padded; the length of a text is that of its characters before the views.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         views: list[View] | None = None,
         on_bad_image: Literal["error", "answer_blind"] = "error",
         training_fraction: float = 1.0,
+        length_grouped: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("batch_size", batch_size), ("questions_per_image", questions_per_image)):
@@ -83,6 +87,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         self.views = tuple(views or ())
         self.on_bad_image: BadImagePolicy = on_bad_image
         self.training_fraction = training_fraction
+        self.length_grouped = length_grouped
         self.collator: Collator = samples_only
         self.skipped: dict[str, str] = {}
         # A rank may have no batch of a tiny evaluation set; nobody waits for it there.
@@ -107,8 +112,15 @@ class SpatialDataModule(LightningDataModule, ABC):
             self._open_splits[role] = self.open_split(role)
         return self._open_splits[role]
 
+    def training_images(self) -> tuple[GroupedQuestions, Drawing]:
+        """The images to train on, and which of them each epoch draws."""
+        training: GroupedQuestions = self.split("train")
+        if self.training_fraction < 1:
+            training = ImageSubset.fraction(training, self.training_fraction, self.seed)
+        return training, EveryImage(len(training))
+
     def texts(self) -> Iterator[str]:
-        """Questions, rationales and answers of at most 50,000 training records, the same ones every time."""
+        """Questions, rationales, answers and choices of at most 50,000 training records, always the same."""
         for texts in self.split("train").texts(_TEXTS_FROM_RECORDS):
             yield from texts
 
@@ -127,14 +139,17 @@ class SpatialDataModule(LightningDataModule, ABC):
 
         With `Trainer(overfit_batches=...)` they come in a fixed order, the same in every epoch.
         """
-        training: GroupedQuestions = self.split("train")
         if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
             return self._evaluation_loader("train")
-        if self.training_fraction < 1:
-            training = ImageSubset.fraction(training, self.training_fraction, self.seed)
-        rank, world_size = self._rank()
+        training, drawing = self.training_images()
         batches = TrainingBatches(
-            training.group_sizes(), self.batch_size, self.questions_per_image, self.seed, rank, world_size
+            training.group_sizes(),
+            self.batch_size,
+            self.questions_per_image,
+            self.seed,
+            *self._rank(),
+            drawing=drawing,
+            lengths=training.lengths() if self.length_grouped else None,
         )
         loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
         return ResumableLoader(loading, batches, self._position, **self._loader_options())

@@ -10,6 +10,7 @@ import numpy as np
 
 from datamodules.base import SpatialDataModule
 from datamodules.metrics import SpatialMetric
+from datamodules.official_layout import MissingSplit
 from datamodules.samples import Answer, AnswerType
 
 _CENTIMETRES_PER_METRE = 100
@@ -19,13 +20,15 @@ def majority_baseline(datamodule: SpatialDataModule) -> dict[str, Any]:
     """Answer every test question with the best fixed answer of its task in the training set.
 
     That is the most frequent training answer; for distances, which hardly repeat, it is the value (in whole
-    centimetres) that lies within 10 % of the most training distances, which beats the median.
+    centimetres) that lies within 10 % of the most training distances, which beats the median. A
+    multiple-choice question of a kind that training does not show (or of a benchmark without a training
+    split) gets its first letter.
 
     Returns:
         `{"score", "n", "tasks"}` of the benchmark's own metric.
 
     Raises:
-        DataError: the training or test split is missing or has no answers.
+        DataError: the test split is missing or has no answers, or a split is not usable.
     """
     test = datamodule.split("test")
     forms: dict[str, AnswerType | None] = {}
@@ -34,10 +37,14 @@ def majority_baseline(datamodule: SpatialDataModule) -> dict[str, Any]:
     ]
     for sample in samples:
         forms.setdefault(sample.task, sample.answer_type)
-    fixed = best_fixed_answers(datamodule.split("train").labels(), forms)
+    try:
+        labels = datamodule.split("train").labels()
+    except MissingSplit:
+        labels = iter(())
+    fixed = best_fixed_answers(labels, forms)
     metric = datamodule.metric()
     assert isinstance(metric, SpatialMetric)
-    metric.update([Answer(sample, fixed.get(sample.task, "")) for sample in samples])
+    metric.update([Answer(sample, fixed.get(sample.task) or sample.letters[:1]) for sample in samples])
     result = metric.compute()
     return {key: result[key] for key in ("score", "n", "tasks")}
 
@@ -55,10 +62,19 @@ def best_fixed_answers(
             counts[task][answer] += 1
     return {
         task: _densest_distance(answers)
-        if forms.get(task) is AnswerType.DISTANCE
+        if forms.get(task) is AnswerType.DISTANCE and all(map(_is_number, answers))
         else min(answers, key=lambda answer: (-answers[answer], answer))
         for task, answers in counts.items()
     }
+
+
+def _is_number(text: str) -> bool:
+    """Whether a distance is a number of metres, and not a text with its unit."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _densest_distance(answers: Counter[str]) -> str:

@@ -13,6 +13,11 @@ from itertools import pairwise
 import numpy as np
 from torch.utils.data import Sampler, SequentialSampler
 
+from datamodules.drawing import Drawing, EveryImage
+
+_STEPS_IN_POOL = 50
+_LENGTH_STREAM = 1  # keeps the order of steps apart from the drawing, which has the same seed and epoch
+
 
 @dataclass(frozen=True)
 class ImageRequest:
@@ -41,8 +46,14 @@ def training_request(group: int, size: int, limit: int, seed: int, epoch: int) -
 class TrainingBatches(Sampler[BatchRequest]):
     """The batches of one training epoch for one rank.
 
-    All images are shuffled with (seed, epoch) and dealt out to the ranks in turn. Every rank gets the same
-    number of images, hence of batches; where they do not divide, up to `world_size - 1` images come twice.
+    The images of an epoch are drawn with (seed, epoch) and dealt out to the ranks in turn. Every rank gets
+    the same number of images, hence of batches; where they do not divide, up to `world_size - 1` images come
+    twice.
+
+    With `lengths` (one for each image), images of similar length come into the same batch, and into the
+    batches that the ranks train on at the same time: the images are sorted by length within random pools of
+    50 steps, cut into steps, and the steps of a pool are shuffled. So little is padded, and still no batch is
+    foreseeable.
 
     `epoch` and `first` (how many batches of the epoch are already done) are set before iterating.
     """
@@ -55,6 +66,8 @@ class TrainingBatches(Sampler[BatchRequest]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        drawing: Drawing | None = None,
+        lengths: np.ndarray | None = None,
     ) -> None:
         """`group_sizes` counts the questions of each image; `batch_size` counts images."""
         self.group_sizes = group_sizes
@@ -63,22 +76,39 @@ class TrainingBatches(Sampler[BatchRequest]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.drawing = drawing or EveryImage(len(group_sizes))
+        self.lengths = lengths
         self.epoch = 0
         self.first = 0
 
     def __len__(self) -> int:
         """How many batches a whole epoch has on each rank."""
-        images_per_rank = -(-len(self.group_sizes) // self.world_size)
+        images_per_rank = -(-len(self.drawing) // self.world_size)
         return -(-images_per_rank // self.batch_size)
 
     def __iter__(self) -> Iterator[BatchRequest]:
         """The batches of the epoch from `first` on."""
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.group_sizes))
+        order = self.drawing.epoch(self.seed, self.epoch)
         images_per_rank = -(-len(order) // self.world_size)
-        mine = np.resize(order, images_per_rank * self.world_size)[self.rank :: self.world_size]
+        order = np.resize(order, images_per_rank * self.world_size)
+        if self.lengths is not None:
+            order = self._similar_together(order, self.lengths)
+        mine = order[self.rank :: self.world_size]
         for start in range(self.first * self.batch_size, len(mine), self.batch_size):
             images = (self._request(int(group)) for group in mine[start : start + self.batch_size])
             yield BatchRequest(tuple(images), self.epoch)
+
+    def _similar_together(self, order: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """The same images, sorted by length within each step of all ranks; the incomplete step stays last."""
+        generator = np.random.default_rng([self.seed, self.epoch, _LENGTH_STREAM])
+        step = self.batch_size * self.world_size
+        complete = len(order) // step * step
+        arranged = []
+        for start in range(0, complete, _STEPS_IN_POOL * step):
+            pool = order[start : min(start + _STEPS_IN_POOL * step, complete)]
+            steps = pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, step)
+            arranged.append(generator.permutation(steps).ravel())
+        return np.concatenate([*arranged, order[complete:]])
 
     def _request(self, group: int) -> ImageRequest:
         return training_request(

@@ -216,17 +216,19 @@ class ResumableLoader(DataLoader):
         self.batches.epoch, self.batches.first = self.position()
         yield from super().__iter__()
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int | list[int]]:
         """What the order of batches depends on, kept in checkpoints to compare with when resuming."""
         return {
             "seed": self.batches.seed,
             "images": len(self.batches.group_sizes),
+            "drawing": self.batches.drawing.describe(),
+            "length_grouped": self.batches.lengths is not None,
             "batch_size": self.batches.batch_size,
             "questions_per_image": self.batches.questions_per_image,
             "world_size": self.batches.world_size,
         }
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, int | list[int]]) -> None:
         """Refuse to go on in the middle of an epoch whose batches would be others.
 
         Raises:

@@ -17,6 +17,10 @@ HUB = "hub"
 """The `root` that stands for the data on the hub, fetched once into the user's cache."""
 
 
+class MissingSplit(DataError):
+    """A benchmark's folder does not hold a split, perhaps because the benchmark has none of the kind."""
+
+
 class OfficialLayout(SpatialDataModule):
     """A benchmark that is read from a folder in its official layout.
 
@@ -88,10 +92,10 @@ class OfficialLayout(SpatialDataModule):
             )
         return folder
 
-    def split_missing(self, role: Role, wanted: str, present: list[str]) -> DataError:
+    def split_missing(self, role: Role, wanted: str, present: list[str]) -> MissingSplit:
         """The error for a split that the folder does not hold, naming what is there."""
         there = ", ".join(sorted(present)) or "none"
-        return DataError(
+        return MissingSplit(
             f"The {role} split needs {wanted}, which does not exist (splits there: {there}). Point it at "
             f"another with `splits: {{{role}: NAME}}`."
         )

@@ -3,10 +3,13 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.batching import BatchRequest, EvaluationBatches, TrainingBatches
+from datamodules.drawing import WeightedParts
+from datamodules.samples import DataError
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=30).map(np.array)
 SMALL = st.integers(1, 6)
@@ -87,3 +90,107 @@ def test_another_subset_of_questions_in_each_epoch() -> None:
 def test_training_continues_within_an_epoch() -> None:
     assert training(1, 2, first=4) == training(1, 2)[4:]
     assert training(1, 2, first=7) == []
+
+
+LENGTHS = st.lists(st.integers(0, 500), min_size=1, max_size=400).map(np.array)
+
+
+@given(lengths=LENGTHS, batch_size=SMALL, ranks=SMALL, epoch=st.integers(0, 3))
+def test_length_grouping_changes_only_the_order(
+    lengths: np.ndarray, batch_size: int, ranks: int, epoch: int
+) -> None:
+    shares = []
+    for given_lengths in (None, lengths):
+        samplers = [
+            TrainingBatches(np.ones(len(lengths), int), batch_size, 4, 3, rank, ranks, lengths=given_lengths)
+            for rank in range(ranks)
+        ]
+        for sampler in samplers:
+            sampler.epoch = epoch
+        shares.append([list(sampler) for sampler in samplers])
+        assert {len(share) for share in shares[-1]} == {len(samplers[0])}
+    plain, grouped = (questions([batch for share in part for batch in share]) for part in shares)
+    assert plain == grouped
+
+
+def padding(lengths: np.ndarray, grouped: bool) -> float:
+    """The share of a padded batch that is padding."""
+    sampler = TrainingBatches(np.ones(len(lengths), int), 8, 4, 0, lengths=lengths if grouped else None)
+    batches = [lengths[[image.group for image in batch.images]] for batch in sampler]
+    return 1 - sum(batch.sum() for batch in batches) / sum(batch.max() * len(batch) for batch in batches)
+
+
+def test_length_grouping_saves_padding() -> None:
+    lengths = np.random.default_rng(0).lognormal(4, 0.7, 4000).astype(int)
+    assert padding(lengths, grouped=False) > 0.5
+    assert padding(lengths, grouped=True) < 0.1
+
+
+def test_the_ranks_train_on_similar_lengths_at_the_same_time() -> None:
+    lengths = np.arange(4 * 2 * 30)
+    samplers = [
+        TrainingBatches(np.ones(len(lengths), int), 4, 4, 0, rank, 2, lengths=lengths) for rank in (0, 1)
+    ]
+    for first, second in zip(*samplers, strict=True):
+        together = [lengths[image.group] for batch in (first, second) for image in batch.images]
+        assert max(together) - min(together) == 7
+
+
+def test_length_grouped_batches_are_shuffled_and_continue() -> None:
+    lengths = np.arange(1000)
+
+    def batches(epoch: int, first: int = 0) -> list[BatchRequest]:
+        sampler = TrainingBatches(np.ones(1000, int), 4, 4, 1, lengths=lengths)
+        sampler.epoch, sampler.first = epoch, first
+        return list(sampler)
+
+    assert batches(0) == batches(0) != batches(1)
+    assert batches(1, first=7) == batches(1)[7:]
+    means = [np.mean([lengths[image.group] for image in batch.images]) for batch in batches(0)]
+    assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.3
+
+
+@given(
+    parts=st.lists(st.tuples(st.integers(1, 40), st.floats(0.1, 10)), min_size=1, max_size=4),
+    seed=st.integers(0, 5),
+)
+def test_weighted_parts_have_their_shares_and_come_round_evenly(
+    parts: list[tuple[int, float]], seed: int
+) -> None:
+    sizes, weights = zip(*parts, strict=True)
+    drawing = WeightedParts.of(sizes, weights)
+    first = np.cumsum([0, *sizes])
+    epochs = [drawing.epoch(seed, number) for number in range(5)]
+    for order in epochs:
+        assert len(order) == len(drawing)
+        assert np.histogram(order, first)[0].tolist() == list(drawing.draws)
+    for part, (size, weight) in enumerate(parts):
+        share = sum(sizes) * weight / sum(weights)
+        assert abs(drawing.draws[part] - share) <= max(0.5, 1 - share)
+        times = np.bincount(np.concatenate(epochs), minlength=sum(sizes))[first[part] : first[part] + size]
+        assert times.max() - times.min() <= 1
+
+
+def test_a_drawing_follows_from_seed_and_epoch() -> None:
+    drawing = WeightedParts.of((10, 1000), (1, 1))
+    assert drawing.draws == (505, 505)
+    assert (drawing.epoch(1, 2) == drawing.epoch(1, 2)).all()
+    assert not (drawing.epoch(1, 2) == drawing.epoch(1, 3)).all()
+    assert not (drawing.epoch(1, 2) == drawing.epoch(2, 2)).all()
+    assert WeightedParts.of((10, 20, 30), (0, 1, 2)).draws == (0, 20, 40)
+
+
+@pytest.mark.parametrize("weights", [(1,), (1, -1), (0, 0), (1, 2, 3)])
+def test_weights_that_cannot_be(weights: tuple[float, ...]) -> None:
+    with pytest.raises(DataError, match="give one number for each part"):
+        WeightedParts.of((10, 20), weights)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_drawing_decides_the_epoch_on_every_rank(grouped: bool) -> None:
+    drawing = WeightedParts.of((10, 90), (1, 1))
+    lengths = np.arange(100) if grouped else None
+    shares = [list(TrainingBatches(np.ones(100, int), 4, 4, 0, rank, 2, drawing, lengths)) for rank in (0, 1)]
+    assert len(shares[0]) == len(shares[1]) == 13
+    groups = [image.group for share in shares for batch in share for image in batch.images]
+    assert sorted(groups) == sorted(drawing.epoch(0, 0).tolist())

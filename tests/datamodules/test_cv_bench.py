@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from datamodules.baselines import majority_baseline
 from datamodules.cv_bench import CvBench, read_rows
 from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage
 from datamodules.views import Blind
@@ -242,3 +243,16 @@ def test_an_empty_split(tmp_path: Path) -> None:
 def test_a_missing_folder() -> None:
     with pytest.raises(DataError, match=r"nowhere does not exist\. .*make data NAME=cv_bench TO=nowhere"):
         CvBench(root="nowhere", num_workers=0).test_dataloader()
+
+
+def test_the_majority_baseline_without_a_training_split_answers_a(tmp_path: Path) -> None:
+    result = majority_baseline(data(write(tmp_path)))
+    assert result["n"] == 10
+    assert {task: score["score"] for task, score in result["tasks"].items()} == {
+        "Count": pytest.approx(200 / 3),
+        "Relation": 0.0,
+        "Depth": 100.0,
+        "Distance": 0.0,
+    }
+    write(tmp_path, "train")
+    assert majority_baseline(data(tmp_path))["tasks"]["Relation"]["score"] == 100.0

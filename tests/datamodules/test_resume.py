@@ -10,6 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules.ai_city_track3 import AiCityTrack3
+from datamodules.base import SpatialDataModule
+from datamodules.mixture import Mixture
 from datamodules.samples import DataError
 from tests.datamodules.track3_files import write_dataset
 
@@ -68,14 +70,20 @@ def fit(
     folder: Path, *callbacks: Callback, workers: int = 0, resume: Path | None = None, **options: Any
 ) -> Recorder:
     module = Recorder()
-    data = AiCityTrack3(
-        root=str(folder),
-        cache=str(folder / "cache"),
-        batch_size=options.pop("batch_size", 2),
-        questions_per_image=3,
-        num_workers=workers,
-        seed=7,
-    )
+    shared = {
+        "batch_size": options.pop("batch_size", 2),
+        "questions_per_image": 3,
+        "num_workers": workers,
+        "seed": 7,
+        "length_grouped": options.pop("length_grouped", False),
+    }
+    part = {"root": str(folder), "cache": str(folder / "cache")}
+    data: SpatialDataModule
+    if weights := options.pop("weights", None):
+        halves = [AiCityTrack3(**part, training_fraction=0.5) for _ in range(2)]
+        data = Mixture(halves, AiCityTrack3(**part), weights, **shared)
+    else:
+        data = AiCityTrack3(**part, **shared)
     trainer = Trainer(
         **{"max_epochs": EPOCHS, "num_sanity_val_steps": 0} | options,
         accelerator="cpu",
@@ -105,14 +113,20 @@ def fit(
 )
 @pytest.mark.parametrize(
     ("workers", "options"),
-    [(0, {}), (2, {}), (0, {"max_epochs": -1, "max_steps": 17})],
-    ids=["epochs", "epochs, two workers", "steps"],
+    [
+        (0, {}),
+        (2, {}),
+        (0, {"max_epochs": -1, "max_steps": 17}),
+        (0, {"length_grouped": True}),
+        (0, {"weights": [1, 2]}),
+    ],
+    ids=["epochs", "epochs, two workers", "steps", "length grouped", "mixture"],
 )
 def test_resumed_run_sees_the_remaining_batches(
     folder: Path, workers: int, saving: dict[str, Any], killed_after: int, options: dict[str, Any]
 ) -> None:
     undisturbed = fit(folder, workers=workers, **options).seen
-    assert len(undisturbed) == (17 if options else 18)
+    assert len(undisturbed) == options.get("max_steps", 18)
 
     checkpoint = ModelCheckpoint(dirpath=folder / "checkpoints", save_top_k=-1, filename="{step}", **saving)
     killed = fit(folder, checkpoint, Kill(killed_after), workers=workers, **options).seen
@@ -141,3 +155,7 @@ def test_resume_with_other_batches_is_refused(folder: Path) -> None:
     fit(folder, checkpoint, Kill(5))
     with pytest.raises(DataError, match="batch_size was 2 and is 3"):
         fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", batch_size=3)
+    with pytest.raises(DataError, match="length_grouped was False and is True"):
+        fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", length_grouped=True)
+    with pytest.raises(DataError, match=r"drawing was \[11\] and is \[6, 6, 4, 8\]"):
+        fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", weights=[1, 2])

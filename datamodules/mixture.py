@@ -1,0 +1,169 @@
+"""Training on several benchmarks at once, or on one and being tested on another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torchmetrics
+
+from datamodules.base import Role, SpatialDataModule
+from datamodules.drawing import Drawing, EveryImage, WeightedParts
+from datamodules.grouped import GroupedQuestions, ImageSubset, Split
+from datamodules.samples import DataError, SpatialSample
+from datamodules.views import View
+
+
+class Mixture(SpatialDataModule):
+    """Trains on one or several benchmarks, and is validated and tested on one.
+
+    An epoch has about as many images as all training parts together, of which each part has the share that
+    its weight says: with `weights: [3, 1]`, three of four images come from the first part, however large the
+    parts are. A small part with a large weight comes round several times in an epoch, a large one with a
+    small weight goes on in the next epoch where it stopped. Without weights every image comes once in an
+    epoch.
+
+    The parts' own `views` and `training_fraction` hold for their own samples. What decides about batches
+    (`batch_size`, `seed`, `num_workers` and so on) is that of the mixture, as are the `views` given to it,
+    which come after those of the parts.
+
+    Args:
+        train: the benchmarks to train on; their train split is used.
+        evaluation: the benchmark to validate and test on, and whose metric is the score.
+        weights: how much of each epoch comes from each part of `train`, in any unit.
+        shared: the arguments of every datamodule, see `SpatialDataModule`.
+    """
+
+    def __init__(
+        self,
+        train: list[SpatialDataModule],
+        evaluation: SpatialDataModule,
+        weights: list[float] | None = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        if not train:
+            raise DataError("`train` of the mixture is empty: name at least one benchmark to train on.")
+        if weights is not None:
+            WeightedParts.of([1] * len(train), weights)
+        self.parts = tuple(train)
+        self.evaluation = evaluation
+        self.weights = weights
+        # The parts see all views, so that they know which pictures nobody will ask for.
+        for part in dict.fromkeys((*train, evaluation)):
+            part.views = (*part.views, *self.views)
+        self.views = ()
+
+    def prepare_split(self, role: Role) -> None:
+        """Prepare the split of every benchmark that has a share in it."""
+        for part in self._parts(role):
+            part.prepare_split(role)
+
+    def open_split(self, role: Role) -> JoinedQuestions:
+        """Open the split of every benchmark that has a share in it, seen through its views."""
+        return JoinedQuestions(
+            tuple(ViewedQuestions(part.split(role), part.views) for part in self._parts(role))
+        )
+
+    def training_images(self) -> tuple[GroupedQuestions, Drawing]:
+        """The images of all parts, and which of them each epoch draws."""
+        subsets: list[GroupedQuestions] = []
+        split = self.split("train")
+        assert isinstance(split, JoinedQuestions)
+        for part, questions in zip(self.parts, split.parts, strict=True):
+            fraction = part.training_fraction * self.training_fraction
+            subsets.append(
+                questions if fraction == 1 else ImageSubset.fraction(questions, fraction, self.seed)
+            )
+        joined = JoinedImages(subsets)
+        if self.weights is None:
+            return joined, EveryImage(len(joined))
+        return joined, WeightedParts.of([len(questions) for questions in subsets], self.weights)
+
+    def metric(self) -> torchmetrics.Metric:
+        """The official score of the benchmark that is evaluated."""
+        return self.evaluation.metric()
+
+    def _parts(self, role: Role) -> tuple[SpatialDataModule, ...]:
+        return self.parts if role == "train" else (self.evaluation,)
+
+
+@dataclass(frozen=True)
+class ViewedQuestions:
+    """A split whose samples have gone through some views; labels, texts and lengths are those before."""
+
+    whole: Split
+    views: tuple[View, ...]
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.whole)
+
+    def group_sizes(self) -> np.ndarray:
+        """How many questions each image has, `[images]`."""
+        return self.whole.group_sizes()
+
+    def lengths(self) -> np.ndarray:
+        """How long the longest question of each image is, `[images]`."""
+        return self.whole.lengths()
+
+    def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
+        """The chosen questions of the `group`-th image as the views show them; no image is opened."""
+        samples = self.whole.samples(group, questions)
+        for view in self.views:
+            samples = [view(sample) for sample in samples]
+        return samples
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Task and answer of every question."""
+        return self.whole.labels()
+
+    def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
+        """Question, rationale, answer and choices of at most `limit` questions, spread over the split."""
+        return self.whole.texts(limit)
+
+
+@dataclass(frozen=True)
+class JoinedImages:
+    """The images of several sets, one set after the other."""
+
+    parts: Sequence[GroupedQuestions]
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return sum(len(part) for part in self.parts)
+
+    def group_sizes(self) -> np.ndarray:
+        """How many questions each image has, `[images]`."""
+        return np.concatenate([part.group_sizes() for part in self.parts])
+
+    def lengths(self) -> np.ndarray:
+        """How long the longest question of each image is, `[images]`."""
+        return np.concatenate([part.lengths() for part in self.parts])
+
+    def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
+        """The chosen questions of the `group`-th image; no image is opened."""
+        for part in self.parts:
+            if group < len(part):
+                return part.samples(group, questions)
+            group -= len(part)
+        raise IndexError(f"there are only {len(self)} images")
+
+
+@dataclass(frozen=True)
+class JoinedQuestions(JoinedImages):
+    """Several whole splits, one after the other."""
+
+    parts: Sequence[ViewedQuestions]
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Task and answer of every question."""
+        for part in self.parts:
+            yield from part.labels()
+
+    def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
+        """Question, rationale, answer and choices of at most `limit` questions, as many of each part."""
+        for part in self.parts:
+            yield from part.texts(max(1, limit // len(self.parts)))
