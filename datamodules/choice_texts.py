@@ -113,6 +113,11 @@ def plain(text: str) -> str:
     return _MARKUP.sub("", plain_characters(text)).strip()
 
 
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text without case, punctuation and articles, small numbers as digits."""
+    return tuple(token.word for token in _tokens(plain(text)) if token.word not in _ARTICLES)
+
+
 def _is_letter(word: str) -> bool:
     return len(word) == 1 and word.isascii() and word.isalpha()
 

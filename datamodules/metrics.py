@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,24 +18,67 @@ from torchmetrics.utilities import dim_zero_cat
 
 from datamodules.answers import NUMBER_WORDS, READERS, SIDES
 from datamodules.samples import Answer, DataError
-from datamodules.statistics import Score, mean_over_tasks, score_with_intervals
+from datamodules.statistics import Combination, Score, mean_over_tasks, score_with_intervals
 from datamodules.track3_records import CATEGORIES
+
+_FACTS = 6
+"""Columns of a row before the notes."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was read out of an answer (None where nothing could be), and whether it is correct."""
+    """What was read out of an answer (None where nothing could be), and whether it is correct.
+
+    `notes` are further facts about the answer, one for each of the metric's `notes`.
+    """
 
     prediction: str | None
     correct: bool
+    notes: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What is kept of the judged questions, each once: columns of integers, `[questions]`.
+
+    `tasks` and `sources` are places in the metric's lists (-1 for a source that is not listed); `notes` are
+    `[questions, notes]`.
+    """
+
+    images: np.ndarray
+    tasks: np.ndarray
+    sources: np.ndarray
+    correct: np.ndarray
+    unreadable: np.ndarray
+    notes: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> Verdicts:
+        """Some of the questions, by booleans `[questions]`."""
+        return Verdicts(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+
+    def by_task(self, tasks: int, combine: Combination = mean_over_tasks) -> tuple[Score, list[Score]]:
+        """The combined score and that of each of so many tasks."""
+        return score_with_intervals(self.correct, self.tasks, self.images, tasks, combine)
+
+    def by_source(self, sources: int, combine: Combination = mean_over_tasks) -> tuple[Score, list[Score]]:
+        """The combined score and that of each of so many sources; every question needs a listed source."""
+        return score_with_intervals(self.correct, self.sources, self.images, sources, combine)
+
+    def accuracy(self, correct: np.ndarray | None = None) -> Score:
+        """The share of correct answers, whatever the task; or of other verdicts, `[questions]`."""
+        correct = self.correct if correct is None else correct
+        return score_with_intervals(correct, np.zeros_like(self.tasks), self.images, 1)[0]
 
 
 class SpatialMetric(Metric):
     """Base of the benchmarks' scores.
 
-    A subclass names its `tasks`, may say how they `combine`, and judges one answer. `compute` returns plain
-    numbers: `{"score", "n", "interval", "unreadable", "tasks": {task: {"score", "n", "interval"}}}`, scores
-    in 0..100 and intervals of 95 % clustered by image. Tasks without questions are left out.
+    A subclass names its `tasks`, may say how they `combine`, and judges one answer. It may list `sources` of
+    images and `notes` (further facts about each answer) and `summarise` them beside the score.
+
+    `compute` returns plain numbers: `{"score", "n", "interval", "unreadable", "tasks": {task: {"score", "n",
+    "interval"}}}`, scores in 0..100 and intervals of 95 % clustered by image. Tasks without questions are
+    left out.
 
     What is kept is one row of integers a question, which the processes of a distributed run can gather.
     A question answered twice (a padded sampler, a repeated pass) counts once, by its id.
@@ -42,6 +87,8 @@ class SpatialMetric(Metric):
     full_state_update = False
     higher_is_better = True
     tasks: ClassVar[tuple[str, ...]]
+    sources: ClassVar[tuple[str, ...]] = ()
+    notes: ClassVar[tuple[str, ...]] = ()
     rows: list[Tensor]
 
     def __init__(self, **options: Any) -> None:
@@ -70,16 +117,18 @@ class SpatialMetric(Metric):
 
     def compute(self) -> dict[str, Any]:
         """The score of everything seen, by all processes."""
-        rows = dim_zero_cat(self.rows).cpu().numpy() if len(self.rows) else np.empty((0, 5), np.int64)
+        rows = dim_zero_cat(self.rows).cpu().numpy() if len(self.rows) else self._rows_of([]).cpu().numpy()
         _, first = np.unique(rows[:, 0], return_index=True)
-        _, groups, tasks, correct, unreadable = rows[first].T
-        total, scores = score_with_intervals(correct, tasks, groups, len(self.tasks), self.combine)
+        images, tasks, sources, correct, unreadable = rows[first, 1:_FACTS].T
+        return self.summarise(Verdicts(images, tasks, sources, correct, unreadable, rows[first, _FACTS:]))
+
+    def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
+        """The results as plain numbers; a subclass may add further scores under names of their own."""
+        total, scores = verdicts.by_task(len(self.tasks), self.combine)
         return {
-            **_plain(total),
-            "unreadable": int(unreadable.sum()),
-            "tasks": {
-                task: _plain(score) for task, score in zip(self.tasks, scores, strict=True) if score.n > 0
-            },
+            **plain_score(total),
+            "unreadable": int(verdicts.unreadable.sum()),
+            "tasks": plain_scores(self.tasks, scores),
         }
 
     def sync(self, *args: Any, **options: Any) -> None:
@@ -90,18 +139,20 @@ class SpatialMetric(Metric):
         super().sync(*args, **options)
 
     def _rows_of(self, judged: list[tuple[Answer, Judgement]]) -> Tensor:
-        """One row of integers for each answer: question, image, task, correct, unreadable."""
+        """One row of integers for each answer: question, image, task, source, correct, unreadable, notes."""
         rows = [
             [
                 _number(answer.sample.id),
                 _number(answer.sample.group or answer.sample.id),
                 self._task_number(answer),
+                self._source_number(answer),
                 int(judgement.correct),
                 int(judgement.prediction is None),
+                *map(int, judgement.notes),
             ]
             for answer, judgement in judged
         ]
-        return torch.tensor(rows, dtype=torch.int64, device=self.device).reshape(-1, 5)
+        return torch.tensor(rows, dtype=torch.int64, device=self.device).reshape(-1, _FACTS + len(self.notes))
 
     def _task_number(self, answer: Answer) -> int:
         if answer.sample.task not in self.tasks:
@@ -110,6 +161,9 @@ class SpatialMetric(Metric):
                 f"{', '.join(self.tasks)}. A split without tasks can be predicted, but not scored."
             )
         return self.tasks.index(answer.sample.task)
+
+    def _source_number(self, answer: Answer) -> int:
+        return self.sources.index(answer.sample.source) if answer.sample.source in self.sources else -1
 
 
 class Track3Metric(SpatialMetric):
@@ -175,5 +229,11 @@ def _number(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1
 
 
-def _plain(score: Score) -> dict[str, Any]:
+def plain_score(score: Score) -> dict[str, Any]:
+    """A score as plain numbers."""
     return {"score": score.score, "n": score.n, "interval": list(score.interval)}
+
+
+def plain_scores(names: Sequence[str], scores: Sequence[Score]) -> dict[str, dict[str, Any]]:
+    """Named scores as plain numbers, without those of no question."""
+    return {name: plain_score(score) for name, score in zip(names, scores, strict=True) if score.n > 0}

@@ -21,7 +21,7 @@ from experiments.catalogue import read_yaml
 from experiments.errors import plain_errors
 from experiments.loggers import read_rows
 from experiments.pictures import colour_of
-from experiments.results import interval, percent, read_results
+from experiments.results import Results, further_scores, further_tables, interval, percent, read_results
 from experiments.run_folder import RunError, RunFolder, write_whole
 
 TEMPLATE = "report.html.jinja"
@@ -58,6 +58,8 @@ def write_report(folder: RunFolder) -> Path:
             published=paragraph(card, "Published:"),
             card=card,
             results=results,
+            further=further_scores(results) if results else {},
+            tables=tables_of(results) if results else {},
             strip=Markup(score_strip(results)) if results else None,
             curves=[Markup(drawing) for drawing in drawings if drawing],
             gallery=gallery(folder),
@@ -66,6 +68,12 @@ def write_report(folder: RunFolder) -> Path:
         ),
     )
     return folder.report
+
+
+def tables_of(results: Results) -> dict[str, dict[str, Any]]:
+    """The scores by task, then those by source and the like, under the word for one of them."""
+    others = {name.removesuffix("s"): scores for name, scores in further_tables(results).items()}
+    return {"task": results["tasks"], **others}
 
 
 def question(card: dict[str, Any]) -> str:

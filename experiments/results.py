@@ -8,7 +8,19 @@ from typing import Any
 from experiments.run_folder import RunFolder, write_whole
 
 Results = dict[str, Any]
-"""score, n, interval, unreadable, tasks, baselines, seconds, parameters."""
+"""score, n, interval, unreadable, tasks, baselines, seconds, parameters, and the metric's further scores."""
+
+OF_EVERY_RUN = (
+    "score",
+    "n",
+    "interval",
+    "unreadable",
+    "tasks",
+    "baselines",
+    "seconds",
+    "parameters",
+)
+"""What stands in the results whatever the benchmark."""
 
 
 def collect(
@@ -27,6 +39,25 @@ def collect(
         "baselines": baselines,
         "seconds": {part: round(value, 2) for part, value in seconds.items()},
         "parameters": {"total": parameters[0], "trainable": parameters[1]},
+        **{name: value for name, value in summary.items() if name not in OF_EVERY_RUN},
+    }
+
+
+def further_scores(results: Results) -> dict[str, dict[str, Any]]:
+    """The metric's scores beside the main one ("micro", "official"), by name."""
+    return {
+        name.replace("_", " "): value
+        for name, value in results.items()
+        if name not in OF_EVERY_RUN and isinstance(value, dict) and "score" in value
+    }
+
+
+def further_tables(results: Results) -> dict[str, dict[str, dict[str, Any]]]:
+    """The metric's tables beside the one of the tasks ("sources"), by name."""
+    return {
+        name: value
+        for name, value in results.items()
+        if name not in OF_EVERY_RUN and isinstance(value, dict) and "score" not in value
     }
 
 
@@ -60,12 +91,11 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         "| | score | 95 % interval | n |",
         "|---|---|---|---|",
         row("**this model**", results),
+        *(row(f"this model: {name}", value) for name, value in further_scores(results).items()),
         *(row(f"baseline: {name}", baseline) for name, baseline in results["baselines"].items()),
         "",
-        "| task | score | 95 % interval | n |",
-        "|---|---|---|---|",
-        *(row(task, result) for task, result in results["tasks"].items()),
-        "",
+        *table("task", results["tasks"]),
+        *(line for name, part in further_tables(results).items() for line in table(name, part)),
         f"Parameters: {results['parameters']['total']:,}, of which {results['parameters']['trainable']:,} "
         "trained. "
         + "Seconds: "
@@ -76,6 +106,12 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def table(heading: str, scores: dict[str, dict[str, Any]]) -> list[str]:
+    """The lines of a markdown table of named scores, and an empty one."""
+    rows = (row(name, score) for name, score in scores.items())
+    return [f"| {heading} | score | 95 % interval | n |", "|---|---|---|---|", *rows, ""]
 
 
 def row(name: str, result: dict[str, Any]) -> str:

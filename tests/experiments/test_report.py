@@ -42,6 +42,22 @@ def add_results(folder: RunFolder) -> None:
     folder.metrics.write_text(header + "0,2.0,1.5,,0.5,0.7\n1,1.0,0.5,40,0.6,0.6\n")
 
 
+def test_further_scores_of_a_benchmark_are_shown(folder: RunFolder) -> None:
+    part = {"score": 61.25, "n": 8, "interval": [30.0, 90.0]}
+    summary = {**part, "unreadable": 0, "tasks": {"Count": part}}
+    further = {"micro": {**part, "score": 43.21}, "sources": {"Omni3D": {**part, "score": 12.34}}}
+    write_results(folder, collect({**summary, **further}, {}, {"test": 1.0}, (10, 10)))
+    written = json.loads(folder.results.read_text())
+    assert {name: written[name] for name in further} == further
+    page = folder.results_page.read_text()
+    assert "| this model: micro | 43.21 | 30.0 to 90.0 | 8 |" in page
+    assert "| sources | score | 95 % interval | n |" in page
+    assert "| Omni3D | 12.34 |" in page
+    report = write_report(folder).read_text()
+    for text in ("43.21", "12.34", "By source", "By task", "Omni3D"):
+        assert text in report
+
+
 def add_gallery(folder: RunFolder, correct: bool | None) -> None:
     folder.gallery.mkdir()
     Image.new("RGB", (8, 8)).save(folder.gallery / "000.jpg")

@@ -1,0 +1,192 @@
+"""The scores of the multiple-choice benchmarks and of SpaceThinker."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from datamodules.answers import Length, read_choice, read_count, read_length
+from datamodules.choice_texts import words_of
+from datamodules.conclusions import answer_part
+from datamodules.metrics import Judgement, SpatialMetric, Verdicts, plain_score, plain_scores
+from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+
+
+class ChoiceMetric(SpatialMetric):
+    """Base of the multiple-choice benchmarks: letters as `read_choice` reads them.
+
+    An unreadable answer is wrong. The score is the micro-accuracy (the share of correct answers, whatever the
+    task); a subclass may put an official one in its place.
+    """
+
+    def judge(self, answer: Answer) -> Judgement:
+        """Compare the letter that the answer decides for with the true one."""
+        truth = true_answer(answer)
+        if not answer.sample.letters:
+            raise DataError(
+                f"Question {answer.sample.id} is no multiple-choice question, and {type(self).__name__} "
+                "scores only those. Score it with the metric of its own dataset."
+            )
+        letter = read_choice(answer.raw, answer.sample.letters, answer.sample.choices)
+        return Judgement(letter, letter == truth)
+
+    def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
+        """The micro-accuracy, also by task and (where the benchmark names them) by source."""
+        _, by_task = verdicts.by_task(len(self.tasks))
+        results = {
+            **plain_score(verdicts.accuracy()),
+            "unreadable": int(verdicts.unreadable.sum()),
+            "tasks": plain_scores(self.tasks, by_task),
+        }
+        listed = verdicts.where(verdicts.sources >= 0)
+        _, by_source = listed.by_source(len(self.sources))
+        if by_source and listed.images.size:
+            results["sources"] = plain_scores(self.sources, by_source)
+        return results
+
+
+class CvBenchMetric(ChoiceMetric):
+    """CV-Bench: `score` is the official one, (2D + 3D) / 2 with 2D = (ADE20K + COCO) / 2 and 3D = Omni3D.
+
+    A part without questions is left out of its mean. Some report plain micro-accuracy instead: `micro`. Both
+    intervals come from the same drawn images.
+    """
+
+    tasks = ("Count", "Relation", "Depth", "Distance")
+    sources = ("ADE20K", "COCO", "Omni3D")
+
+    def judge(self, answer: Answer) -> Judgement:
+        """Compare letters; raises `DataError` where the source is none of those that the score combines."""
+        if answer.sample.source not in self.sources:
+            raise DataError(
+                f"Question {answer.sample.id} has the source {answer.sample.source!r}; the official score of "
+                f"CV-Bench combines {', '.join(self.sources)}."
+            )
+        return super().judge(answer)
+
+    def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
+        """The official score, the micro-accuracy, and both parts by task and source."""
+        official, _ = verdicts.by_source(len(self.sources), cv_bench_score)
+        results = super().summarise(verdicts)
+        micro = {key: results[key] for key in ("score", "n", "interval")}
+        return {**results, **plain_score(official), "micro": micro}
+
+
+def cv_bench_score(correct: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The official score from correct answers and questions of ADE20K, COCO and Omni3D, `[..., 3]`.
+
+    Returns:
+        The score in 0..100, `[...]`; sources and parts without questions are left out.
+    """
+    asked = count > 0
+    percent = np.divide(100 * correct, count, out=np.zeros_like(correct, dtype=float), where=asked)
+    flat = percent[..., :2].sum(-1) / np.maximum(asked[..., :2].sum(-1), 1)
+    parts = asked[..., :2].any(-1).astype(int) + asked[..., 2]
+    score: np.ndarray = (flat + percent[..., 2]) / np.maximum(parts, 1)
+    return score
+
+
+class OmniSpatialMetric(ChoiceMetric):
+    """OmniSpatial: `score` is the micro-accuracy with unreadable answers counted as wrong.
+
+    The official protocol counts an unreadable answer as "A", which is right for 28.5 % of the questions: that
+    number stands under `official`.
+    """
+
+    tasks = ("Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic", "Perspective_Taking")
+    sources = (
+        "Manipulation",
+        "Motion_Analysis",
+        "Traffic_Analysis",
+        "Localization",
+        "Geospatial_Strategy",
+        "Pattern_Recognition",
+        "Geometric_Reasoning",
+        "Egocentric",
+        "Allocentric",
+        "Hypothetical",
+    )
+    """The benchmark's `sub_task_type`s."""
+    notes = ("right_officially",)
+    _OFFICIAL_FALLBACK: ClassVar[str] = "A"
+
+    def judge(self, answer: Answer) -> Judgement:
+        """Compare letters, and note what the official protocol would say."""
+        judgement = super().judge(answer)
+        letter = judgement.prediction or self._OFFICIAL_FALLBACK
+        return Judgement(judgement.prediction, judgement.correct, (letter == answer.sample.answer,))
+
+    def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
+        """The micro-accuracy, by task and sub-task, and the official number."""
+        official = verdicts.accuracy(verdicts.notes[:, 0])
+        return {**super().summarise(verdicts), "official": plain_score(official)}
+
+
+class SpaceThinkerMetric(ChoiceMetric):
+    """SpaceThinker, which has no official score: `score` is the micro-accuracy.
+
+    - A length is correct when it lies within a factor of two of the true one, as SpatialVLM counts: from half
+      of the true range's lower end to twice its upper end. An answer that is a range stands for its middle.
+      `within_25_percent` is the stricter share of the lengths from 75 % to 125 %, `within_factor_2` the share
+      by the usual rule, both among questions for lengths only. A true length of 0 accepts only 0.
+    - A count is correct when the numbers are equal, a letter when the letters are.
+    - A text is correct when it is the same but for case, punctuation, articles and number words.
+
+    A true answer that is called a length but cannot be read as one is compared as a text.
+    """
+
+    tasks = ("distance", "size", "count", "relation", "other")
+    notes = ("is_length", "within_25_percent")
+
+    def judge(self, answer: Answer) -> Judgement:
+        """Read the answer in the form of the true one and compare."""
+        truth, form = true_answer(answer), answer.sample.answer_type
+        true_length = read_length(truth) if form is AnswerType.DISTANCE else None
+        if true_length is not None:
+            length = read_length(answer.raw)
+            return Judgement(
+                _written(length) if length else None,
+                length is not None and within(length, true_length, 0.5, 2.0),
+                (True, length is not None and within(length, true_length, 0.75, 1.25)),
+            )
+        if form is AnswerType.LETTER:
+            judgement = super().judge(answer)
+        elif form is AnswerType.COUNT and (true_count := read_count(truth)) is not None:
+            count = read_count(answer.raw)
+            judgement = Judgement(count, count is not None and float(count) == float(true_count))
+        else:
+            text = answer_part(answer.raw)
+            judgement = Judgement(text or None, bool(text) and words_of(text) == words_of(truth))
+        return Judgement(judgement.prediction, judgement.correct, (False, False))
+
+    def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
+        """The micro-accuracy, by task, and how exact the lengths are."""
+        lengths = verdicts.where(verdicts.notes[:, 0] > 0)
+        return {
+            **super().summarise(verdicts),
+            "within_factor_2": plain_score(lengths.accuracy()),
+            "within_25_percent": plain_score(lengths.accuracy(lengths.notes[:, 1])),
+        }
+
+
+def within(length: Length, truth: Length, low: float, high: float) -> bool:
+    """Whether the middle of a length lies in the true range, widened by factors at both ends."""
+    return low * truth.low <= length.middle <= high * truth.high
+
+
+def true_answer(answer: Answer) -> str:
+    """The true answer to a question; raises `DataError` where it is not known."""
+    sample: SpatialSample = answer.sample
+    if sample.answer is None:
+        raise DataError(
+            f"Question {sample.id} has no known answer, so it cannot be scored. A split without answers can "
+            "only be predicted."
+        )
+    return sample.answer
+
+
+def _written(length: Length) -> str:
+    """A length in metres as it stands in the predictions."""
+    low, high = (f"{end:.4g}" for end in length)
+    return f"{low} m" if low == high else f"{low}-{high} m"

@@ -1,0 +1,239 @@
+"""The scores of CV-Bench, OmniSpatial and SpaceThinker against their rules written down once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamodules.choice_metrics import (
+    ChoiceMetric,
+    CvBenchMetric,
+    OmniSpatialMetric,
+    SpaceThinkerMetric,
+    cv_bench_score,
+)
+from datamodules.metrics import Judgement
+from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+
+SCORE = {"score", "n", "interval"}
+
+
+def choice(
+    name: object,
+    raw: str,
+    truth: str | None,
+    task: str,
+    source: str,
+    choices: Sequence[str] = ("4", "3", "2"),
+) -> Answer:
+    sample = SpatialSample(
+        str(name),
+        "How many?",
+        choices=tuple(choices),
+        answer=truth,
+        answer_type=AnswerType.LETTER,
+        task=task,
+        source=source,
+        group=f"image {int(str(name)) // 3}" if str(name).isdigit() else "",
+    )
+    return Answer(sample, raw)
+
+
+def scored(metric: ChoiceMetric, answers: list[Answer]) -> dict[str, Any]:
+    metric.update(answers)
+    metric.update(answers[:2])  # a padded sampler shows some questions twice
+    result: dict[str, Any] = metric.compute()
+    return result
+
+
+QUESTION = st.tuples(
+    st.sampled_from(["(A) 4", "The answer is B.", "2", "I cannot tell."]),
+    st.sampled_from("ABC"),
+    st.sampled_from([("Count", "ADE20K"), ("Relation", "COCO"), ("Count", "COCO"), ("Depth", "Omni3D")]),
+)
+READ = {"(A) 4": "A", "The answer is B.": "B", "2": "C", "I cannot tell.": None}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(QUESTION, min_size=1, max_size=30))
+def test_cv_bench_equals_the_reference(questions: list[tuple[str, str, tuple[str, str]]]) -> None:
+    answers = [choice(number, raw, truth, *place) for number, (raw, truth, place) in enumerate(questions)]
+    result = scored(CvBenchMetric(), answers)
+    verdicts = [(READ[raw] == truth, place) for raw, truth, place in questions]
+
+    def accuracy(source: str) -> list[float]:
+        of_source = [100 * right for right, (_, named) in verdicts if named == source]
+        return [sum(of_source) / len(of_source)] if of_source else []
+
+    flat = accuracy("ADE20K") + accuracy("COCO")
+    parts = ([sum(flat) / len(flat)] if flat else []) + accuracy("Omni3D")
+    assert result["score"] == pytest.approx(sum(parts) / len(parts))
+    assert result["micro"]["score"] == pytest.approx(100 * np.mean([right for right, _ in verdicts]))
+    assert result["n"] == result["micro"]["n"] == len(questions)
+    assert result["unreadable"] == sum(READ[raw] is None for raw, _, _ in questions)
+    assert sum(part["n"] for part in result["sources"].values()) == len(questions)
+    assert sum(part["n"] for part in result["tasks"].values()) == len(questions)
+    for part in [result, result["micro"], *result["sources"].values(), *result["tasks"].values()]:
+        assert part.keys() >= SCORE
+        assert -1e-9 <= part["interval"][0] <= part["interval"][1] <= 100 + 1e-9
+
+
+def test_cv_bench_of_the_published_size() -> None:
+    """2D = (ADE20K + COCO) / 2, so that a question of the smaller source weighs more."""
+    correct, count = np.array([10.0, 60.0, 90.0]), np.array([100.0, 100.0, 100.0])
+    assert cv_bench_score(correct, count) == pytest.approx(((10 + 60) / 2 + 90) / 2)
+    many = cv_bench_score(
+        np.stack([correct] * 3), np.array([[100, 100, 100], [100, 100, 0], [0, 100, 100.0]])
+    )
+    assert many == pytest.approx([62.5, 35, 75])
+
+
+def test_the_official_interval_is_wider_than_that_of_all_questions_together() -> None:
+    """With few ADE20K questions the official score hangs on them; the micro-accuracy does not."""
+    random = np.random.default_rng(0)
+    answers = [
+        choice(f"{number}x", "A" if random.random() < 0.5 else "B", "A", "Count", source)
+        for number, source in enumerate(["ADE20K"] * 12 + ["COCO"] * 300 + ["Omni3D"] * 300)
+    ]
+    result = scored(CvBenchMetric(), answers)
+    widths = [high - low for low, high in (result["interval"], result["micro"]["interval"])]
+    # Its variance is a quarter of (ADE20K's and COCO's quarter) plus Omni3D's.
+    deviation = 50 * np.sqrt((1 / 12 / 4 + 1 / 300 / 4 + 1 / 300) / 4)
+    assert widths[0] == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+    assert widths[1] == pytest.approx(2 * 1.96 * 50 / np.sqrt(612), rel=0.1)
+
+
+def test_cv_bench_needs_a_source_that_the_score_combines() -> None:
+    with pytest.raises(DataError, match="Question 1 has the source 'rendered'; the official score"):
+        CvBenchMetric().update([choice(1, "A", "A", "Count", "rendered")])
+
+
+OMNI = [
+    ("A", "A"),
+    ("Hard to say.", "A"),
+    ("Hard to say.", "B"),
+    ("C", "B"),
+    ("Answer: B", "B"),
+]
+
+
+def test_omni_spatial_reports_unreadable_answers_beside_the_official_number() -> None:
+    answers = [
+        choice(number, raw, truth, "Complex_Logic", "Pattern_Recognition", choices=())
+        for number, (raw, truth) in enumerate(OMNI)
+    ]
+    result = scored(OmniSpatialMetric(), answers)
+    assert (result["score"], result["official"]["score"], result["unreadable"]) == (40, pytest.approx(60), 2)
+    assert result["sources"].keys() == {"Pattern_Recognition"}
+    assert result["tasks"]["Complex_Logic"]["n"] == result["official"]["n"] == 5
+
+
+def test_an_unknown_kind_of_question_is_counted_but_has_no_row_of_its_own() -> None:
+    answers = [
+        choice(1, "A", "A", "Complex_Logic", "new"),
+        choice(2, "A", "B", "Complex_Logic", "Egocentric"),
+    ]
+    result = scored(OmniSpatialMetric(), answers)
+    assert (result["n"], result["score"]) == (2, 50)
+    assert {name: part["n"] for name, part in result["sources"].items()} == {"Egocentric": 1}
+
+
+def test_letters_are_read_with_the_choices_of_the_question() -> None:
+    metric = OmniSpatialMetric()
+    answers = [
+        choice(0, "It is three.", "B", "Complex_Logic", "", ("4", "3")),
+        choice(1, "E", "B", "Complex_Logic", "", ("4", "3")),
+    ]
+    assert [metric.judge(answer).prediction for answer in answers] == ["B", None]
+
+
+def test_what_is_no_multiple_choice_question_is_refused() -> None:
+    answer = Answer(SpatialSample("q", "How far?", answer="2 m", answer_type=AnswerType.DISTANCE), "A")
+    with pytest.raises(DataError, match="Question q is no multiple-choice question"):
+        OmniSpatialMetric().judge(answer)
+
+
+@pytest.mark.parametrize("metric", [CvBenchMetric(), OmniSpatialMetric(), SpaceThinkerMetric()])
+def test_a_question_without_truth_cannot_be_scored(metric: ChoiceMetric) -> None:
+    with pytest.raises(DataError, match="Question 1 has no known answer"):
+        metric.judge(choice(1, "A", None, "Count", "COCO"))
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+@pytest.mark.parametrize("metric", [CvBenchMetric(), OmniSpatialMetric(), SpaceThinkerMetric()])
+def test_a_metric_that_saw_nothing(metric: ChoiceMetric) -> None:
+    result = metric.compute()
+    assert (result["score"], result["n"], result["unreadable"], result["tasks"]) == (0.0, 0, 0, {})
+
+
+def thought(raw: str, truth: str, form: AnswerType | None, task: str = "distance") -> Answer:
+    return Answer(SpatialSample(f"{raw} {truth}", "?", answer=truth, answer_type=form, task=task), raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "truth", "form", "prediction", "correct", "strict"),
+    [
+        ("2–3 feet", "2–3 feet", AnswerType.DISTANCE, "0.6096-0.9144 m", True, True),  # noqa: RUF001
+        (
+            "<think>It is far.</think><answer>1 meter</answer>",
+            "2-3 feet",
+            AnswerType.DISTANCE,
+            "1 m",
+            True,
+            True,
+        ),
+        ("1.2 m", "2-3 feet", AnswerType.DISTANCE, "1.2 m", True, False),
+        ("1.9 m", "2-3 feet", AnswerType.DISTANCE, "1.9 m", False, False),
+        ("About 5 meters", "10 m", AnswerType.DISTANCE, "5 m", True, False),
+        ("4.99 m", "10 m", AnswerType.DISTANCE, "4.99 m", False, False),
+        ("0.1 m", "0 m", AnswerType.DISTANCE, "0.1 m", False, False),
+        ("2.5", "2.4 m", AnswerType.DISTANCE, "2.5 m", True, True),
+        ("far away", "10 m", AnswerType.DISTANCE, None, False, False),
+        ("There are three chairs.", "3", AnswerType.COUNT, "3", True, False),
+        ("4", "three", AnswerType.COUNT, "4", False, False),
+        ("many", "3", AnswerType.COUNT, None, False, False),
+        ("The chair.", "chair", AnswerType.TEXT, "The chair.", True, False),
+        ("the two chairs", "2 chairs", AnswerType.TEXT, "the two chairs", True, False),
+        ("table", "chair", AnswerType.TEXT, "table", False, False),
+        ("", "chair", AnswerType.TEXT, None, False, False),
+        ("Very near", "very near", AnswerType.DISTANCE, "Very near", True, False),
+        ("on the left", "On the left.", None, "on the left", True, False),
+    ],
+)
+def test_space_thinker_rules(
+    raw: str, truth: str, form: AnswerType | None, prediction: str | None, correct: bool, strict: bool
+) -> None:
+    judgement = SpaceThinkerMetric().judge(thought(raw, truth, form))
+    is_length = form is AnswerType.DISTANCE and truth != "very near"
+    assert judgement == Judgement(prediction, correct, (is_length, strict))
+
+
+@settings(deadline=None)
+@given(st.floats(0.1, 50), st.floats(0.1, 50))
+def test_a_factor_of_two_is_one_in_both_directions(answer: float, truth: float) -> None:
+    """SpatialVLM's rule: from half of the truth to twice the truth."""
+    judged = SpaceThinkerMetric().judge(thought(f"{answer} m", f"{truth} m", AnswerType.DISTANCE))
+    assert judged.correct == (max(answer / truth, truth / answer) <= 2 or answer == 2 * truth)
+
+
+def test_space_thinker_counts_lengths_apart() -> None:
+    answers = [
+        thought("2 m", "2 m", AnswerType.DISTANCE),
+        thought("3 m", "2 m", AnswerType.DISTANCE, "size"),
+        thought("9 m", "2 m", AnswerType.DISTANCE, "size"),
+        thought("2", "2", AnswerType.COUNT, "count"),
+        thought("left", "right", AnswerType.TEXT, "relation"),
+    ]
+    result = scored(SpaceThinkerMetric(), answers)
+    assert result["score"] == pytest.approx(60)
+    assert (result["within_factor_2"]["n"], result["within_25_percent"]["n"]) == (3, 3)
+    assert result["within_factor_2"]["score"] == pytest.approx(200 / 3)
+    assert result["within_25_percent"]["score"] == pytest.approx(100 / 3)
+    assert {task: part["n"] for task, part in result["tasks"].items()} == {
+        "distance": 1, "size": 2, "count": 1, "relation": 1,
+    }  # fmt: skip
