@@ -45,12 +45,13 @@ def load_vlm(
     attention: Attention = "auto",
     image_tokens: int | None = None,
     quantization: Any = None,
+    dtype: torch.dtype | None = None,
     activation_checkpointing: bool = False,
     trust_remote_code: bool = False,
     twin_size: TwinSize | None = None,
     twin_seed: int = 0,
 ) -> LoadedVlm:
-    """Load a model; weights are bfloat16 on a GPU and float32 on a CPU.
+    """Load a model.
 
     Args:
         name: a name of the zoo, a folder, or a name on the hub; for a twin also a family's name.
@@ -59,6 +60,7 @@ def load_vlm(
         image_tokens: the most tokens that one picture may take; as many as the model was made for when left
             out. Twins have pictures of `twin_size`.
         quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
+        dtype: the weights' precision; when left out, bfloat16 on a GPU and float32 on a CPU.
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
         twin_size: how large the twin is.
@@ -82,7 +84,7 @@ def load_vlm(
         processor = _load_processor(source, trust_remote_code)
         model = _load_model(
             source,
-            dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+            dtype=dtype or usual_dtype(),
             attn_implementation=None if attention == "auto" else attention,
             quantization_config=quantization,
             trust_remote_code=trust_remote_code,
@@ -95,6 +97,11 @@ def load_vlm(
         # Only reentrant checkpoints need inputs with gradients; here they would also reach frozen towers.
         model.disable_input_require_grads()
     return LoadedVlm(model.eval(), processor, family, name)
+
+
+def usual_dtype() -> torch.dtype:
+    """The precision of weights that are not trained."""
+    return torch.bfloat16 if torch.cuda.is_available() else torch.float32
 
 
 def family_named(name: str, trust_remote_code: bool = False) -> Family:

@@ -20,8 +20,10 @@ from lightning_modules.vlm.adapters import (
     prompt_tokens,
 )
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
+from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.loading import Attention, family_named, load_vlm
 from lightning_modules.vlm.pictures import choose_questions
+from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.twins import TwinSize
 
 Answering = Literal["generate", "rank"]
@@ -99,6 +101,8 @@ class PeftSft(SpatialModule):
             attention=attention,
             image_tokens=image_tokens,
             quantization=four_bit_config(self.adapter, parts),
+            # SmolVLM cannot put features of one precision between the embeddings of another one.
+            dtype=torch.float32 if _trains_language_model(self.adapter) else None,
             activation_checkpointing=activation_checkpointing,
             trust_remote_code=trust_remote_code,
             twin_size=twin_size,
@@ -154,9 +158,6 @@ class PeftSft(SpatialModule):
 
     def answer(self, batch: Batch) -> list[Answer]:
         """The likeliest candidate with `rank` and where there are candidates; else what is generated."""
-        from lightning_modules.vlm.generation import generate_texts
-        from lightning_modules.vlm.ranking import rank_candidates
-
         raw: dict[int, str] = {}
         candidates: list[list[list[int]]] = batch["candidates"] if self.answering == "rank" else []
         if ranked := [question for question, several in enumerate(candidates) if several]:
@@ -195,6 +196,11 @@ class PeftSft(SpatialModule):
         if len(questions) == len(batch["samples"]):
             return batch["prompt"]
         return choose_questions(batch["prompt"], batch["prompt_rows"], questions)
+
+
+def _trains_language_model(adapter: AdapterConfig) -> bool:
+    """Whether the language model's own weights are trained, which float32 is for."""
+    return adapter.method == "full" and "language_model" in adapter.parts
 
 
 def _rest_frozen(module: nn.Module) -> None:

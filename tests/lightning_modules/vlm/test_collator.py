@@ -15,7 +15,7 @@ from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.pictures import choose_questions
 from lightning_modules.vlm.prompts import answer_text, images_of, rationale_of, turns_of
 from lightning_modules.vlm.twins import TwinSize, make_twin
-from tests.lightning_modules.vlm.questions import (
+from tests.lightning_modules.vlm.sample_questions import (
     SMALL,
     TWIN_FAMILIES,
     letter_question,

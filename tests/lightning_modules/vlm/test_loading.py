@@ -10,7 +10,13 @@ from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import load_vlm
 from lightning_modules.vlm.twins import TwinSize, make_twin
-from tests.lightning_modules.vlm.questions import SMALL, TWIN_FAMILIES, letter_question, many_questions, twin
+from tests.lightning_modules.vlm.sample_questions import (
+    SMALL,
+    TWIN_FAMILIES,
+    letter_question,
+    many_questions,
+    twin,
+)
 
 families = pytest.mark.parametrize("family", TWIN_FAMILIES)
 

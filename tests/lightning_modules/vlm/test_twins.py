@@ -13,7 +13,7 @@ from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.twins import TWINS, TwinSize, make_twin
 from lightning_modules.vlm.zoo import ZOO
-from tests.lightning_modules.vlm.questions import SMALL, TWIN_FAMILIES, twin
+from tests.lightning_modules.vlm.sample_questions import SMALL, TWIN_FAMILIES, twin
 
 families = pytest.mark.parametrize("family", TWIN_FAMILIES)
 
@@ -33,6 +33,7 @@ def fingerprint(family: str) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 def test_a_twin_has_the_same_bits_in_every_process():
     other = subprocess.run([sys.executable, "-c", CODE, *TWIN_FAMILIES], capture_output=True, text=True)
     assert other.stdout.split() == [fingerprint(name) for name in TWIN_FAMILIES], other.stderr

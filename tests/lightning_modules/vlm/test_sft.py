@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from lightning import Trainer
+from torch import nn
+
+from lightning_modules.base import ModelError
+from lightning_modules.schedule import WarmupCosine
+from lightning_modules.vlm import loading
+from lightning_modules.vlm.adapters import AdapterConfig
+from lightning_modules.vlm.sft import PeftSft
+from tests.lightning_modules.vlm.picture_data import PictureData
+from tests.lightning_modules.vlm.sample_questions import SMALL, TWIN_FAMILIES, many_questions, twin
+
+families = pytest.mark.parametrize("family", TWIN_FAMILIES)
+FULL = AdapterConfig(method="full", parts=("language_model", "vision_tower", "connector"))
+
+
+def sft(family: str = "smolvlm", **options) -> PeftSft:
+    torch.manual_seed(0)
+    return PeftSft(family, **{"twin": True, "twin_size": SMALL, **options})
+
+
+def trainer(tmp_path, **options) -> Trainer:
+    return Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        **{"logger": False, "enable_checkpointing": False, "max_epochs": 1, **options},
+    )
+
+
+@families
+@pytest.mark.parametrize("rationale", [False, True])
+def test_the_loss_is_the_plain_one_over_the_answers_tokens(family, rationale):
+    module = sft(family, adapter=FULL, rationale=rationale, answering="generate")
+    batch = module.collator("fit")(many_questions())
+    loss = sum(module.loss(batch).values())
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+
+    # Token by token over all logits, without any shift or mask of the code under test.
+    module.zero_grad()
+    logits = module.network(**batch["inputs"]).logits.log_softmax(-1)
+    labels = batch["labels"]
+    terms = [
+        -logits[row, position - 1, labels[row, position]]
+        for row in range(labels.shape[0])
+        for position in range(1, labels.shape[1])
+        if labels[row, position] >= 0
+    ]
+    plain = torch.stack(terms).mean()
+    plain.backward()
+    assert float(loss.detach()) == pytest.approx(float(plain.detach()), abs=1e-5)
+    assert gradients
+    for name, parameter in module.named_parameters():
+        if name in gradients:
+            torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-5, rtol=1e-3)
+    # And what transformers itself computes from the labels.
+    theirs = module.network(**batch["inputs"], labels=labels).loss
+    assert float(loss.detach()) == pytest.approx(float(theirs.detach()), abs=1e-5)
+
+
+def test_frozen_parts_rest_while_the_adapters_dropout_is_on():
+    module = sft(adapter=AdapterConfig(dropout=0.5)).train()
+    for name, layer in module.network.named_modules():
+        own = list(layer.parameters())
+        if isinstance(layer, nn.Dropout):
+            assert layer.training == ("lora_dropout" in name), name
+        elif own and not any(parameter.requires_grad for parameter in own):
+            assert not layer.training, name
+    batch = module.collator("fit")(many_questions())
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.data.normal_(0, 0.1)
+    first, second = (float(module.loss(batch)["answer_loss"].detach()) for _ in range(2))
+    assert first != second
+    module.eval()
+    assert not any(layer.training for layer in module.network.modules())
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl", "paligemma"])
+def test_activation_checkpointing_changes_no_gradient(family):
+    """Also where a gradient only passes through: a frozen language model before a trained connector."""
+    for adapter in (AdapterConfig(dropout=0.0), AdapterConfig(method="full", parts=("connector",))):
+        found = []
+        for checkpointing in (False, True):
+            module = sft(family, adapter=adapter, activation_checkpointing=checkpointing).train()
+            recomputed = []
+            language = module.vlm.model.get_submodule(module.vlm.family.parts["language_model"])
+            language.layers[0].self_attn.register_forward_hook(lambda *_, seen=recomputed: seen.append(1))
+            sum(module.loss(module.collator("fit")(many_questions())).values()).backward()
+            assert len(recomputed) == 1 + checkpointing
+            found.append([p.grad for p in module.parameters() if p.requires_grad])
+        for plain, checkpointed in zip(*found, strict=True):
+            torch.testing.assert_close(plain, checkpointed, atol=1e-6, rtol=1e-4)
+
+
+@families
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_weights_of_half_precision_train_and_write_in_mixed_precision(family, method, tmp_path, monkeypatch):
+    """As on a GPU: what is frozen is bfloat16, what is trained float32."""
+    model, processor, _ = twin(family)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    monkeypatch.setattr(loading, "usual_dtype", lambda: torch.bfloat16)
+    module = PeftSft(str(tmp_path), adapter=AdapterConfig(method=method)).train()
+    trained = {parameter.dtype for parameter in module.parameters() if parameter.requires_grad}
+    frozen = {parameter.dtype for parameter in module.parameters() if not parameter.requires_grad}
+    assert trained == {torch.float32}
+    assert frozen == {torch.float32 if method == "full" else torch.bfloat16}
+    batch = module.collator("fit")(many_questions())
+    with torch.autocast("cpu", torch.bfloat16):
+        sum(module.loss(batch).values()).backward()
+        written = module.eval().network.generate(**batch["prompt"], max_new_tokens=2, do_sample=False)
+    assert written.shape[0] == len(many_questions())
+    assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
+
+
+def test_ranking_beside_a_rationale_is_refused():
+    with pytest.raises(ModelError, match="set answering: generate, or rationale: false"):
+        sft(rationale=True)
+
+
+def test_only_trained_tensors_are_saved_and_the_same_twin_takes_them_back(tmp_path):
+    module, data = sft(), PictureData()
+    run = trainer(tmp_path, limit_val_batches=0)
+    run.fit(module, data)
+    run.save_checkpoint(tmp_path / "kept.ckpt")
+    kept = torch.load(tmp_path / "kept.ckpt", weights_only=True)["state_dict"]
+    assert kept and all("lora" in name for name in kept)
+
+    other = sft()
+    trainer(tmp_path).test(other, data, ckpt_path=tmp_path / "kept.ckpt", verbose=False, weights_only=True)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path):
+    seen = []
+
+    class Watching(PeftSft):
+        def loss(self, batch):
+            seen.append(set(batch))
+            return super().loss(batch)
+
+        def answer(self, batch):
+            seen.append(set(batch))
+            return super().answer(batch)
+
+    module = Watching("qwen2_5_vl", twin=True, twin_size=SMALL)
+    run = trainer(tmp_path)
+    run.fit(module, PictureData())
+    metrics = run.callback_metrics
+    assert metrics["train/tokens_per_second"] > 0
+    assert 0 <= metrics["train/padding_fraction"] < 0.5
+    assert metrics["train/shortened"] == 0
+    assert "inputs" in seen[0] and "prompt" not in seen[0]
+    assert "prompt" in seen[1] and "inputs" not in seen[1]
+
+
+@families
+def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written(family):
+    module = sft(family, answering="rank", maximum_new_tokens=3).eval()
+    samples = many_questions()
+    answers = module.answer(module.collator("test")(samples))
+    assert [answer.sample.id for answer in answers] == [sample.id for sample in samples]
+    assert answers[0].raw in "ABC" and answers[2].raw in "012" and answers[3].raw in ("left", "right")
+    # What another question in the batch is cannot change an answer.
+    for sample, answer in zip(samples, answers, strict=True):
+        assert module.answer(module.collator("test")([sample]))[0].raw == answer.raw
+    written = sft(family, answering="generate", maximum_new_tokens=3).eval()
+    again = written.answer(written.collator("test")(samples))
+    assert [answer.raw for answer in again[4:]] == [answer.raw for answer in answers[4:]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl"])
+def test_four_pictures_are_learnt_by_heart(family, tmp_path):
+    """The question is the same and only the picture tells which answer is right."""
+    module = sft(
+        family,
+        adapter=FULL,
+        answering="generate",
+        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=2e-3),
+        schedule=WarmupCosine(0.1, 0.1),
+    )
+    run = trainer(tmp_path, max_epochs=60, limit_val_batches=0, gradient_clip_val=1.0)
+    run.fit(module, PictureData())
+    for answering in ("generate", "rank"):
+        module.answering = answering
+        run.test(module, PictureData(), verbose=False)
+        assert module.summary["n"] == 4
+        assert module.summary["score"] == 100.0
