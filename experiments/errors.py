@@ -18,6 +18,7 @@ CHATTER = (
     ".*does not have many workers",
     ".*Experiment logs directory .* exists and is not empty",
     ".*module\\(s\\) in eval mode at the start of training",
+    "You have overridden `transfer_batch_to_device` in `LightningModule`",
     ".*self.log\\('(val|test)/.*sync_dist=True",  # the metric has gathered all processes already
     "The dirpath has changed from",  # a checkpoint is tested in a run folder of its own
     "Couldn't infer the batch indices",  # predictions carry their question's id
