@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 SLACK = 2
 """By default, an answer is right at most this many times more often than the rarest one of its group."""
@@ -29,37 +29,72 @@ class Tally:
     slack: int = SLACK
 
 
-Candidate = TypeVar("Candidate")
+class Question(Protocol):
+    """What the balance must know about a question.
+
+    `task` is its kind; `about` says what it is about: one picture gets no two questions of one task about the
+    same; `tallies` are what its answer counts towards.
+    """
+
+    @property
+    def task(self) -> str:
+        """The kind of question."""
+        ...
+
+    @property
+    def about(self) -> frozenset[int | str]:
+        """What the question is about."""
+        ...
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What its answer counts towards."""
+        ...
 
 
-class Balance(Generic[Candidate]):
-    """Chooses questions one after another and remembers how often every answer was right."""
+AnyQuestion = TypeVar("AnyQuestion", bound=Question)
+
+
+class Balance(Generic[AnyQuestion]):
+    """Chooses questions, scene after scene, and remembers how often every answer was right."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[Hashable, Hashable]] = Counter()
 
-    def choose(
-        self, offered: Sequence[tuple[Candidate, Sequence[Tally]]], random: Random
-    ) -> tuple[Candidate, Sequence[Tally]] | None:
-        """Take the question that keeps the answers most even, or None where each would tip the scales.
+    def ask(
+        self, offered: Sequence[AnyQuestion], numbers: Mapping[str, int], random: Random
+    ) -> Iterator[AnyQuestion]:
+        """Take questions about one scene, as many of every task as asked for where the balance allows it.
 
         Args:
-            offered: questions with the tallies that they count towards.
+            offered: all questions that the scene can be asked.
+            numbers: how many of every task.
             random: breaks ties.
         """
-        allowed = [offer for offer in offered if all(self._lead(tally) < tally.slack for tally in offer[1])]
-        if not allowed:
-            return None
-        costs = [sum(self._lead(tally) for tally in offer[1]) for offer in allowed]
-        least = min(costs)
-        chosen = random.choice([offer for offer, cost in zip(allowed, costs, strict=True) if cost == least])
-        self.count(chosen[1])
-        return chosen
+        for task, number in numbers.items():
+            left = [question for question in offered if question.task == task]
+            for _ in range(number):
+                chosen = self._choose(left, random)
+                if chosen is None:
+                    break
+                yield chosen
+                left = [question for question in left if question.about != chosen.about]
 
-    def count(self, tallies: Iterable[Tally]) -> None:
-        """Remember a question that is asked."""
-        for tally in tallies:
+    def _choose(self, offered: Sequence[AnyQuestion], random: Random) -> AnyQuestion | None:
+        """The question that keeps the answers most even, or None where each would tip the scales."""
+        leads = [[self._lead(tally) for tally in question.tallies] for question in offered]
+        costs = {
+            number: sum(lead)
+            for number, (question, lead) in enumerate(zip(offered, leads, strict=True))
+            if all(ahead < tally.slack for ahead, tally in zip(lead, question.tallies, strict=True))
+        }
+        if not costs:
+            return None
+        least = min(costs.values())
+        chosen = offered[random.choice([number for number, cost in costs.items() if cost == least])]
+        for tally in chosen.tallies:
             self._counts[tally.group, tally.answer] += 1
+        return chosen
 
     def _lead(self, tally: Tally) -> int:
         """How many more questions have this answer than the rarest one of its group."""

@@ -1,13 +1,13 @@
-"""Boxes in strong colours around objects of a picture."""
+"""Boxes in strong colours around objects of a picture, and letters on them."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 MarkColour = Literal["red", "blue", "green"]
 MARK_COLOURS: dict[MarkColour, tuple[int, int, int]] = {
@@ -50,6 +50,33 @@ def with_boxes(picture: np.ndarray, marks: Iterable[tuple[MarkColour, PixelBox]]
         marked[top:bottom, left : left + thick] = colour
         marked[top:bottom, right - thick : right] = colour
     return marked
+
+
+def letter_size(width: int) -> int:
+    """How large the square of a letter is in an image of a width, both in pixels."""
+    return max(11, round(width / 15))
+
+
+def letter_place(box: PixelBox, size: tuple[int, int]) -> tuple[float, float]:
+    """Where the middle of the letter of a box lies: above it, as far as the image reaches."""
+    half = letter_size(size[0]) / 2
+    return min(max((box[0] + box[2]) / 2, half), size[0] - half), max(box[1] - half, half)
+
+
+def with_letters(picture: np.ndarray, boxes: Sequence[PixelBox]) -> np.ndarray:
+    """A copy of a picture `[height, width, 3]` with a letter from A on above every box."""
+    if not boxes:
+        return picture
+    marked = Image.fromarray(picture)
+    tall = letter_size(marked.width)
+    draw = ImageDraw.Draw(marked)
+    font = ImageFont.load_default(tall)
+    for letter, box in zip("ABCD", boxes, strict=False):
+        x, y = letter_place(box, marked.size)
+        square = (x - tall / 2, y - tall / 2, x + tall / 2, y + tall / 2)
+        draw.rectangle(square, fill=(255, 255, 255), outline=(0, 0, 0))
+        draw.text((x, y), letter, fill=(0, 0, 0), font=font, anchor="mm")
+    return np.asarray(marked)
 
 
 def png_bytes(picture: np.ndarray) -> bytes:

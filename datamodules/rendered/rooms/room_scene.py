@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
 
 from datamodules.rendered.camera import Camera
-from datamodules.rendered.rooms.catalogue import KINDS, PLACES, Kind, Place, kinds_of
+from datamodules.rendered.rooms.catalogue import PLACES, Kind, Place, kinds_of
 from datamodules.rendered.rooms.solids import Solid, extent
 
 NUMBER_OF_OBJECTS = (5, 9)
@@ -97,8 +97,10 @@ class RoomScene:
         camera: where the picture is taken from.
         bounds: least x, least y, most x, most y of the walls or fences, in metres.
         things: everything that stands on the floor.
-        decor: solids that belong to no object: marks on the floor.
+        decor: solids that belong to no object: marks on the floor, in world metres.
         texture_seed: chooses floor, walls, light and noise.
+        heading: the things whose direction is painted on the floor, by their index, with that direction as a
+            unit vector of the floor.
     """
 
     place: Place
@@ -107,6 +109,7 @@ class RoomScene:
     things: tuple[Thing, ...]
     decor: tuple[Solid, ...]
     texture_seed: int
+    heading: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 def draw_room(random: Random, size: tuple[int, int], place: Place | None = None) -> RoomScene:
@@ -158,18 +161,20 @@ class Layout:
             random.uniform(*far),
         )
         self.things: list[Thing] = []
-        self.decor: list[Solid] = []
         self._boxes: list[tuple[float, float, float, float]] = []
 
-    def scene(self) -> RoomScene:
-        """The scene as it is now."""
+    def scene(
+        self, decor: Sequence[Solid] = (), heading: Mapping[int, tuple[float, float]] | None = None
+    ) -> RoomScene:
+        """The scene as it is now, with these marks on the floor and directions."""
         return RoomScene(
             self.place,
             self.camera,
             self.bounds,
             tuple(self.things),
-            tuple(self.decor),
+            tuple(decor),
             self.random.getrandbits(32),
+            heading or {},
         )
 
     def add(self, kind: Kind, tries: int = 50, yaw: float | None = None) -> Thing | None:
@@ -244,8 +249,3 @@ def covered_share(box: Sequence[float], other: Sequence[float]) -> float:
 def most_covered(box: Sequence[float], other: Sequence[float]) -> float:
     """Share of the smaller of two boxes that lies in the other."""
     return max(covered_share(box, other), covered_share(other, box))
-
-
-def kind_of(thing: Thing) -> Kind:
-    """The class of an object."""
-    return KINDS[thing.kind]

@@ -201,7 +201,10 @@ def extent(parts: Sequence[Solid]) -> tuple[float, float, float]:
     for part in parts:
         x, y, z = part.center
         length, width, height = part.size
-        cosine, sine = abs(math.cos(part.turn)), abs(math.sin(part.turn))
+        # What is round about the vertical stays as it is when it turns.
+        is_round = part.shape not in (Shape.BOX, Shape.CABIN) and length == width
+        turn = 0.0 if is_round else part.turn
+        cosine, sine = abs(math.cos(turn)), abs(math.sin(turn))
         half_x = max(half_x, abs(x) + (length * cosine + width * sine) / 2)
         half_y = max(half_y, abs(y) + (length * sine + width * cosine) / 2)
         top = max(top, z + height / 2)
