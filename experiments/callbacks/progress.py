@@ -84,6 +84,11 @@ class LineProgress(ProgressBar):
         self.throughput = Throughput()
         self._written = 0.0
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it writes; a module's own `print` asks."""
+        return self.enabled
+
     def disable(self) -> None:
         """Write nothing (Lightning asks this of every process but the first)."""
         self.enabled = False
