@@ -1,74 +1,34 @@
-"""Questions about small random pictures, of every form of answer."""
+"""Questions about small random pictures, for tests of answering."""
 
 from __future__ import annotations
-
-from functools import cache
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from datamodules.samples import AnswerType, OpenedImage, SpatialSample
-from lightning_modules.vlm.families import FAMILIES, Family
-from lightning_modules.vlm.twins import TwinSize, make_twin
 
-TWIN_FAMILIES = ("idefics3", "smolvlm", "qwen2_5_vl", "internvl", "paligemma")
-SMALL = TwinSize(width=64, layers=2, vision_layers=2, image_size=56)
-
-
-@cache
-def twin(name: str) -> tuple[Any, Any, Family]:
-    """A small twin in evaluation mode, its processor and its family; not to be changed."""
-    model, processor = make_twin(name, size=SMALL)
-    return model, processor, FAMILIES[name]
+TEXTS = (
+    "Which object is closer to the camera?",
+    "How many chairs are there in the picture, counting those at the table as well?",
+    "Left or right?",
+    "Is the lamp above the table or below it?",
+    "What is the height of the door in metres?",
+)
 
 
-def picture(seed: int, height: int = 60, width: int = 90) -> OpenedImage:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return OpenedImage(f"{seed}.png", Image.fromarray(pixels))
+def picture(number: int, width: int = 60, height: int = 40) -> OpenedImage:
+    """A random picture; the same number draws the same one."""
+    pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return OpenedImage(f"{number}.png", Image.fromarray(pixels))
 
 
-def letter_question(number: int = 0, **changes: Any) -> SpatialSample:
-    sample = SpatialSample(
-        f"letter-{number}",
-        "Which object is closer to the camera?",
-        image=picture(number),
-        choices=("the red chair", "the zürich lamp", "the box"),
-        answer="ABC"[number % 3],
+def question(image: OpenedImage | None, text: int, choices: int = 4) -> SpatialSample:
+    """A multiple-choice question about a picture, or about none."""
+    return SpatialSample(
+        id=f"{image.name if image else 'none'}/{text}",
+        image=image,
+        question=TEXTS[text],
+        choices=("the chair", "the lamp", "the red sofa", "nothing of these")[:choices],
+        answer="B",
         answer_type=AnswerType.LETTER,
-        rationale="The chair is 2 metres away. The box is 3 metres away.",
     )
-    return sample.replace(**changes)
-
-
-def many_questions() -> list[SpatialSample]:
-    """One question of each form; two share a picture, one has two pictures, one has none."""
-    shared = picture(50, 64, 64)
-    return [
-        letter_question(1),
-        letter_question(2, id="blind", image=None),
-        SpatialSample(
-            "region",
-            "Which of <mask> <mask> <mask> is leftmost?",
-            image=shared,
-            answer="2",
-            answer_type=AnswerType.REGION,
-            rationale="The third one is. The answer is 2.",
-        ),
-        SpatialSample(
-            "side", "Is <mask> left of <mask>?", image=shared, answer="left", answer_type=AnswerType.SIDE
-        ),
-        SpatialSample(
-            "distance",
-            "How far apart are the <mask> and the <mask>, if both of them stand on the floor?",
-            image=picture(51, 90, 40),
-            further_images=(picture(52),),
-            answer="3.25",
-            answer_type=AnswerType.DISTANCE,
-            rationale="<think>The floor reaches far.</think>",
-        ),
-        SpatialSample(
-            "count", "How many boxes?", image=picture(53), answer="12", answer_type=AnswerType.COUNT
-        ),
-        SpatialSample("text", "Describe it.", image=picture(54), answer="A wide room.\nWith a door."),
-    ]
