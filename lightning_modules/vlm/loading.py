@@ -195,14 +195,19 @@ def _first_line(error: Exception) -> str:
 
 def _quantized(model: Any, quantization: Any) -> Any:
     """A twin in 4 bits; transformers quantises while it loads, so the twin goes through a folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        return _load_model(
-            folder,
-            dtype=torch.float32,
-            attn_implementation=None,
-            quantization_config=quantization,
-        )
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            return _load_model(
+                folder, dtype=torch.float32, attn_implementation=None, quantization_config=quantization
+            )
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _stop_at_end_of_answer(model: Any, conversation: Conversation) -> None:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datamodules.samples import AnswerType, SpatialSample
+from lightning_modules.vlm.prompts import candidates_of, question_text, turns_of
+from tests.lightning_modules.vlm.sample_questions import letter_question, picture
+
+
+def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter():
+    assert question_text(letter_question()) == (
+        "Which object is closer to the camera?\n"
+        "(A) the red chair\n"
+        "(B) the zürich lamp\n"
+        "(C) the box\n"
+        "Answer with the option's letter."
+    )
+
+
+def test_choices_drawn_in_the_picture_are_asked_for_by_letter_too():
+    sample = letter_question(choices=(), answer="D")
+    assert question_text(sample) == "Which object is closer to the camera?\nAnswer with the option's letter."
+    assert candidates_of(sample) == ["A", "B", "C", "D"]
+
+
+@given(st.integers(0, 12))
+def test_regions_are_numbered_in_order_whether_or_not_their_masks_are_there(count):
+    """The view `Blind` takes the masks away and leaves the question."""
+    sample = SpatialSample("1", "Among " + "<mask>, " * count + "which?", answer_type=AnswerType.REGION)
+    text = question_text(sample)
+    assert "<mask>" not in text
+    places = [text.index(f"[Region {number}]") for number in range(count)]
+    assert places == sorted(places)
+    assert candidates_of(sample) == [str(number) for number in range(count)]
+
+
+@pytest.mark.parametrize("rationale", [False, True])
+@given(answer=st.text(min_size=8, alphabet="qxzj0123456789"), kind=st.sampled_from([*AnswerType, None]))
+def test_nothing_of_the_answer_shows_in_the_question(answer, kind, rationale):
+    sample = letter_question(answer=answer, rationale=f"because {answer}", answer_type=kind)
+    assert all(answer not in turn.text for turn in turns_of(sample, (), rationale))
+    assert question_text(sample, rationale) == question_text(sample.replace(answer=None), rationale)
+
+
+def test_solved_examples_come_first_with_pictures_and_replies_of_their_own():
+    first, second = letter_question(1), letter_question(2, further_images=(picture(9),))
+    turns = turns_of(letter_question(0), (first, second))
+    assert [len(turn.images) for turn in turns] == [1, 2, 1]
+    assert [turn.reply for turn in turns] == ["B", "C", None]
+    assert turns_of(letter_question(0), (first,), rationale=True)[0].reply.endswith("<answer>B</answer>")
+
+
+def test_free_text_is_asked_for_without_an_instruction():
+    assert question_text(SpatialSample("1", "Describe it.", answer_type=AnswerType.TEXT)) == "Describe it."
+    asked = question_text(SpatialSample("1", "Describe it."), rationale=True)
+    assert asked.startswith("Describe it.\nThink first") and "</answer>" in asked
