@@ -18,7 +18,7 @@ from datamodules.samples import (
     SpatialSample,
     UnreadableImage,
 )
-from datamodules.views import View
+from datamodules.views import DerivedImage, View
 
 Collator = Callable[[list[SpatialSample]], dict[str, Any]]
 """Turns samples whose images are open into a batch of tensors; given by the module, runs in the workers."""
@@ -117,11 +117,19 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
     def opened(sample: SpatialSample, source: ImageSource | None, hint: str) -> OpenedImage | None:
         if source is None:
             return None
+        try:
+            return decoded(source)
+        except UnreadableImage as error:
+            raise type(error)(f"{error} Record {sample.id} needs it; {hint}.") from error
+
+    def decoded(source: ImageSource) -> OpenedImage:
         if source not in pictures:
-            try:
-                pictures[source] = OpenedImage(source.name, source.open())
-            except UnreadableImage as error:
-                raise type(error)(f"{error} Record {sample.id} needs it; {hint}.") from error
+            # Pictures that views made out of the same one share its decoding.
+            if isinstance(source, DerivedImage):
+                picture = source.change(decoded(source.source).picture)
+            else:
+                picture = source.open()
+            pictures[source] = OpenedImage(source.name, picture)
         return pictures[source]
 
     results = [

@@ -1,0 +1,28 @@
+"""Views: changes to a sample that every benchmark and every module can be seen through.
+
+A view is applied in the data-loading workers before any picture is opened, so a view that drops a picture
+also saves reading it, and a view that changes a picture wraps it in another lazy one. Regions stay in the
+sample unless a view says that it removes them.
+"""
+
+from datamodules.views.base import DerivedImage, View
+from datamodules.views.boxes import BoxesInText
+from datamodules.views.choices import RotatedChoices
+from datamodules.views.marks import Marked, MarkedImage
+from datamodules.views.multiple_choice import AsMultipleChoice
+from datamodules.views.pictures import Blind, DepthAsImage, GrayImage, Grayscale, NoDepth
+
+__all__ = [
+    "AsMultipleChoice",
+    "Blind",
+    "BoxesInText",
+    "DepthAsImage",
+    "DerivedImage",
+    "GrayImage",
+    "Grayscale",
+    "Marked",
+    "MarkedImage",
+    "NoDepth",
+    "RotatedChoices",
+    "View",
+]

@@ -1,0 +1,38 @@
+"""What a view is, and pictures that are made out of others when they are opened."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from PIL import Image
+
+from datamodules.samples import ImageSource, SpatialSample
+
+
+class View(ABC):
+    """Maps a sample to a sample; must pickle, and must not open pictures itself."""
+
+    @abstractmethod
+    def __call__(self, sample: SpatialSample) -> SpatialSample:
+        """The sample as seen through this view."""
+
+
+@dataclass(frozen=True)
+class DerivedImage(ABC):
+    """Another picture with a change; several made out of one picture share its decoding within a batch."""
+
+    source: ImageSource
+
+    @property
+    def name(self) -> str:
+        """The name of the unchanged picture."""
+        return self.source.name
+
+    def open(self) -> Image.Image:
+        """Decode and change the picture; raises `UnreadableImage`."""
+        return self.change(self.source.open())
+
+    @abstractmethod
+    def change(self, picture: Image.Image) -> Image.Image:
+        """A changed copy of the decoded picture, which itself stays as it is."""

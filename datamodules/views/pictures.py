@@ -1,0 +1,74 @@
+"""Views that take pictures away or show them in another way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from datamodules.samples import SpatialSample
+from datamodules.views.base import DerivedImage, View
+from datamodules.views.boxes import without_boxes
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+
+@dataclass(frozen=True)
+class Blind(View):
+    """Only the text: no image, no depth, no regions. What a model scores here it knows without looking.
+
+    Boxes that `BoxesInText` wrote into the question go too, since they tell what is to be seen.
+    """
+
+    def __call__(self, sample: SpatialSample) -> SpatialSample:
+        """The sample without anything to look at."""
+        question = without_boxes(sample.question)
+        return sample.replace(question=question, image=None, depth=None, further_images=(), regions=())
+
+
+@dataclass(frozen=True)
+class NoDepth(View):
+    """No depth picture."""
+
+    def __call__(self, sample: SpatialSample) -> SpatialSample:
+        """The sample without its depth."""
+        return sample.replace(depth=None)
+
+
+@dataclass(frozen=True)
+class DepthAsImage(View):
+    """The depth as one more picture (in grey, brighter is farther), and a sentence in front that says so.
+
+    For models that look at several pictures, but know no depth.
+    """
+
+    def __call__(self, sample: SpatialSample) -> SpatialSample:
+        """The sample with its depth moved behind its other pictures; unchanged where it has none."""
+        if sample.depth is None:
+            return sample
+        before = (sample.image is not None) + len(sample.further_images)
+        place = f"{_ORDINALS[before]} image" if before < len(_ORDINALS) else "last image"
+        note = f"The {place} shows the depth of the scene: brighter is farther."
+        return sample.replace(
+            question=f"{note} {sample.question}",
+            depth=None,
+            further_images=(*sample.further_images, GrayImage(sample.depth)),
+        )
+
+
+@dataclass(frozen=True)
+class Grayscale(View):
+    """The image without its colours, still with three channels."""
+
+    def __call__(self, sample: SpatialSample) -> SpatialSample:
+        """The sample with a grey image."""
+        return sample if sample.image is None else sample.replace(image=GrayImage(sample.image))
+
+
+@dataclass(frozen=True)
+class GrayImage(DerivedImage):
+    """Another picture's luminance in three equal channels."""
+
+    def change(self, picture: Image.Image) -> Image.Image:
+        """The luminance."""
+        return picture.convert("L").convert("RGB")

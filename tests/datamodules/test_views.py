@@ -1,0 +1,403 @@
+"""Views: what they change, what they leave, and what holds for every sample."""
+
+import pickle
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from datamodules.ai_city_track3 import AiCityTrack3
+from datamodules.batching import BatchRequest, ImageRequest
+from datamodules.listed_questions import ListedQuestions
+from datamodules.loading import ImageLoading
+from datamodules.samples import LETTERS, AnswerType, OpenedImage, Region, SpatialSample
+from datamodules.views import (
+    AsMultipleChoice,
+    Blind,
+    BoxesInText,
+    DepthAsImage,
+    GrayImage,
+    Grayscale,
+    Marked,
+    RotatedChoices,
+    View,
+)
+from datamodules.views.marks import COLOURS, draw_marks
+
+WIDTH, HEIGHT = 200, 100
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A white picture that counts how often it is opened."""
+
+    name: str = "picture"
+    opened: list[str] = field(default_factory=list, compare=False)
+
+    def open(self) -> Image.Image:
+        self.opened.append(self.name)
+        return Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255))
+
+
+def rectangle(left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+REGIONS = tuple(Region.from_mask(rectangle(*box)) for box in ((10, 20, 90, 80), (120, 5, 190, 95)))
+
+
+def warehouse(**changes: object) -> SpatialSample:
+    sample = SpatialSample(
+        id="a-1",
+        question="Is the pallet <mask> left of the pallet <mask>?",
+        image=Picture(),
+        depth=Picture("depth"),
+        regions=REGIONS,
+        answer="left",
+        answer_type=AnswerType.SIDE,
+        group="a",
+    )
+    return sample.replace(**changes)
+
+
+def choice(*choices: str, answer: str = "A", **changes: object) -> SpatialSample:
+    return SpatialSample(
+        id="c", question="Which?", choices=choices, answer=answer, answer_type=AnswerType.LETTER
+    ).replace(**changes)
+
+
+# Marks
+
+
+def test_marked_names_the_regions_and_keeps_them() -> None:
+    seen = Marked()(warehouse())
+    assert seen.question == "Is the pallet [Region 0] left of the pallet [Region 1]?"
+    assert seen.regions == REGIONS
+    assert seen.image is not None
+    assert seen.image.name == "picture"
+
+
+def test_marks_are_outlines_and_badges_inside_their_regions() -> None:
+    masks = [region.mask() for region in REGIONS]
+    before = Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255))
+    after = np.asarray(draw_marks(before, masks))
+    assert np.asarray(before).min() == 255
+    changed = (after != 255).any(axis=2)
+    coloured = [(after == colour).all(axis=2) for colour in COLOURS[:2]]
+    for mask, colour in zip(masks, coloured, strict=True):
+        assert colour.any()
+        assert not (colour & ~mask).any()
+        # Most of the region can still be seen.
+        assert (changed & mask).mean() < 0.5 * mask.mean()
+    outside = changed & ~(masks[0] | masks[1])
+    assert outside.sum() < 0.05 * outside.size
+
+
+def test_every_region_has_its_own_number() -> None:
+    masks = [rectangle(5 + 38 * index, 10, 40 + 38 * index, 90) for index in range(5)]
+    after = draw_marks(Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255)), masks)
+    pictures = []
+    for index, colour in enumerate(COLOURS[:5]):
+        pixels = np.asarray(after)[12:88, 7 + 38 * index : 38 + 38 * index]
+        (rows, columns) = np.nonzero((pixels == colour).all(axis=2))
+        badge = pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        pictures.append((badge != colour).any(axis=2).tobytes())
+    assert len(set(pictures)) == 5
+
+
+def test_badges_of_regions_on_each_other_lie_apart() -> None:
+    whole, small = rectangle(0, 0, WIDTH, HEIGHT), rectangle(80, 30, 120, 70)
+    after = np.asarray(draw_marks(Image.new("RGB", (WIDTH, HEIGHT), (0, 0, 0)), [small, whole]))
+    middles = []
+    for colour in COLOURS[:2]:
+        rows, columns = np.nonzero((after[3:-3, 3:-3] == colour).all(axis=2))
+        middles.append((rows.mean(), columns.mean()))
+    assert np.hypot(*np.subtract(*middles)) > 20
+
+
+@given(
+    boxes=st.lists(
+        st.tuples(st.integers(0, 199), st.integers(0, 99), st.integers(1, 60), st.integers(1, 60)),
+        max_size=14,
+    )
+)
+def test_any_regions_can_be_marked(boxes: list[tuple[int, int, int, int]]) -> None:
+    masks = [rectangle(left, top, left + width, top + height) for left, top, width, height in boxes]
+    masks.append(np.zeros((HEIGHT, WIDTH), bool))
+    after = draw_marks(Image.new("L", (WIDTH, HEIGHT)), masks)
+    assert (after.size, after.mode) == ((WIDTH, HEIGHT), "RGB")
+
+
+def test_marked_without_image_or_regions() -> None:
+    assert Marked()(warehouse(image=None)).question.count("[Region") == 2
+    bare = Marked()(warehouse(question="Why?", regions=()))
+    assert isinstance(bare.image, Picture)
+
+
+def test_marks_of_one_image_share_its_decoding() -> None:
+    opened: list[str] = []
+    samples = [
+        warehouse(id=f"a-{number}", image=Picture("a", opened), depth=None, regions=REGIONS[:number])
+        for number in range(3)
+    ]
+    loading = ImageLoading(ListedQuestions.grouped(samples), (Marked(), Grayscale()))
+    batch = loading[BatchRequest((ImageRequest(0, (0, 1, 2)),))]
+    assert opened == ["a"]
+    pictures = [sample.image.picture for sample in batch.opened if isinstance(sample.image, OpenedImage)]
+    assert len({picture.tobytes() for picture in pictures}) == 3
+    assert all(isinstance(sample.image, GrayImage) for sample in batch.light)
+
+
+def test_a_real_frame_is_marked_within_its_masks(shared_data: Path, tmp_path: Path) -> None:
+    real = AiCityTrack3(
+        root=str(shared_data / "ai_city_track3"), splits={"test": "val"}, cache=str(tmp_path), num_workers=0
+    )
+    (sample,) = real.split("test").samples(1, [0])
+    seen = Marked()(sample)
+    assert sample.image is not None
+    assert seen.image is not None
+    difference = (np.asarray(sample.image.open().convert("RGB")) != np.asarray(seen.image.open())).any(axis=2)
+    near = np.zeros_like(difference)
+    for region in sample.regions:
+        rows, columns = np.nonzero(region.mask())
+        near[rows.min() - 6 : rows.max() + 7, columns.min() - 6 : columns.max() + 7] = True
+        assert difference[region.mask()].any()
+    assert not (difference & ~near).any()
+
+
+# Boxes
+
+
+def test_boxes_are_thousandths_of_the_image() -> None:
+    assert BoxesInText()(warehouse()).question == (
+        "Is the pallet [Region 0] (box 50 200 450 800) left of the pallet [Region 1] (box 600 50 950 950)?"
+    )
+
+
+def test_boxes_and_marks_go_together_in_any_order() -> None:
+    both = Marked()(BoxesInText()(warehouse())), BoxesInText()(Marked()(warehouse()))
+    assert both[0].question == both[1].question
+    assert both[0].question.count("(box") == 2
+    assert BoxesInText()(both[0]).question == both[0].question
+
+
+def test_blind_takes_the_boxes_away() -> None:
+    seen = Blind()(BoxesInText()(warehouse()))
+    assert seen.question == "Is the pallet [Region 0] left of the pallet [Region 1]?"
+    assert BoxesInText()(Blind()(warehouse())).question == seen.question
+
+
+@given(
+    left=st.integers(0, 199), top=st.integers(0, 99), width=st.integers(1, 200), height=st.integers(1, 100)
+)
+def test_a_box_holds_its_region(left: int, top: int, width: int, height: int) -> None:
+    mask = rectangle(left, top, left + width, top + height)
+    question = BoxesInText()(warehouse(question="<mask>", regions=(Region.from_mask(mask),))).question
+    x1, y1, x2, y2 = map(int, re.findall(r"\d+", question)[1:])
+    rows, columns = np.nonzero(mask)
+    assert 0 <= x1 * WIDTH / 1000 <= columns.min() < columns.max() + 1 <= x2 * WIDTH / 1000 <= WIDTH
+    assert 0 <= y1 * HEIGHT / 1000 <= rows.min() < rows.max() + 1 <= y2 * HEIGHT / 1000 <= HEIGHT
+    assert (x2 - x1) * WIDTH / 1000 < columns.max() + 1 - columns.min() + 1
+
+
+# Depth
+
+
+def test_depth_becomes_the_next_image() -> None:
+    seen = DepthAsImage()(warehouse())
+    assert seen.depth is None
+    assert [image.name for image in seen.further_images] == ["depth"]
+    assert seen.question.startswith("The second image shows the depth of the scene: brighter is farther. Is")
+    assert seen.further_images[0].open().mode == "RGB"
+    third = DepthAsImage()(warehouse(further_images=(Picture("more"),)))
+    assert third.question.startswith("The third image")
+    assert DepthAsImage()(warehouse(image=None)).question.startswith("The first image")
+    without = warehouse(depth=None)
+    assert DepthAsImage()(without) is without
+
+
+# Rotation
+
+
+@given(
+    texts=st.lists(st.text("xyz ", min_size=1), min_size=2, max_size=8, unique=True),
+    shifts=st.tuples(st.integers(-10, 10), st.integers(-10, 10)),
+    data=st.data(),
+)
+def test_rotations(texts: list[str], shifts: tuple[int, int], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(texts) - 1))
+    sample = choice(*texts, answer=LETTERS[place])
+    first, second = shifts
+    seen = RotatedChoices(first)(sample)
+    assert sorted(seen.choices) == sorted(texts)
+    assert seen.answer is not None
+    assert seen.choices[LETTERS.index(seen.answer)] == texts[place]
+    assert RotatedChoices(second)(seen) == RotatedChoices(first + second)(sample)
+    assert RotatedChoices(len(texts))(sample) == sample
+    places = {RotatedChoices(shift)(sample).answer for shift in range(len(texts))}
+    assert places == set(LETTERS[: len(texts)])
+
+
+def test_a_rotation() -> None:
+    seen = RotatedChoices(1)(choice("w", "x", "y", answer="A"))
+    assert (seen.choices, seen.answer) == (("x", "y", "w"), "C")
+    assert RotatedChoices(1)(choice("x", "y").replace(answer=None)).answer is None
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ("x", "y", "Both A and B"),
+        ("x", "y", "None of the above"),
+        ("x", "y", "all of them"),
+        ("x", "(B)", "z"),
+        ("A", "B", "C"),
+        ("A or C", "x", "y"),
+        ("Neither", "x"),
+    ],
+)
+def test_choices_that_mention_letters_stay(choices: tuple[str, ...]) -> None:
+    sample = choice(*choices)
+    assert RotatedChoices(1)(sample) is sample
+
+
+@pytest.mark.parametrize(
+    "choices", [("A car", "x"), ("U-turn", "x"), ("E", "x"), ("I do", "You do"), ("Box", "Cab")]
+)
+def test_choices_that_only_look_like_it_are_rotated(choices: tuple[str, ...]) -> None:
+    assert RotatedChoices(1)(choice(*choices)).choices == (choices[1], choices[0])
+
+
+def test_other_questions_are_not_rotated() -> None:
+    for sample in (warehouse(), choice(), choice("x", "y", rationale="So (B) is right.")):
+        assert RotatedChoices(1)(sample) is sample
+
+
+# Multiple choice
+
+
+def chosen(sample: SpatialSample) -> str:
+    assert sample.answer is not None
+    assert sample.answer_type is AnswerType.LETTER
+    assert sample.answer in sample.letters
+    return sample.choices[LETTERS.index(sample.answer)]
+
+
+IDS = st.text(min_size=1, max_size=8)
+
+
+@given(name=IDS, count=st.integers(0, 40))
+def test_counts(name: str, count: int) -> None:
+    sample = warehouse(id=name, answer=str(count), answer_type=AnswerType.COUNT)
+    seen = AsMultipleChoice()(sample)
+    assert seen == AsMultipleChoice()(sample)
+    assert chosen(seen) == str(count)
+    assert len(set(seen.choices)) == 4
+    assert all(
+        0 < abs(int(other) - count) <= 3 and int(other) >= 0 for other in set(seen.choices) - {str(count)}
+    )
+    assert (seen.question, seen.task, seen.image, seen.id) == (
+        sample.question,
+        sample.task,
+        sample.image,
+        sample.id,
+    )
+
+
+@given(name=IDS, metres=st.decimals(0, 30, places=2).map(lambda number: f"{number:f}"))
+def test_lengths_in_metres(name: str, metres: str) -> None:
+    seen = AsMultipleChoice()(warehouse(id=name, answer=metres, answer_type=AnswerType.DISTANCE))
+    assert chosen(seen) == f"{metres} m"
+    assert len(set(seen.choices)) == 4
+    for other in set(seen.choices) - {f"{metres} m"}:
+        assert abs(float(other.removesuffix(" m")) - float(metres)) > 0.1 * float(metres)
+
+
+@given(
+    name=IDS,
+    low=st.integers(1, 20),
+    more=st.integers(0, 5),
+    unit=st.sampled_from(["feet", "meters", "inches", "cm", "m"]),
+)
+def test_lengths_with_units_and_ranges(name: str, low: int, more: int, unit: str) -> None:
+    answer = f"{low}\u2013{low + more} {unit}" if more else f"{low + 1} {unit}"
+    seen = AsMultipleChoice()(warehouse(id=name, answer=answer, answer_type=AnswerType.DISTANCE))
+    assert chosen(seen) == answer
+    assert len(set(seen.choices)) == 4
+    numbers = [list(map(float, re.findall(r"\d+(?:\.\d+)?", text))) for text in seen.choices]
+    right = numbers[seen.choices.index(answer)]
+    for found, text in zip(numbers, seen.choices, strict=True):
+        assert len(found) == len(right)
+        assert text == answer or abs(found[-1] / right[-1] - 1) > 0.1
+
+
+def test_grammar_does_not_give_the_right_length_away() -> None:
+    for number in range(50):
+        seen = AsMultipleChoice()(
+            warehouse(id=str(number), answer="1 meter", answer_type=AnswerType.DISTANCE)
+        )
+        assert all(text == "1 meter" or text.endswith(" meters") for text in seen.choices)
+        seen = AsMultipleChoice()(warehouse(id=str(number), answer="4 feet", answer_type=AnswerType.DISTANCE))
+        assert all(text.endswith(" feet") or text == "1 foot" for text in seen.choices)
+
+
+@pytest.mark.parametrize(("answer", "form"), [("8", AnswerType.COUNT), ("7.31", AnswerType.DISTANCE)])
+def test_neither_place_nor_size_gives_the_right_answer_away(answer: str, form: AnswerType) -> None:
+    letters, ranks = [], []
+    for number in range(2000):
+        seen = AsMultipleChoice()(warehouse(id=f"question {number}", answer=answer, answer_type=form))
+        letters.append(seen.answer)
+        sizes = sorted(seen.choices, key=lambda text: float(text.removesuffix(" m")))
+        ranks.append(sizes.index(chosen(seen)))
+    for values in (letters, ranks):
+        counts = np.unique(values, return_counts=True)[1]
+        assert len(counts) == 4
+        assert counts.min() > 420
+
+
+def test_sides_and_regions() -> None:
+    seen = AsMultipleChoice()(warehouse())
+    assert (chosen(seen), set(seen.choices)) == ("left", {"left", "right"})
+    regions = tuple(Region.from_mask(rectangle(index, 0, index + 5, 9)) for index in range(7))
+    seen = AsMultipleChoice()(warehouse(regions=regions, answer="4", answer_type=AnswerType.REGION))
+    assert chosen(seen) == "[Region 4]"
+    assert len(set(seen.choices)) == 4
+    assert set(seen.choices) <= {f"[Region {index}]" for index in range(7)}
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        choice("x", "y"),
+        warehouse(answer=None),
+        warehouse(answer="on the table", answer_type=AnswerType.TEXT),
+        warehouse(answer="0", answer_type=AnswerType.REGION, regions=REGIONS[:1]),
+        warehouse(answer="several", answer_type=AnswerType.COUNT),
+        warehouse(answer="quite far", answer_type=AnswerType.DISTANCE),
+    ],
+)
+def test_what_cannot_become_a_choice_stays(sample: SpatialSample) -> None:
+    assert AsMultipleChoice()(sample) is sample
+
+
+# All
+
+
+@pytest.mark.parametrize(
+    "view",
+    [Marked(), BoxesInText(), DepthAsImage(), RotatedChoices(1), AsMultipleChoice(), Blind(), Grayscale()],
+)
+def test_views_pickle_and_open_nothing(view: View) -> None:
+    picture = Picture()
+    assert pickle.loads(pickle.dumps(view)) == view
+    seen = view(warehouse(image=picture, depth=picture))
+    assert picture.opened == []
+    assert pickle.loads(pickle.dumps(seen)) == seen
+    assert type(view).__module__.startswith("datamodules.views.")
