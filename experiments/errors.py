@@ -24,6 +24,7 @@ CHATTER = (
     "Couldn't infer the batch indices",  # predictions carry their question's id
     "Grad strides do not match bucket view strides",
     ".*Checkpoint directory .* exists and is not empty",
+    "`is_gradient_checkpointing` is deprecated",  # peft asks transformers for it
 )
 """Warnings of the libraries about things that are meant here."""
 
@@ -35,6 +36,8 @@ def quiet_libraries() -> None:
     importlib.import_module("lightning.pytorch")  # sets its own level of logging, which comes before ours
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # It suggests a package that speeds 4-bit products up, also where there are none.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for message in CHATTER:
         warnings.filterwarnings("ignore", message=message)
 

@@ -65,6 +65,10 @@ def export(run: RunFolder, to: Path, merge: bool = False) -> list[str]:
         )
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise RunError(f"{run.path} trained nothing: the model is still the one it was given.")
+    if merge:
+        from lightning_modules.vlm.export import require_mergeable
+
+        require_mergeable(module.network)
     said = []
     twin = settings["init_args"].get("twin", False)
     base = (to / BASE).absolute()

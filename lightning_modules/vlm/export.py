@@ -12,7 +12,7 @@ from torch import nn
 
 from lightning_modules.vlm.adapters import ADAPTER, AdapterError
 from lightning_modules.vlm.bottleneck import SETTINGS, bottleneck_names, load_bottlenecks, save_bottlenecks
-from lightning_modules.vlm.prompt_tuning import make_room, suppress, tied_tables_are_fine
+from lightning_modules.vlm.prompt_tuning import make_room, suppress, tied_tables_are_fine, virtual_names
 
 
 def save_adapter(network: nn.Module, folder: Path, tokenizer: Any = None, base: str | None = None) -> bool:
@@ -39,6 +39,7 @@ def save_adapter(network: nn.Module, folder: Path, tokenizer: Any = None, base: 
     folder.mkdir(parents=True, exist_ok=True)
     # "auto" would ask the hub whether the vocabulary has grown.
     network.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").write_text(_readme(settings))
     if tokenizer is not None and settings.peft_type == PeftType.TRAINABLE_TOKENS:
         tokenizer.save_pretrained(folder)
     return True
@@ -89,6 +90,15 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
     return network
 
 
+def require_mergeable(network: nn.Module) -> None:
+    """Raise `AdapterError` for bottlenecks, which have no place in the model's own weights."""
+    if bottleneck_names(network):
+        raise AdapterError(
+            "Bottleneck adapters are layers of their own and cannot be merged into the model's weights: "
+            "leave MERGE out, and open the adapter folder with lightning_modules.vlm.export.load_adapter."
+        )
+
+
 def merge(network: nn.Module, adapter: Path) -> Any:
     """The base model with the adapter in its weights, in the precision of its token table.
 
@@ -100,15 +110,11 @@ def merge(network: nn.Module, adapter: Path) -> Any:
         adapter: the folder that `save_adapter` wrote it to.
 
     Raises:
-        AdapterError: bottlenecks have no place in the model's own weights.
+        AdapterError: it cannot be merged.
     """
     from peft import PeftModel
 
-    if bottleneck_names(network):
-        raise AdapterError(
-            "Bottleneck adapters are layers of their own and cannot be merged into the model's weights: "
-            "leave MERGE out, and open the adapter folder with lightning_modules.vlm.export.load_adapter."
-        )
+    require_mergeable(network)
     model: Any = network
     if isinstance(network, PeftModel):
         if getattr(network.get_base_model(), "is_quantized", False):
@@ -144,6 +150,30 @@ def _put_copies_in_place(network: Any) -> None:
     for name, module in list(model.named_modules()):
         if isinstance(module, ModulesToSaveWrapper):
             model.set_submodule(name, module.modules_to_save[ADAPTER])
+
+
+def _readme(settings: Any) -> str:
+    """How to open the adapter, in place of the form that peft leaves to be filled in."""
+    base = settings.base_model_name_or_path or "the twin that `make export` writes"
+    lines = [
+        "---",
+        f"base_model: {settings.base_model_name_or_path!r}",
+        "library_name: peft",
+        "---",
+        f"An adapter for {base}.",
+        "",
+        "    model = AutoModelForImageTextToText.from_pretrained(BASE_MODEL)",
+    ]
+    if ids := getattr(settings, "token_indices", None):
+        lines += [
+            f"    model.resize_token_embeddings({max(ids) + 1})  # unless it has as many rows or more",
+            "    model = PeftModel.from_pretrained(model, THIS_FOLDER)",
+            "",
+            f"Every prompt begins with {' '.join(virtual_names(len(ids)))}, which the tokenizer here knows.",
+        ]
+    else:
+        lines += ["    model = PeftModel.from_pretrained(model, THIS_FOLDER)"]
+    return "\n".join(lines) + "\n"
 
 
 def _findable(name: str | None) -> str:

@@ -104,6 +104,7 @@ def test_bottlenecks_are_exported_and_not_merged(tmp_path: Path) -> None:
     run, module = run_with(tmp_path, settings("smolvlm_500m", method="bottleneck"))
     with pytest.raises(SmallSpatialError, match="cannot be merged"):
         export(run, tmp_path, merge=True)
+    assert not run.adapter.exists()
     assert "load_adapter" in export(run, tmp_path)[0]
     opened = load_adapter(AutoModelForImageTextToText.from_pretrained(tmp_path / "base"), run.adapter)
     inputs = question(module.vlm.processor)
@@ -152,13 +153,22 @@ def test_runs_are_found_by_id_or_folder_and_the_newest_without(tmp_path: Path) -
         find_run("other", None, tmp_path)
 
 
-def test_the_command_exports_and_errs_in_sentences(tmp_path: Path) -> None:
-    run, _ = run_with(tmp_path / "runs" / "stub" / "one", settings("smolvlm_500m", method="lora"))
-    run.write_card({"subcommand": "experiment", "started": "2026-01-01"})
+@pytest.mark.slow
+def test_a_fit_leaves_its_adapter_and_the_command_exports_it(tmp_path: Path) -> None:
+    experiment = {
+        "name": "stub",
+        "model": settings("smolvlm_500m", method="lora"),
+        "data": {
+            "class_path": "datamodules.cv_bench.CvBench",
+            "init_args": {"scenes": {"train": 4, "val": 2, "test": 2}, "num_workers": 0, "batch_size": 2},
+        },
+        "trainer": {"accelerator": "cpu", "max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0},
+    }
+    (tmp_path / "stub.yaml").write_text(yaml.safe_dump(experiment))
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "experiments.export", *arguments],
+            [sys.executable, "-m", *arguments],
             cwd=tmp_path,
             env=environment(),
             capture_output=True,
@@ -166,10 +176,16 @@ def test_the_command_exports_and_errs_in_sentences(tmp_path: Path) -> None:
             timeout=170,
         )
 
-    finished = command("--name", "stub")
+    finished = command("experiments.run", "fit", "-c", "stub.yaml")
+    assert finished.returncode == 0, finished.stderr
+    adapter = tmp_path / "runs" / "stub" / "latest" / "adapter" / "adapter_model.safetensors"
+    after_fit = adapter.read_bytes()
+
+    finished = command("experiments.export", "--name", "stub", "--to", "elsewhere")
     assert finished.returncode == 0, finished.stderr
     assert "opened by PeftModel.from_pretrained" in finished.stdout
-    assert (run.adapter / "adapter_model.safetensors").exists()
-    finished = command("--name", "nothing")
+    assert (tmp_path / "elsewhere" / "adapter" / "adapter_model.safetensors").read_bytes() == after_fit
+
+    finished = command("experiments.export", "--name", "nothing")
     assert finished.returncode == 1 and "There is no run of 'nothing'" in finished.stderr
     assert "Traceback" not in finished.stderr

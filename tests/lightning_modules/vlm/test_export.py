@@ -43,6 +43,7 @@ def test_plain_peft_opens_the_adapter(name: str, method: Any, tmp_path: Path) ->
     base, _ = twin(name)
     if method == "prompt_tuning":
         # The only thing to know beforehand, and any user of added tokens does.
+        assert "resize_token_embeddings" in (tmp_path / "README.md").read_text()
         tokenizer = AutoTokenizer.from_pretrained(tmp_path)
         assert len(tokenizer) == len(processor.tokenizer)
         base.resize_token_embeddings(len(tokenizer))
