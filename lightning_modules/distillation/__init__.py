@@ -1,0 +1,1 @@
+"""Distillation: a large model taught into a small one, through its logits and its attention."""
