@@ -43,12 +43,18 @@ _ANSWER_IS = re.compile(
 _I_CHOOSE = re.compile(
     r"\b(?:i|we)(?:'d|'ll|\s+would|\s+will)?\s+"
     r"(?:choose|pick|select|go\s+with|opt\s+for|say|guess|answer|think|believe)\b"
-    r"(?:\s+(?:that|it's|it|is|the|answer|must|be)\b)*|\b(?:it\s+is|it's|it\s+must\s+be)\b",
+    r"(?:\s+(?:that|it's|it|is|the|answer|must|be)\b)*",
     re.IGNORECASE,
 )
+_IT_IS = re.compile(r"\b(?:it\s+is|it's|it\s+must\s+be)\b", re.IGNORECASE)
 _SO = re.compile(r"(?:so|therefore|thus|hence|overall|finally|in conclusion)\b[,:]?\s*", re.IGNORECASE)
+_CUES_READ = 20
+"""How many of the last conclusions are looked at, for models that repeat themselves without end."""
+
+_ANNOUNCED = re.compile(r".[\s:=\"']*", re.DOTALL)
 _FILLER = re.compile(
-    rf"(?:[\s:=\"']|\b(?:is|be|the|either|both|most|likely|probably|clearly|simply|therefore|{_NOUN})\b){{0,20}}",
+    r"\A(?:[\s:=\"']|\b(?:is|be|the|either|both|most|likely|probably|clearly|simply|therefore"
+    r"|answer|option|choice|letter|point)\b){0,20}",
     re.IGNORECASE,
 )
 
@@ -114,28 +120,34 @@ def read_choice(text: str, letters: str, choices: Sequence[str] = ()) -> str | N
 
 
 def _whole(text: str, named: ChoiceTexts) -> Letters:
-    """A text that is nothing but a letter, a choice, or a letter and its choice."""
-    if len(bare := text.strip(" \t\n.,:;!?()[]\"'<>")) == 1 and bare.isascii() and bare.isalpha():
+    """A text that is nothing but a letter, a letter and its choice, or a choice."""
+    bare = text.strip(" \t\n.,:;!?()[]\"'<>")
+    if len(bare) == 1 and bare.upper() in named.letters:
         return frozenset(bare.upper())
-    if found := named.equal_to(text):
-        return found
     first = re.match(r"[(\[]?([A-Za-z])\b", text)
-    own = named.equal_to(text[first.end() :]) if first else NOTHING
-    return own if first and own == {first[1].upper()} else NOTHING
+    if first and first[1].upper() in named.equal_to(text[first.end() :]):
+        return frozenset(first[1].upper())
+    # In "(A) dog" and "A. dog" the letter is no article.
+    return NOTHING if _LISTED.match(text) or _BRACKETED.match(text) else named.equal_to(text)
 
 
 def _concluded(text: str, named: ChoiceTexts) -> Letters:
     """What the last conclusion of a text says, the one before where that says nothing."""
-    cues = [(cue.end(), True) for cue in _ANSWER_IS.finditer(text)]
-    cues += [(cue.end(), False) for cue in _I_CHOOSE.finditer(text)]
-    for end, is_answer in sorted(cues, reverse=True):
-        start = end + len(_FILLER.match(text, end)[0])  # type: ignore[index]
-        labelled = text[end - 1 : start].strip().startswith((":", "="))
-        rest = text[start : start + NEIGHBOURHOOD]
-        if found := _option_at(rest, lower_case=is_answer, article=labelled):
-            return found
+    cues = sorted(
+        [cue for pattern in (_IT_IS, _ANSWER_IS, _I_CHOOSE) for cue in pattern.finditer(text)],
+        key=lambda cue: cue.end(),
+    )
+    for cue in cues[: -_CUES_READ - 1 : -1]:
+        is_answer = cue.re is _ANSWER_IS
+        announced = _ANNOUNCED.match(text, cue.end() - 1)
+        assert announced is not None
+        rest = text[announced.end() : announced.end() + NEIGHBOURHOOD]
         sentence = next(iter(sentences(rest)), "")
-        if is_answer and (found := named.leading_in(sentence) or named.named_in(sentence)):
+        if cue.re is not _IT_IS and (found := named.leading_in(sentence)):
+            return found
+        labelled = ":" in announced[0] or "=" in announced[0]
+        found = _option_at(_FILLER.sub("", rest, count=1), lower_case=is_answer, article=labelled)
+        if found or (is_answer and (found := named.named_in(sentence))):
             return found
     parts = sentences(text)
     if len(parts) > 1 and (last := re.fullmatch(r"[(\[]?([A-Z])[)\]]?[.!]?", parts[-1].strip())):

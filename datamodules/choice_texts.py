@@ -46,6 +46,7 @@ class ChoiceTexts:
     """The texts of the choices as words, and where a text names them."""
 
     def __init__(self, letters: str, choices: Sequence[str]) -> None:
+        self.letters = letters
         self.letters_of: dict[tuple[str, ...], Letters] = {}
         # Beside "B is closer", the "A" of "A is closer" is no article.
         self.articles = () if any(_NAMES_A_LETTER.match(choice) for choice in choices) else _ARTICLES
@@ -91,14 +92,12 @@ class ChoiceTexts:
     def _mentions(self, text: str) -> Iterator[tuple[int, int, Letters]]:
         """Start, end and letters of each mention; where choices overlap, the longest."""
         tokens = _tokens(text)
-        # A single letter as a choice would be found in every article.
-        known = [words for words in self.letters_of if len(words) > 1 or not _is_letter(words[0])]
-        known.sort(key=len, reverse=True)
+        known = sorted(self.letters_of, key=len, reverse=True)
         position = 0
         while position < len(tokens):
             for words in known:
                 window = tokens[position : position + len(words)]
-                if tuple(token.word for token in window) == words:
+                if tuple(token.word for token in window) == words and not self._is_other_letter(window, text):
                     before = text[max(0, window[0].start - NEIGHBOURHOOD) : window[0].start]
                     if not _RULED_OUT.search(before) and not _UNDECIDED.search(before):
                         yield window[0].start, window[-1].end, self.letters_of[words]
@@ -106,6 +105,13 @@ class ChoiceTexts:
                     break
             else:
                 position += 1
+
+    def _is_other_letter(self, window: list[_Token], text: str) -> bool:
+        """Whether a mention is a single letter that may as well be an article or the letter of a choice."""
+        letter = text[window[0].start : window[0].end]
+        if len(window) > 1 or len(letter) > 1 or not letter.isalpha():
+            return False
+        return letter.islower() or letter in "AI" or letter in self.letters
 
 
 def plain(text: str) -> str:
@@ -116,10 +122,6 @@ def plain(text: str) -> str:
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text without case, punctuation and articles, small numbers as digits."""
     return tuple(token.word for token in _tokens(plain(text)) if token.word not in _ARTICLES)
-
-
-def _is_letter(word: str) -> bool:
-    return len(word) == 1 and word.isascii() and word.isalpha()
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -11,7 +11,9 @@ import numpy as np
 Combination = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From correct answers and questions of each task, `[..., tasks]`, to the score in 0..100, `[...]`."""
 
-_TAIL = 0.025
+TAIL = 0.025
+"""What a 95 % interval leaves out on either side."""
+
 _DRAWS_AT_ONCE = 2_000_000
 
 
@@ -61,17 +63,18 @@ def score_with_intervals(
     correct_total, count_total = correct_by_image.sum(0), count_by_image.sum(0)
     if not len(correct):
         return _NOTHING, [_NOTHING] * number_of_tasks
-    drawn_correct, drawn_count = _resample(correct_by_image, count_by_image, resamples, seed)
+    drawn = draw_images(np.concatenate([correct_by_image, count_by_image], axis=1), resamples, seed)
+    drawn_correct, drawn_count = drawn[:, :number_of_tasks], drawn[:, number_of_tasks:]
 
     by_task: list[Score] = []
     for task in range(number_of_tasks):
         n, images = int(count_total[task]), int((count_by_image[:, task] > 0).sum())
         seen = drawn_count[:, task] > 0
-        drawn = 100 * drawn_correct[seen, task] / drawn_count[seen, task]
+        scores = 100 * drawn_correct[seen, task] / drawn_count[seen, task]
         score = 100 * correct_total[task] / max(n, 1)
-        by_task.append(Score(float(score), n, _interval(drawn, score, images)) if n else _NOTHING)
+        by_task.append(Score(float(score), n, _interval(scores, score, images)) if n else _NOTHING)
 
-    low, high = np.quantile(combine(drawn_correct, drawn_count), [_TAIL, 1 - _TAIL])
+    low, high = np.quantile(combine(drawn_correct, drawn_count), [TAIL, 1 - TAIL])
     if low == high:
         bounds = np.array([score.interval for score in by_task]).T / 100
         low, high = combine(bounds * count_total, np.stack([count_total, count_total]))
@@ -91,29 +94,34 @@ def _by_image(
     return right, count.astype(float)
 
 
-def _resample(
-    correct: np.ndarray, count: np.ndarray, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images with replacement; correct answers and questions of each draw, `[resamples, tasks]` each."""
+def draw_images(per_image: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Draw images with replacement, as many as there are.
+
+    Args:
+        per_image: what each image contributes, `[images, columns]`.
+        resamples: how many times to draw.
+        seed: makes the draws reproducible; the same seed draws the same images.
+
+    Returns:
+        The sums over the drawn images, `[resamples, columns]`.
+    """
     generator = np.random.default_rng(seed)
-    images, tasks = correct.shape
-    both = np.concatenate([correct, count], axis=1)
+    images = len(per_image)
     totals = []
     block = max(1, _DRAWS_AT_ONCE // images)
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = generator.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images)
-        totals.append(weights @ both)
-    total = np.concatenate(totals)
-    return total[:, :tasks], total[:, tasks:]
+        totals.append(weights @ per_image)
+    return np.concatenate(totals)
 
 
 def _interval(drawn: np.ndarray, score: float, images: int) -> tuple[float, float]:
     """The middle 95 % of resampled scores, or the exact bound over images where all are 0 or all are 100."""
     if score == 0:
-        return 0.0, 100 * (1 - _TAIL ** (1 / images))
+        return 0.0, 100 * (1 - TAIL ** (1 / images))
     if score == 100:
-        return 100 * _TAIL ** (1 / images), 100.0
-    low, high = np.quantile(drawn, [_TAIL, 1 - _TAIL])
+        return 100 * TAIL ** (1 / images), 100.0
+    low, high = np.quantile(drawn, [TAIL, 1 - TAIL])
     return float(low), float(high)

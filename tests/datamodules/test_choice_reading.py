@@ -207,6 +207,37 @@ def test_real_outputs_are_read_as_their_authors_read_them(
         assert same != (row["idx"] in DIFFERENCES), row
 
 
+LETTERS_AS_CHOICES = {("C", "B", "D", "Fire Extinguisher"), ("can not determine", "B", "C", "A")} | {
+    ("R", "D", "can not determine", "can not determine")
+}
+"""Real questions in which a choice's text is the letter of another choice: the letter is read."""
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "{}",
+        "{}.",
+        "The answer is {}.",
+        "Answer: {}",
+        "<answer>{}</answer>",
+        "So the answer is: {}",
+        "I think it is {}.",
+    ],
+)
+def test_every_choice_of_the_real_questions_is_read_back(shared_data: Path, frame: str) -> None:
+    rows = json.loads((shared_data / "omni_spatial" / "data.json").read_text())
+    for options in (row["options"] for row in rows):
+        texts = [option.strip().lower() for option in options]
+        letters = "ABCD"[: len(options)]
+        for letter, option, text in zip(letters, options, texts, strict=True):
+            expected = letter if texts.count(text) == 1 else None
+            if option in letters and tuple(options) in LETTERS_AS_CHOICES:
+                expected = option
+            assert read_choice(frame.format(option), letters, options) == expected, (frame, options)
+            assert read_choice(frame.format(f"({letter}) {option}"), letters, options) == letter
+
+
 FRAMES = (
     "{}", "{}.", "({})", "[{}]", "({}).", "{})", "**{}**", '"{}"', "Option {}", "Answer: {}", "Answer: ({})",
     "**Answer:** {}", "answer: {}.", "The answer is {}.", "The answer is ({}).",
@@ -305,4 +336,4 @@ def test_no_text_breaks_the_reader(text: str, letters: str, choices: list[str]) 
 def test_a_model_that_repeats_itself_costs_no_time(piece: str) -> None:
     started = time.perf_counter()
     read_choice(piece * (8000 // len(piece)), "ABCD", ("left", "right", "left of", "in front"))
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 5  # milliseconds alone on a machine

@@ -1,0 +1,90 @@
+"""Files of predictions: any system's list of answers, and the lines that a run of this project writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from datamodules.json_stream import stream_array
+from datamodules.samples import DataError
+
+ANSWER_KEYS = ("raw", "prediction", "answer")
+"""Where an answer stands, best first: beside `raw` or `prediction`, `answer` is the truth (a run's lines)."""
+
+
+def records_by_id(path: Path) -> dict[str, dict[str, Any]]:
+    """The objects of a file by their id: those of a JSON list, or one on each line of a `.jsonl` file.
+
+    Raises:
+        DataError: the file is missing, malformed or empty, an element has no id, or an id appears twice.
+    """
+    records: dict[str, dict[str, Any]] = {}
+    elements = _lines(path) if path.suffix == ".jsonl" else stream_array(path)
+    for position, record in enumerate(elements):
+        if not isinstance(record, dict) or "id" not in record:
+            raise DataError(f"Element {position} of {path} is not an object with an `id`.")
+        name = str(record["id"])
+        if name in records:
+            raise DataError(f"The id {name} appears twice in {path}. Keep one answer for each question.")
+        records[name] = record
+    if not records:
+        raise DataError(f"{path} holds no records.")
+    return records
+
+
+def read_predictions(path: Path) -> dict[str, str]:
+    """What a system answered to each question, as it wrote it; "" for a null.
+
+    Raises:
+        DataError: `records_by_id` refuses the file, or an element has no answer or one that is no text.
+    """
+    return {name: _answer(record, path) for name, record in records_by_id(path).items()}
+
+
+def require_same_ids(truth: Collection[str], predictions: Collection[str], files: tuple[Path, Path]) -> None:
+    """Raise `DataError` with both counts where predictions leave out questions or answer others.
+
+    Args:
+        truth: the ids of the questions.
+        predictions: the ids of the answers.
+        files: where the two come from, truth first.
+    """
+    missing, extra = _without(truth, predictions), _without(predictions, truth)
+    if missing or extra:
+        example = f"for example {sorted(missing or extra)[0]!r}"
+        raise DataError(
+            f"{files[1]} does not answer the questions of {files[0]}: {len(missing)} ids are missing and "
+            f"{len(extra)} are extra ({example}). Only files with exactly the same ids are scored."
+        )
+
+
+def _without(names: Iterable[str], others: Iterable[str]) -> set[str]:
+    return set(names) - set(others)
+
+
+def _answer(record: dict[str, Any], path: Path) -> str:
+    key = next((key for key in ANSWER_KEYS if key in record), None)
+    if key is None:
+        raise DataError(
+            f"Prediction {record['id']} of {path} has no `answer`. Put what the system wrote there, as text."
+        )
+    value = record[key]
+    if isinstance(value, bool | list | dict):
+        raise DataError(f"Prediction {record['id']} of {path} has an `{key}` that is no text: {value!r}.")
+    return "" if value is None else str(value)
+
+
+def _lines(path: Path) -> Iterator[object]:
+    if not path.is_file():
+        raise DataError(f"The file {path} does not exist. Check the name of the predictions file.")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise DataError(
+                        f"Line {number} of {path} is not well-formed JSON ({error}). A line holds one object."
+                    ) from error
