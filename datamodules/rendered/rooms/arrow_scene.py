@@ -24,6 +24,9 @@ ROOM_FOR_ARROW_M = 1.2
 CLEARANCE_M = 0.35
 """A rolling ball passes all other objects at this distance at least, from edge to edge."""
 
+BALL_TRIES = 20
+"""So many places of the ball are tried before everything is drawn anew."""
+
 ARROW_COLOUR: Colour = (0.97, 0.94, 0.30)
 
 
@@ -35,23 +38,31 @@ def draw_arrow_room(random: Random, size: tuple[int, int]) -> RoomScene:
     while True:
         layout = Layout(random, size, random.choice(PLACES))
         kinds = [kind for kind in kinds_of(layout.place) if kind.name not in ("person", "ball")]
-        chosen = random.sample(kinds, random.randint(*OTHERS))
-        chosen.sort(key=lambda kind: not kind.large)
-        placed = [layout.add(kind) for kind in (KINDS["person"], KINDS["ball"], *chosen)]
-        person, ball = placed[0], placed[1]
-        if person is None or ball is None or len(layout.things) < 2 + OTHERS[0]:
+        chosen = sorted(random.sample(kinds, random.randint(*OTHERS)), key=lambda kind: not kind.large)
+        person = layout.add(KINDS["person"])
+        if person is None or not _is_seen(layout, person, person.front):
             continue
-        targets = [
-            thing
-            for thing in layout.things[2:]
-            if is_hit(layout.things, ball, thing) and _is_seen(layout, ball, _towards(ball, thing))
-        ]
-        free = _has_room(layout.things, person) and _is_seen(layout, person, person.front)
-        if not targets or not free:
+        others = [thing for kind in chosen if (thing := layout.add(kind)) is not None]
+        if len(others) < OTHERS[0]:
             continue
-        rolling = _towards(ball, random.choice(targets))
-        decor = [*_arrow(ball, rolling), *_arrow(person, person.front)]
-        return layout.scene(decor, {0: person.front, 1: rolling})
+        if not (_has_room(layout.things, person) and _is_seen(layout, person, person.front)):
+            continue
+        for _ in range(BALL_TRIES):
+            ball = layout.add(KINDS["ball"])
+            if ball is None:
+                break
+            targets = [
+                thing
+                for thing in others
+                if is_hit(layout.things, ball, thing) and _is_seen(layout, ball, _towards(ball, thing))
+            ]
+            # The ball must not hide the person's arrow either.
+            if targets and _has_room(layout.things, person) and _is_seen(layout, person, person.front):
+                rolling = _towards(ball, random.choice(targets))
+                decor = [*_arrow(ball, rolling), *_arrow(person, person.front)]
+                layout.things = [person, ball, *others]
+                return layout.scene(decor, {0: person.front, 1: rolling})
+            layout.remove(ball)
 
 
 def _towards(first: Thing, second: Thing) -> tuple[float, float]:

@@ -87,7 +87,7 @@ def sofa(random: Random, colour: Colour) -> list[Solid]:
     length, deep = random.uniform(1.7, 2.2), random.uniform(0.85, 0.95)
     dark = darker(colour, 0.85)
     parts = [
-        Solid(Shape.BOX, (0, 0, 0.22), (length, deep, 0.28), Finish.FABRIC, dark),
+        Solid(Shape.BOX, (0, 0, 0.18), (length, deep, 0.36), Finish.FABRIC, dark),
         Solid(Shape.BOX, (0, deep / 2 - 0.12, 0.52), (length, 0.24, 0.72), Finish.FABRIC, dark),
     ]
     for side in (-1, 1):

@@ -45,8 +45,11 @@ TIME_RATIO = 1.6
 KIND_SLACK = 12
 """No kind of question of a task type is asked more than this many times more often than another."""
 
-SPEEDS = (0.5, 1.0, 1.5, 2.0)
+SPEEDS = (0.25, 0.5, 1.0, 1.5)
 """Walking speeds, in metres per second."""
+
+LEAST_TIME_S = 0.8
+"""No shorter time is offered, in seconds: rounded to a tenth, it would not differ clearly from the next."""
 
 
 @dataclass(frozen=True)
@@ -287,20 +290,18 @@ def _walking_times(sight: Sight, random: Random) -> Iterator[OmniQuestion]:
         time_s = person.distance_m(seen.thing) / speed
         # The right time is equally often the shortest, second, third and longest of the four.
         rank = random.randrange(4)
-        times = [
-            f"{time_s * (TIME_RATIO * random.uniform(1, 1.2)) ** (step - rank):.1f}s" for step in range(4)
-        ]
-        right = f"{time_s:.1f}s"
-        wrong = [time for step, time in enumerate(times) if step != rank]
-        if len({right, *wrong}) < 4:
+        factor = TIME_RATIO * random.uniform(1, 1.2)
+        if time_s < LEAST_TIME_S * factor**rank:
             continue
+        times = [f"{time_s * factor ** (step - rank):.1f}s" for step in range(4)]
+        right = times.pop(rank)
         yield from _asked(
             random,
             "Dynamic_Reasoning",
             "Motion_Analysis",
             f"If the person walks to the {seen.thing.kind} at {speed:g} m/s, how long will it take?",
             right,
-            wrong,
+            times,
             frozenset({"walking", seen.index}),
             (
                 Tally("motion", "walking", ("rolling", "walking")),

@@ -192,6 +192,11 @@ class Layout:
                 return thing
         return None
 
+    def remove(self, thing: Thing) -> None:
+        """Take an object away again."""
+        number = self.things.index(thing)
+        del self.things[number], self._boxes[number]
+
     def spot(self) -> tuple[float, float]:
         """A floor position in the picture, spread evenly over the picture's width and over the depth."""
         y = self.random.uniform(NEAREST_M[self.place], min(FARTHEST_M[self.place], self.bounds[3] - 0.3))
@@ -229,10 +234,22 @@ class Layout:
 
 
 def image_box(camera: Camera, thing: Thing) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom in pixels of the box around an object, however much of it is hidden."""
-    image = camera.project(thing.corners())
-    (left, top), (right, bottom) = image[:, :2].min(axis=0).tolist(), image[:, :2].max(axis=0).tolist()
-    return left, top, right, bottom
+    """Left, top, right and bottom in pixels of the box around an object, however much of it is hidden.
+
+    The same as the extremes of `camera.project(thing.corners())`, but without arrays: it is called for every
+    place that is tried.
+    """
+    right, down, forward = camera.axes.tolist()
+    half_x, half_y = thing.half_extents
+    columns, rows = [], []
+    for x in (thing.x - half_x, thing.x + half_x):
+        for y in (thing.y - half_y, thing.y + half_y):
+            for z in (-camera.height_m, thing.height - camera.height_m):
+                depth = max(x * forward[0] + y * forward[1] + z * forward[2], 1e-6)
+                scale = camera.focal_px / depth
+                columns.append((x * right[0] + y * right[1] + z * right[2]) * scale + camera.width / 2)
+                rows.append((x * down[0] + y * down[1] + z * down[2]) * scale + camera.height / 2)
+    return min(columns), min(rows), max(columns), max(rows)
 
 
 def _area(box: Sequence[float]) -> float:

@@ -1,0 +1,164 @@
+"""The rendered SpaceThinker: its columns and template, and every answer recomputed from its scenes."""
+
+import io
+import math
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from datamodules.rendered.rooms.catalogue import KINDS
+from datamodules.rendered.rooms.scene_drawing import draw_scene
+from datamodules.rendered.rooms.space_thinker_writer import SUBJECT, write_space_thinker
+
+SIZE = (128, 96)
+SEED = 2
+SCENES = {"train": 20, "val": 2, "test": 3}
+METRES = {"meter": 1.0, "centimeter": 0.01, "feet": 0.3048, "foot": 0.3048, "inch": 0.0254}
+STEP_M = {"meter": 0.1, "centimeter": 0.05, "feet": 0.5 * 0.3048, "foot": 0.5 * 0.3048, "inch": 0.0254}
+DASH = "\N{EN DASH}"
+NUMBER = r"(\d+(?:\.\d+)?)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("space-thinker")
+    write_space_thinker(folder, scenes=SCENES, size=SIZE, seed=SEED, processes=1)
+    return folder
+
+
+def table(folder, split):
+    return pq.read_table(folder / "data" / f"{split}-00000-of-00001.parquet")
+
+
+@pytest.fixture(scope="module")
+def asked(folder):
+    """Scene, question, thought and answer of every training row."""
+    found, scenes = [], {}
+    for row in table(folder, "train").to_pylist():
+        index = int(row["images"][0]["path"][6:12])
+        if index not in scenes:
+            scenes[index] = draw_scene(SUBJECT, "train", index, SIZE, SEED)[0]
+        question = re.search(r"user<\|end_header_id\|>  (.+)<\|eot_id\|><\|start", row["input"])[1]
+        thought, answer = re.fullmatch(r"<think>(.+)</think>\n<answer>(.+)</answer>", row["output"]).groups()
+        found.append((scenes[index].scene, question, thought, answer))
+    assert len(found) >= 4 * SCENES["train"]
+    return found
+
+
+def named(scene, text):
+    """The objects that are named in a text, in order; a colour before the class tells several apart."""
+    kinds = "|".join(sorted(KINDS, key=len, reverse=True))
+    colours = "|".join({thing.colour for thing in scene.things} - {""}) or "none"
+    found = []
+    for colour, kind in re.findall(rf"\bthe (?:({colours}) )?({kinds})\b", text):
+        same = [thing for thing in scene.things if thing.kind == kind and colour in ("", thing.colour)]
+        assert len(same) == 1
+        found.append(same[0])
+    return found
+
+
+def is_right(answer, length_m):
+    """Whether an answer with a unit is a length in metres, rounded, or a range that holds it."""
+    low, high, unit = re.fullmatch(
+        rf"{NUMBER}(?:{DASH}{NUMBER})? (meter|centimeter|feet|foot|inch)(?:s|es)?", answer
+    ).groups()
+    if high:
+        return float(low) * METRES[unit] - 1e-9 <= length_m <= float(high) * METRES[unit] + 1e-9
+    return abs(float(low) * METRES[unit] - length_m) <= STEP_M[unit] / 2 + 1e-6
+
+
+def test_files_look_like_the_real_one(folder, shared_data):
+    real = pq.read_table(shared_data / "space_thinker" / "test-00000-of-00001.parquet")
+    for split in SCENES:
+        rendered = table(folder, split)
+        assert rendered.schema.equals(real.schema)
+        assert rendered.schema.metadata == real.schema.metadata
+    template = re.compile(
+        r"(.*user<\|end_header_id\|>  ).+(<\|eot_id\|><\|start_header_id\|>assistant.*)", re.DOTALL
+    )
+    first = template.fullmatch(real["input"][0].as_py()).groups()
+    for row in table(folder, "train").to_pylist():
+        assert template.fullmatch(row["input"]).groups() == first
+        assert row["reasoning"] == "on" and len(row["images"]) == 1
+        with Image.open(io.BytesIO(row["images"][0]["bytes"])) as picture:
+            assert (picture.mode, picture.size) == ("RGB", SIZE)
+
+
+def test_distances_are_those_between_the_middles_of_the_objects(asked):
+    checked = 0
+    for scene, question, thought, answer in asked:
+        if not re.search(r"\b(far|apart|distance|gap)\b", question):
+            continue
+        things = named(scene, question)
+        places = [(thing.x, thing.y) for thing in things] + [(0.0, 0.0)] * (2 - len(things))
+        length_m = math.dist(*places)
+        assert is_right(answer, length_m), (question, answer, length_m)
+        assert f"{length_m:.2f} meters" in thought and answer in thought
+        for thing in things:
+            assert f"{thing.y:.2f} meters ahead" in thought and f"{abs(thing.x):.2f} meters to the" in thought
+        checked += 1
+    assert checked >= 30
+
+
+def test_sizes_are_those_of_the_objects(asked):
+    checked = 0
+    for scene, question, thought, answer in asked:
+        if not re.search(r"\b(tall|height|long|length)\b", question):
+            continue
+        (thing,) = named(scene, question)
+        is_height = re.search(r"\b(tall|height)\b", question)
+        length_m = thing.height if is_height else max(thing.size[:2])
+        assert is_right(answer, length_m) and f"{length_m:.2f} meters" in thought
+        if is_height:
+            eye, gap = map(float, re.findall(rf"{NUMBER} meters (?:above the floor|below|above)", thought))
+            height = eye - gap if "below the height" in thought else eye + gap
+            assert height == pytest.approx(length_m, abs=0.011)
+        checked += 1
+    assert checked >= 15
+
+
+def test_counts_are_the_numbers_of_objects(asked):
+    plurals = {kind.plural: name for name, kind in KINDS.items()}
+    checked = set()
+    for scene, question, thought, answer in asked:
+        found = re.search(rf"\b({'|'.join(sorted(plurals, key=len, reverse=True))})\b", question)
+        if not re.search(r"How many (?!meters|feet|centimeters)|number of", question):
+            continue
+        number = sum(thing.kind == plurals[found[1]] for thing in scene.things)
+        assert answer == str(number) and thought.count("one about") == number
+        checked.add(number)
+    assert len(checked) >= 4
+
+
+def test_sides_are_those_in_the_picture(asked):
+    sides = []
+    for scene, question, thought, answer in asked:
+        if "left" not in question:
+            continue
+        first, second = named(scene, question)
+        columns = scene.camera.project([(first.x, first.y, 0.3), (second.x, second.y, 0.3)])[:, 0]
+        assert answer == ("left" if columns[0] < columns[1] else "right")
+        shares = [int(share) for share in re.findall(r"at (\d+) percent", thought)]
+        assert (shares[0] < shares[1]) == (answer == "left")
+        sides.append(answer)
+    assert abs(sides.count("left") - sides.count("right")) <= 2 and len(sides) >= 15
+
+
+def test_units_and_ranges_vary(asked):
+    answers = " ".join(answer for _, _, _, answer in asked)
+    for word in ("meters", "centimeters", "feet", "inches", DASH):
+        assert word in answers
+
+
+def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
+    write_space_thinker(tmp_path / "again", scenes=SCENES, size=SIZE, seed=SEED, processes=2)
+    for path in sorted((folder / "data").iterdir()):
+        assert (tmp_path / "again" / "data" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_splits_share_no_picture(folder):
+    pictures = [{row["images"][0]["bytes"] for row in table(folder, split).to_pylist()} for split in SCENES]
+    assert [len(found) for found in pictures] == list(SCENES.values())
+    assert len(set.union(*pictures)) == sum(SCENES.values())
