@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment list print smoke score export data bench test lint format clean
+.PHONY: help experiment list print smoke score compare export data bench test lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -46,6 +46,11 @@ export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has train
 	@$(call need,NAME,make list)
 	@.venv/bin/python -m experiments.export --name '$(NAME)' $(if $(RUN),--run '$(RUN)') \
 		$(if $(MERGE),--merge) $(if $(TO),--to '$(TO)')
+
+compare: $(READY)  ## A= B=: two runs (names or folders) on the same questions, by paired tests
+	@$(call need,A,a run's folder or the name of an experiment)
+	@$(call need,B,the run to compare it with)
+	@.venv/bin/python -m experiments.compare '$(A)' '$(B)'
 
 data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/folder: fetch a real benchmark with your own hub token
 	@$(call need,NAME,ai_city_track3 cv_bench omni_spatial or space_thinker)

@@ -1,0 +1,139 @@
+"""Comparing runs: what the table says, which runs are refused, and that the files of real runs fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datamodules.samples import SmallSpatialError
+from experiments.compare import as_text, compare, conclusion, find_run, main, paired_answers
+from experiments.run_folder import RunError, RunFolder
+
+
+def line(number: int, correct: bool | None, **changes: Any) -> dict[str, Any]:
+    """A line as a run writes it."""
+    return {
+        "id": str(number),
+        "group": f"image {number // 2}",
+        "task": ("Count", "Depth")[number % 2],
+        "question": "?",
+        "answer": "A",
+        "prediction": "A" if correct else "B",
+        "correct": correct,
+        "raw": "A" if correct else "B",
+    } | changes
+
+
+def write(folder: Path, lines: Iterable[dict[str, Any]]) -> RunFolder:
+    folder.mkdir(parents=True)
+    run = RunFolder(folder)
+    run.predictions.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+    run.config.write_text("name: x\n")
+    return run
+
+
+def verdicts(seed: int, share: float, n: int = 400) -> list[bool]:
+    return [bool(right) for right in np.random.default_rng(seed).random(n) < share]
+
+
+def test_the_table_says_who_is_better(tmp_path: Path) -> None:
+    worse = verdicts(0, 0.5)
+    better = [right or repaired for right, repaired in zip(worse, verdicts(1, 0.2), strict=True)]
+    a = write(tmp_path / "a", (line(number, right) for number, right in enumerate(worse)))
+    # Another order of the same questions, as of a run with other batches.
+    b = write(tmp_path / "b", reversed([line(number, right) for number, right in enumerate(better)]))
+    part = {"score": 61.23, "n": 400, "interval": [55.0, 65.0]}
+    a.results.write_text(json.dumps({**part, "tasks": {}, "official": {**part, "score": 77.77}}))
+    scores = compare(paired_answers(a.predictions, b.predictions))
+    assert [(score.name, score.n) for score in scores] == [
+        ("all questions", 400),
+        ("Count", 200),
+        ("Depth", 200),
+    ]
+    assert scores[0].score_a == pytest.approx(100 * np.mean(worse))
+    assert scores[0].score_b == pytest.approx(100 * np.mean(better))
+    assert scores[0].difference.difference == pytest.approx(100 * (np.mean(better) - np.mean(worse)))
+    assert scores[0].difference.interval[0] > 0
+    text = as_text(a, b, scores)
+    assert "score 61.23 (55.0 to 65.0)" in text
+    assert "official 77.77" in text
+    assert text.splitlines()[-1].startswith("B is better, by ")
+    assert (
+        as_text(b, a, compare(paired_answers(b.predictions, a.predictions)))
+        .splitlines()[-1]
+        .startswith("A is")
+    )
+
+
+def test_equal_runs_show_no_difference(tmp_path: Path) -> None:
+    lines = [line(number, right) for number, right in enumerate(verdicts(2, 0.4))]
+    a, b = write(tmp_path / "a", lines), write(tmp_path / "b", lines)
+    first = compare(paired_answers(a.predictions, b.predictions))[0]
+    assert (first.difference.difference, first.p_value) == (0, 1)
+    assert first.difference.interval[0] < 0 < first.difference.interval[1]
+    assert conclusion(first).startswith("No difference shown (0.00 points")
+
+
+def test_many_questions_about_few_images_prove_little(tmp_path: Path) -> None:
+    """McNemar sees 100 repaired questions; they are about two images."""
+    images = [{"group": f"image {number // 50}", "task": "Count"} for number in range(500)]
+    a = write(tmp_path / "a", (line(n, False, **image) for n, image in enumerate(images)))
+    b = write(tmp_path / "b", (line(n, n < 100, **image) for n, image in enumerate(images)))
+    first = compare(paired_answers(a.predictions, b.predictions))[0]
+    assert first.p_value < 1e-6
+    assert conclusion(first).startswith("Not clear: B leads by 20.00 points")
+
+
+@pytest.mark.parametrize(
+    ("lines", "pattern"),
+    [
+        (
+            [line(0, True), line(3, True), line(4, True)],
+            "1 ids are only in .*a/pred.* and 2 only in .*; 1 are in both",
+        ),
+        (
+            [line(0, True), line(1, True, answer="C")],
+            "1 of 2 questions have other true answers .* example '1'",
+        ),
+        ([line(0, True), line(1, None)], "Question 1 of .* was answered, but not judged"),
+        (
+            [{"id": "0", "answer": "A"}, line(1, True)],
+            "Question 0 of .* has no group and no task and no correct",
+        ),
+        ([line(0, True), line(0, True)], "The id 0 appears twice"),
+        ([], "holds no records"),
+    ],
+)
+def test_runs_that_cannot_be_compared(tmp_path: Path, lines: list[dict[str, Any]], pattern: str) -> None:
+    a = write(tmp_path / "a", [line(0, True), line(1, False)])
+    b = write(tmp_path / "b", lines)
+    with pytest.raises(SmallSpatialError, match=pattern):
+        paired_answers(a.predictions, b.predictions)
+
+
+def test_a_run_is_named_by_its_folder_or_its_experiment(tmp_path: Path) -> None:
+    run = write(tmp_path / "runs/small_vlm/lora/1", [line(0, True)])
+    run.write_card({"started": "today"})
+    runs = tmp_path / "runs"
+    for name in ("small_vlm/lora", str(run.path), str(run.path.parent), str(run.path.parent / "latest")):
+        assert find_run(name, runs).path == run.path.resolve()
+    with pytest.raises(RunError, match="The run small_vlm/dora does not exist"):
+        find_run("small_vlm/dora", runs)
+    run.predictions.unlink()
+    with pytest.raises(RunError, match="The run small_vlm/lora was not tested"):
+        find_run("small_vlm/lora", runs)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write(tmp_path / "a", [line(0, True), line(1, False)])
+    b = write(tmp_path / "b", [line(0, True), line(1, True)])
+    main([str(a.path), str(b.path)])
+    assert "No difference shown (50.00 points" in capsys.readouterr().out.splitlines()[-1]
+    with pytest.raises(SystemExit):
+        main([str(a.path), str(tmp_path / "c")])
+    assert "does not exist" in capsys.readouterr().err
