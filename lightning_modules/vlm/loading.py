@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -13,12 +14,43 @@ import torch
 
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.conversation import Conversation
+from lightning_modules.vlm.encoder_swap import Weights, compose
 from lightning_modules.vlm.families import FAMILIES, Family, family_of
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.zoo import ZOO
 
+COMPOSED = "composed"
+"""The family of models that are put together here."""
+
 Attention = Literal["auto", "sdpa", "flash_attention_2", "eager"]
 """How attention is computed; `auto` takes the fastest that every part of a model supports by itself."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A model put together from a vision encoder and a language model; its connector has to be trained.
+
+    Args:
+        encoder: a timm model name.
+        language_model: a causal language model's name on the hub, or its folder.
+        encoder_weights: where the encoder's weights come from: the hub, an installed package, or nowhere.
+        language_weights: where the language model's weights come from.
+        image_size: edge of the square picture, in pixels; by default what the encoder was made for.
+        image_tokens: tokens of one picture; by default one for each of the encoder's features.
+        reduction: how neighbouring features become one token.
+    """
+
+    encoder: str
+    language_model: str
+    encoder_weights: Weights = "hub"
+    language_weights: Weights = "hub"
+    image_size: int | None = None
+    image_tokens: int | None = None
+    reduction: Literal["shuffle", "average"] = "shuffle"
+
+    def __str__(self) -> str:
+        """The two names."""
+        return f"{self.encoder} + {self.language_model}"
 
 
 @dataclass(frozen=True)
@@ -39,7 +71,7 @@ class LoadedVlm:
 
 
 def load_vlm(
-    name: str,
+    name: str | Composed,
     twin: bool = False,
     *,
     attention: Attention = "auto",
@@ -54,7 +86,8 @@ def load_vlm(
     """Load a model.
 
     Args:
-        name: a name of the zoo, a folder, or a name on the hub; for a twin also a family's name.
+        name: a name of the zoo, a folder, or a name on the hub; for a twin also a family's name; or the parts
+            to compose a model from.
         twin: make the family's twin from a seed instead, in float32. Nothing is read or fetched.
         attention: how attention is computed.
         image_tokens: the most tokens that one picture may take; as many as the model was made for when left
@@ -64,7 +97,7 @@ def load_vlm(
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
         twin_size: how large the twin is.
-        twin_seed: the seed of the twin's weights.
+        twin_seed: the seed of weights that are made: a twin's, and the connector's of a composed model.
 
     Raises:
         ModelError: there is no such model, it cannot be fetched, it has no processor, it is of a family that
@@ -79,8 +112,12 @@ def load_vlm(
             model = _quantized(model, quantization)
         if attention != "auto":
             model.set_attn_implementation(attention)
+    elif isinstance(name, Composed):
+        model, processor = _compose(name, twin_seed, dtype or usual_dtype(), attention, quantization)
     else:
         source = ZOO[name].hub if name in ZOO else name
+        if family.name == COMPOSED:
+            register_composed()
         processor = _load_processor(source, trust_remote_code)
         model = _load_model(
             source,
@@ -89,14 +126,14 @@ def load_vlm(
             quantization_config=quantization,
             trust_remote_code=trust_remote_code,
         )
-        if image_tokens is not None:
-            family.limit_image_tokens(processor, image_tokens)
+    if image_tokens is not None and not twin:
+        family.limit_image_tokens(processor, image_tokens)
     _stop_at_end_of_answer(model, Conversation(processor, family))
     if activation_checkpointing:
         model.activation_checkpointing_enable()
         # Only reentrant checkpoints need inputs with gradients; here they would also reach frozen towers.
         model.disable_input_require_grads()
-    return LoadedVlm(model.eval(), processor, family, name)
+    return LoadedVlm(model.eval(), processor, family, str(name))
 
 
 def usual_dtype() -> torch.dtype:
@@ -104,12 +141,14 @@ def usual_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_available() else torch.float32
 
 
-def family_named(name: str, trust_remote_code: bool = False) -> Family:
+def family_named(name: str | Composed, trust_remote_code: bool = False) -> Family:
     """The family of a model of the zoo, of a folder or of a name on the hub; a family's own name is its own.
 
     Raises:
         ModelError: there is no such model, or its family is not known.
     """
+    if isinstance(name, Composed):
+        return FAMILIES[COMPOSED]
     if name in ZOO:
         return ZOO[name].family
     if name in FAMILIES:
@@ -187,6 +226,23 @@ def _unavailable(source: str, error: Exception) -> ModelError:
         f"The model {source} cannot be loaded: {_first_line(error)} Without a connection, fetch it elsewhere "
         f"with `hf download {source}` and give its folder as `model`; or run its tiny twin with `twin: true`."
     )
+
+
+def _compose(
+    parts: Composed, seed: int, dtype: torch.dtype, attention: Attention, quantization: Any
+) -> tuple[Any, Any]:
+    options: dict[str, Any] = {} if attention == "auto" else {"attn_implementation": attention}
+    # A connector that is not trained is in no checkpoint: it has to come out the same again.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return compose(**dataclasses.asdict(parts), dtype=dtype, quantization_config=quantization, **options)
+
+
+def register_composed() -> None:
+    """Let transformers open folders of composed models."""
+    from lightning_modules.vlm.composed_model import register
+
+    register()
 
 
 def _first_line(error: Exception) -> str:

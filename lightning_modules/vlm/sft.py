@@ -21,7 +21,7 @@ from lightning_modules.vlm.adapters import (
 )
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.generation import generate_texts
-from lightning_modules.vlm.loading import Attention, family_named, load_vlm
+from lightning_modules.vlm.loading import Attention, Composed, family_named, load_vlm
 from lightning_modules.vlm.pictures import choose_questions
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.twins import TwinSize
@@ -42,7 +42,7 @@ class PeftSft(SpatialModule):
     Only the tensors that are trained go into checkpoints; the model itself comes from where it came from.
 
     Args:
-        model: a name of the zoo, a folder, or a name on the hub.
+        model: a name of the zoo, a folder, or a name on the hub; or an encoder and a language model.
         twin: take the model's tiny twin, made in memory from a seed, instead of the model.
         adapter: what is trained; LoRA on the language model's attention when left out.
         answering: how questions are answered.
@@ -55,7 +55,7 @@ class PeftSft(SpatialModule):
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
         twin_size: how large the twin is.
-        twin_seed: the seed of the twin's weights.
+        twin_seed: the seed of weights that are made: a twin's, and the connector's of a composed model.
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course over the whole fit.
 
@@ -66,7 +66,7 @@ class PeftSft(SpatialModule):
 
     def __init__(
         self,
-        model: str,
+        model: str | Composed,
         twin: bool = False,
         adapter: AdapterConfig | None = None,
         answering: Answering = "rank",

@@ -4,11 +4,13 @@ import shutil
 
 import pytest
 import torch
+from transformers import LlamaConfig
 
 from lightning_modules.base import ModelError
+from lightning_modules.vlm import loading
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.loading import load_vlm
+from lightning_modules.vlm.loading import Composed, load_vlm
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.lightning_modules.vlm.sample_questions import (
     SMALL,
@@ -125,3 +127,39 @@ def test_a_model_that_cannot_be_fetched_says_how_to_go_on(monkeypatch):
     monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", unreachable)
     with pytest.raises(ModelError, match=r"couldn't connect to the hub.*hf download Hugging.*twin: true"):
         load_vlm("smolvlm_500m")
+
+
+def test_a_model_is_composed_of_an_encoder_and_a_language_model_and_kept_in_a_folder(tmp_path, monkeypatch):
+    tokenizer = make_twin("composed", size=SMALL)[1].tokenizer
+    language = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        vocab_size=len(tokenizer),
+    )
+    language.save_pretrained(tmp_path / "language")
+    tokenizer.save_pretrained(tmp_path / "language")
+    parts = Composed(
+        "test_vit",
+        str(tmp_path / "language"),
+        encoder_weights="none",
+        language_weights="none",
+        image_tokens=25,
+    )
+    loaded, same = load_vlm(parts, twin_seed=4), load_vlm(parts, twin_seed=4)
+    assert loaded.family is FAMILIES["composed"] and loaded.name.startswith("test_vit + ")
+    for (name, one), other in zip(loaded.model.named_parameters(), same.model.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+    loaded.model.save_pretrained(tmp_path / "whole")
+    loaded.processor.save_pretrained(tmp_path / "whole")
+    # Composing has made the classes known in this process; opening a folder has to do so by itself.
+    registered = []
+    monkeypatch.setattr(loading, "register_composed", lambda: registered.append(True))
+    batch = VlmCollator(loaded.processor, loaded.family, True)(many_questions())
+    again = load_vlm(str(tmp_path / "whole")).model
+    with torch.no_grad():
+        expected, found = (model(**batch["inputs"]).logits for model in (loaded.model, again))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert registered
