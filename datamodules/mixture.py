@@ -12,6 +12,7 @@ import torchmetrics
 from datamodules.base import Role, SpatialDataModule
 from datamodules.drawing import Drawing, EveryImage, WeightedParts
 from datamodules.grouped import GroupedQuestions, ImageSubset, Split
+from datamodules.official_layout import OfficialLayout
 from datamodules.samples import DataError, SpatialSample
 from datamodules.views import View
 
@@ -33,6 +34,10 @@ class Mixture(SpatialDataModule):
         train: the benchmarks to train on; their train split is used.
         evaluation: the benchmark to validate and test on, and whose metric is the score.
         weights: how much of each epoch comes from each part of `train`, in any unit.
+        root: for the benchmarks that do not say it themselves: "rendered", "hub", or a folder that holds one
+            for each benchmark, such as `space_thinker`.
+        scenes: the same for how many scenes to render.
+        size: the same for the size of rendered images.
         shared: the arguments of every datamodule, see `SpatialDataModule`.
     """
 
@@ -41,6 +46,9 @@ class Mixture(SpatialDataModule):
         train: list[SpatialDataModule],
         evaluation: SpatialDataModule,
         weights: list[float] | None = None,
+        root: str | None = None,
+        scenes: dict[str, int] | None = None,
+        size: tuple[int, int] | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -54,6 +62,8 @@ class Mixture(SpatialDataModule):
         # The parts see all views, so that they know which pictures nobody will ask for.
         for part in dict.fromkeys((*train, evaluation)):
             part.views = (*part.views, *self.views)
+            if isinstance(part, OfficialLayout):
+                part.inherit(root, scenes, size)
         self.views = ()
 
     def prepare_split(self, role: Role) -> None:

@@ -27,10 +27,10 @@ class OfficialLayout(SpatialDataModule):
     A subclass names the benchmark, says how its scenes are rendered, and reads the folder.
 
     Args:
-        root: a folder in the official layout, "rendered" or "hub".
+        root: a folder in the official layout, "rendered" (which it is when left out) or "hub".
         splits: what to train, validate and test on, in the benchmark's own names of splits.
         scenes: how many scenes to render for train, val and test.
-        size: width and height of rendered images, in pixels.
+        size: width and height of rendered images, in pixels; 224 and 128 when left out.
         scenes_seed: decides what the rendered scenes show. `seed` only decides the order of training, so
             runs with several seeds share their scenes.
         cache: where rendered scenes and indexes are kept.
@@ -45,19 +45,21 @@ class OfficialLayout(SpatialDataModule):
 
     def __init__(
         self,
-        root: str = RENDERED,
+        root: str | None = None,
         splits: dict[str, str] | None = None,
         scenes: dict[str, int] | None = None,
-        size: tuple[int, int] = (224, 128),
+        size: tuple[int, int] | None = None,
         scenes_seed: int = 0,
         cache: str = "rendered_data",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.root = root
+        self.root = root or RENDERED
         self.splits: dict[str, str] = dict(self.official_splits) | (splits or {})
         self.scenes = scenes or {"train": 600, "val": 60, "test": 150}
-        self.size = size
+        self.size = size or (224, 128)
+        given = {"root": root, "scenes": scenes, "size": size}
+        self._left_out = {name for name, value in given.items() if value is None}
         self.scenes_seed = scenes_seed
         self.cache = Path(cache)
         unknown = (set(self.splits) | set(self.scenes)) - {"train", "val", "test"}
@@ -67,6 +69,17 @@ class OfficialLayout(SpatialDataModule):
             )
         if not all(re.fullmatch(r"[\w.-]+", stem) and stem.strip(".") for stem in self.splits.values()):
             raise DataError(f"`splits` must map to names of splits without folders, not {self.splits}.")
+
+    def inherit(
+        self, root: str | None, scenes: dict[str, int] | None, size: tuple[int, int] | None
+    ) -> None:
+        """Take from a mixture what was left out here; a folder then holds one for each benchmark, by name."""
+        if root is not None and "root" in self._left_out:
+            self.root = root if root in (RENDERED, HUB) else str(Path(root) / self.benchmark)
+        if scenes is not None and "scenes" in self._left_out:
+            self.scenes = scenes
+        if size is not None and "size" in self._left_out:
+            self.size = size
 
     @abstractmethod
     def render(self) -> Path:

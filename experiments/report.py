@@ -92,7 +92,7 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
     """What the model was given and what it was made of, as far as the configuration tells."""
     data, model = config["data"], config["model"]
     root = data["init_args"].get("root")
-    rendered = root == "rendered"
+    rendered = root in (None, "rendered")
     shape = {**model["init_args"], **(model["init_args"].get("network") or {})}
     known = {
         "data": f"rendered, difficulty {data['init_args'].get('difficulty', '-')}"

@@ -9,40 +9,43 @@ from typing import Any
 # What questions about space are made of. Each word becomes one token; whatever else is split into pieces and
 # at last into bytes, so that nothing is unknown.
 WORDS = """
-a about above across after again against all along also always am among an and angle animal another
-answer answers any apart appear appears approximate approximately are area armchair around as aside
-assuming at available away back background bag ball barrel based basket be because bed before behind
-being below bench beneath beside besides best between beyond bicycle bigger bin bird black block blue
-boat book bookcase books bookshelf both bottle bottom bounding bowl box boxes brick brief briefly broom
-brown bucket buffer building bus bush but by cabinet calculate camera can candle car carpet cart cat
-ceiling center centimeters centimetres centre chair chairs child choice choices clock closer closest
-coffee colored coloured compare computer cone confirm considering contain container contains coordinates
-corner correct couch could count counted counter crate cube cup curtain cyan cylinder dark depth depths
-description desk determine diagonal difference direction distance distances distant do does dog done door
-drawer drawn dresser drum each east edge eight either eleven empty engine equal estimate estimated
-exactly face faces facing far farther farthest feet fence fewer fewest figure first five floor flower
-following foot for forklift fountain four frame fridge from front full further furthest garden gate give
-given glass goes gold grass gray green grey ground group hand has hat have he height held hence her here
-high higher highest his holds horizontal horizontally house how hydrant if image images in inch inches
-included inside into is it its just keyboard know known ladder lamp laptop large larger largest last lawn
-leaf least left leftmost length less letter letters lies light likely line list located long longer look
-looking looks low lower lowest made magenta many marked marks me measure measured meter meters metre
-metres microwave middle might mind mirror monitor more most moving much mug my name near nearer nearest
-need next nightstand nine no none north not number numbered object objects of off on one only opposite
-option options or orange order organ organs other our out outside oven over pair pallet pallets paper
-part past path pedestal people person perspective picture pillar pillow pink placed plant plate point
-points pole position positioned positions possible pot printer purple pyramid question rack rather reach
-reads reason reasoning red refrigerator region regions relation relative right rightmost road robot room
-rug same say scale scene screen second see seem seen select seven shape shelf shelves shortest should
-show shown shows side sides sign silver similar sink situated six size sizes small smaller smallest so
-sofa some someone south space spatial sphere stairs stand standing stands statue step still stone stool
-stove straight suitcase sum table tall taller tallest tank teal television tell ten text than that the
-their them then there therefore these they think third this those thought three through thus tire to
-together toilet top toward towards towel toy traffic transporter tray tree trees truck turn turned
-turning twelve two umbrella under unit units up upper us using value vase vehicle vertical vertically
-view viewer viewpoint visible wall want wardrobe warehouse was way we well were west what wheel
-wheelbarrow when where whether which while white whole whose wide wider widest width will window with
-within without wood wooden would write yard yellow yes you your zero
+a about above across after again against all along also always am among an and angle animal annotated
+another answer answers any apart appear appears approximate approximately are area armchair around as
+aside assuming at available away back background bag ball balls barrel barrels based basket be because
+bed beds before behind being below bench benches beneath beside besides best between beyond bicycle
+bigger bin bins bird black block blue boat book bookcase books bookshelf bookshelves both bottle bottom
+bounding bowl box boxes brick brief briefly broom brown bucket buffer building bus bush but by cabinet
+cabinets calculate camera can candle car carpet cars cart carton cartons cat ceiling center centimeters
+centimetres centre chair chairs child choice choices clock closer closest coffee colored coloured compare
+computer cone cones confirm considering contain container contains coordinates corner correct couch could
+count counted counter crate crates cube cup curtain cyan cylinder dark depth depths description desk
+determine diagonal difference direction distance distances distant do does dog done door drawer drawn
+dresser drum each east edge eight either eleven empty engine equal estimate estimated exactly face faces
+facing far farther farthest feet fence fewer fewest figure fire first five floor flower following foot
+for forklift fountain four frame fridge from front full further furthest garden gate give given glass
+goes gold grass gray green grey ground group hand has hat have he height held hence her here high higher
+highest highlighted his holds horizontal horizontally house how hydrant hydrants if image images in inch
+inches included inside into is it its just keyboard know known ladder lamp lamps laptop large larger
+largest last lawn leaf least left leftmost length less letter letters lies light likely line list located
+long longer look looking looks low lower lowest made magenta mailbox mailboxes many marked marks me
+measure measured meter meters metre metres microwave middle might mind mirror monitor more most moving
+much mug my name near nearer nearest need next nightstand nine no none north not number numbered object
+objects of off on one only opposite option options or orange order organ organs other our out outside
+oven over pair pallet pallets paper parasol parasols part past path pedestal people person perspective
+photo picture pillar pillow pink placed plant plants plate point points pole position positioned
+positions possible pot potted printer provided purple pyramid question rack rather reach reads real
+reason reasoning red refrigerator region regions relation relative respect right rightmost road robot
+room rug same say scale scene screen second see seem seen select seven shape shelf shelves shortest
+should show shown shows side sides sign silver similar sink situated six size sizes small smaller
+smallest so sofa sofas some someone south space spatial sphere stairs stand standing stands statue step
+still stone stool stools stove straight suitcase sum table tables taking tall taller tallest tank teal
+television televisions tell ten text than that the their them then there therefore these they think third
+this those thought three through thus tire to together toilet top toward towards towel toy traffic
+transporter trash tray tree trees truck turn turned turning twelve two umbrella under unit units up upper
+us using value vase vases vehicle vertical vertically view viewer viewpoint visible wall want wardrobe
+warehouse was way we well were west what wheel wheelbarrow when where whether which while white whole
+whose wide wider widest width will window with within without wood wooden world would write yard yellow
+yes you your zero
 """
 
 CAPITALISED = """

@@ -58,6 +58,15 @@ class TwinSize:
         return (self.image_size // self.patch_size // 2) ** 2
 
     @property
+    def spread(self) -> float:
+        """Standard deviation of the first weights.
+
+        The real models' 0.02 suits widths of thousands; a narrow network that starts with it hardly tells its
+        inputs apart.
+        """
+        return float(self.width**-0.5)
+
+    @property
     def text(self) -> dict[str, Any]:
         """What the language models of all families call the same."""
         return {
@@ -67,6 +76,7 @@ class TwinSize:
             "num_attention_heads": self.heads,
             "num_key_value_heads": self.heads // 2,
             "max_position_embeddings": 8192,
+            "initializer_range": self.spread,
         }
 
     @property
@@ -79,6 +89,7 @@ class TwinSize:
             "num_attention_heads": self.heads,
             "patch_size": self.patch_size,
             "image_size": self.image_size,
+            "initializer_range": self.spread,
         }
 
 
@@ -221,6 +232,7 @@ def _qwen2_5_vl(size: TwinSize) -> tuple[Any, Any]:
             },
         },
         vision_config={
+            "initializer_range": size.spread,
             "depth": size.vision_layers,
             "hidden_size": size.width,
             "out_hidden_size": size.width,
