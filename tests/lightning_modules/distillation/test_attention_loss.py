@@ -1,0 +1,353 @@
+"""The attention loss against the formula written loop by loop in float64, which shares no code with it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_modules.base import ModelError
+from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
+from lightning_modules.distillation.attention_tap import TappedLayer
+
+
+def layer(
+    seed, *, batch=1, heads=4, key_heads=2, tokens=9, channels=8, number=0, mask=None, spread=1.5, exact=False
+):
+    """A tapped layer with random queries and keys, in float64 where it shall be exact."""
+    generator = torch.Generator().manual_seed(seed)
+    queries, keys = (
+        spread * torch.randn(batch, count, tokens, channels, generator=generator, dtype=torch.float64)
+        for count in (heads, key_heads)
+    )
+    dtype = torch.float64 if exact else torch.float32
+    return TappedLayer(
+        number, queries.to(dtype).requires_grad_(), keys.to(dtype).requires_grad_(), channels**-0.5, mask
+    )
+
+
+def everything(tapped):
+    return torch.ones(tapped.queries.shape[0], tapped.queries.shape[2], dtype=torch.bool)
+
+
+def padding_mask(real):
+    """What transformers makes of a padding mask, [batch, 1, tokens, tokens]: causal, no look at padding."""
+    tokens = real.shape[1]
+    causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    return causal[None, None] & real[:, None, None, :]
+
+
+def plain_map(queries, keys, scaling, row, head, columns):
+    """One row of one head's map, as a list over `columns`."""
+    key_head = head // (len(queries) // len(keys))
+    scores = [scaling * (queries[head, row] * keys[key_head, column]).sum() for column in columns]
+    highest = max(float(score.detach()) for score in scores)
+    powers = [(score - highest).exp() for score in scores]
+    return torch.stack([power / sum(powers) for power in powers])
+
+
+def plain_sample(ours, theirs, sample, rows, columns, temperature):
+    """The published formula for one sample and one pair of layers."""
+    student = (ours.queries[sample].double(), ours.keys[sample].double(), ours.scaling)
+    teacher = (
+        theirs.queries[sample].double().detach(),
+        theirs.keys[sample].double().detach(),
+        theirs.scaling,
+    )
+    maps = []
+    for row in rows:
+        seen = [
+            column
+            for column in columns
+            if all(
+                column <= row if side.mask is None else bool(side.mask[sample, 0, row, column])
+                for side in (ours, theirs)
+            )
+        ]
+        if seen:
+            maps.append(
+                [
+                    [plain_map(*side, row, head, seen) for head in range(len(side[0]))]
+                    for side in (teacher, student)
+                ]
+            )
+    total = torch.zeros((), dtype=torch.float64)
+    for i in range(len(teacher[0])):
+        products = [sum((t[i] * s[j]).sum() for t, s in maps) / len(maps) for j in range(len(student[0]))]
+        powers = [(product / temperature).exp() for product in products]
+        weights = [power / sum(powers) for power in powers]
+        for t, s in maps:
+            mixture = sum(weight * s[j] for j, weight in enumerate(weights))
+            total = total + (t[i] * (t[i].log() - mixture.log())).sum() / len(maps)
+    return total
+
+
+def plain_loss(student, teacher, pairs, rows_mask, columns_mask, temperature=1.0):
+    samples = range(len(rows_mask))
+    losses = [
+        plain_sample(
+            student[ours],
+            teacher[theirs],
+            sample,
+            rows_mask[sample].nonzero()[:, 0].tolist(),
+            columns_mask[sample].nonzero()[:, 0].tolist(),
+            temperature,
+        )
+        for ours, theirs in pairs
+        for sample in samples
+    ]
+    return sum(losses) / len(losses)
+
+
+def gradients(loss, tapped):
+    return [part.double() for part in torch.autograd.grad(loss, [tapped.queries, tapped.keys])]
+
+
+def assert_same(made, wanted, student, tolerance=1e-5):
+    """Value and gradients to the student's queries and keys agree."""
+    assert made.item() == pytest.approx(wanted.item(), rel=tolerance, abs=1e-12)
+    for mine, plain in zip(gradients(made, student), gradients(wanted, student), strict=True):
+        assert (mine - plain).norm() <= tolerance * plain.norm() + 1e-12
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    key_heads=st.integers(1, 2),
+    shared=st.integers(1, 3),
+    teacher_heads=st.sampled_from([(1, 1), (3, 1), (4, 2), (5, 5)]),
+    tokens=st.integers(1, 10),
+    chunk=st.integers(1, 12),
+    temperature=st.sampled_from([1.0, 0.1, 3.0]),
+)
+def test_it_is_the_published_formula(key_heads, shared, teacher_heads, tokens, chunk, temperature):
+    """In float64, where gradients that cancel each other leave no rounding behind."""
+    ours = layer(1, heads=key_heads * shared, key_heads=key_heads, tokens=tokens, exact=True)
+    theirs = layer(
+        2, heads=teacher_heads[0], key_heads=teacher_heads[1], tokens=tokens, channels=4, exact=True
+    )
+    masks = (everything(ours), everything(ours))
+    made = attention_distillation(
+        [ours], [theirs], [(0, 0)], *masks, AttentionDistillation(temperature=temperature, chunk=chunk)
+    )
+    assert made.dtype == torch.float64
+    assert_same(made, plain_loss([ours], [theirs], [(0, 0)], *masks, temperature), ours, 1e-11)
+
+
+@pytest.mark.parametrize("teacher_heads", [1, 3, 6])
+@pytest.mark.parametrize("student_heads", [(1, 1), (4, 4), (6, 2)])
+def test_float32_is_within_a_hundred_thousandth(student_heads, teacher_heads):
+    ours = layer(1, heads=student_heads[0], key_heads=student_heads[1], tokens=16)
+    theirs = layer(2, heads=teacher_heads, key_heads=1, tokens=16)
+    masks = (everything(ours), everything(ours))
+    made = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation(chunk=5))
+    assert made.dtype == torch.float32
+    assert_same(made, plain_loss([ours], [theirs], [(0, 0)], *masks), ours)
+
+
+def test_several_layers_are_averaged_and_found_by_their_numbers():
+    students = [layer(seed, number=seed) for seed in range(2)]
+    teachers = [layer(10 + seed, number=seed, heads=6) for seed in range(3)]
+    pairs = [(0, 0), (1, 2)]
+    masks = (everything(students[0]), everything(students[0]))
+    made = attention_distillation(students[::-1], teachers[::-1], pairs, *masks, AttentionDistillation())
+    wanted = plain_loss(students, teachers, pairs, *masks)
+    for student in students:
+        assert made.item() == pytest.approx(wanted.item(), rel=1e-5)
+        for mine, plain in zip(
+            torch.autograd.grad(made, [student.queries, student.keys], retain_graph=True),
+            torch.autograd.grad(wanted, [student.queries, student.keys], retain_graph=True),
+            strict=True,
+        ):
+            assert (mine - plain).norm() <= 1e-5 * plain.norm()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_counts_nowhere(side):
+    lengths = (11, 4, 7)
+    real = torch.zeros(3, 11, dtype=torch.bool)
+    for row, length in zip(real, lengths, strict=True):
+        row[-length:] = side == "left"
+        row[:length] |= side == "right"
+    mask = padding_mask(real)
+    ours, theirs = (
+        layer(1, batch=3, tokens=11, mask=mask),
+        layer(2, batch=3, tokens=11, heads=6, mask=mask),
+    )
+    made, again = (
+        attention_distillation([ours], [theirs], [(0, 0)], real, real, AttentionDistillation(chunk=3))
+        for _ in range(2)
+    )
+    alone = []
+    for sample in range(3):
+        cut = [
+            TappedLayer(0, *(part[sample : sample + 1, :, real[sample]] for part in parts), ours.scaling)
+            for parts in ((ours.queries, ours.keys), (theirs.queries, theirs.keys))
+        ]
+        masks = (everything(cut[0]), everything(cut[0]))
+        alone.append(attention_distillation([cut[0]], [cut[1]], [(0, 0)], *masks, AttentionDistillation()))
+    assert_same(made, sum(alone) / 3, ours)
+    assert_same(again, plain_loss([ours], [theirs], [(0, 0)], real, real), ours)
+
+
+def test_the_size_of_chunks_does_not_matter():
+    ours, theirs = layer(1, tokens=33), layer(2, tokens=33, heads=6)
+    masks = (everything(ours), everything(ours))
+    results = [
+        attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation(chunk=chunk))
+        for chunk in (1, 7, 33, 500)
+    ]
+    for result in results[1:]:
+        assert result.item() == pytest.approx(results[0].item(), rel=1e-6)
+    first, *others = [gradients(result, ours) for result in results]
+    for other in others:
+        for one, two in zip(first, other, strict=True):
+            assert (one - two).norm() <= 1e-6 * one.norm()
+
+
+def test_a_window_of_one_model_bounds_both():
+    near = torch.ones(9, 9, dtype=torch.bool).tril() & torch.ones(9, 9, dtype=torch.bool).triu(-3)
+    ours, theirs = layer(1), layer(2, mask=near[None, None])
+    masks = (everything(ours), everything(ours))
+    made = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation(chunk=4))
+    assert_same(made, plain_loss([ours], [theirs], [(0, 0)], *masks), ours)
+
+
+def test_columns_of_the_image_alone_sum_to_one_and_rows_before_it_do_not_count():
+    image = torch.tensor([[False, False, True, True, False, True, False, False, False]])
+    ours, theirs = layer(1, heads=6), layer(2)
+    config = AttentionDistillation(columns="image", chunk=2)
+    rows = everything(ours)
+    columns = config.columns_mask(rows, image)
+    assert torch.equal(columns, image)
+    made = attention_distillation([ours], [theirs], [(0, 0)], rows, columns, config)
+    assert_same(made, plain_loss([ours], [theirs], [(0, 0)], rows, image), ours)
+    later = rows.clone()
+    later[:, :2] = False
+    assert made.item() == pytest.approx(
+        attention_distillation([ours], [theirs], [(0, 0)], later, columns, config).item(), rel=1e-6
+    )
+
+
+def test_rows_of_the_answer_are_those_that_predict_it():
+    labels = torch.full((2, 9), -100)
+    labels[0, 6:] = 5
+    labels[1, 4] = 5
+    attention_mask = torch.ones(2, 9, dtype=torch.long)
+    attention_mask[1, 5:] = 0
+    config = AttentionDistillation(rows="answer", chunk=2)
+    rows = config.rows_mask(attention_mask, labels)
+    assert rows.nonzero().tolist() == [[0, 5], [0, 6], [0, 7], [1, 3]]
+    assert torch.equal(AttentionDistillation().rows_mask(attention_mask, labels), attention_mask.bool())
+    ours, theirs = layer(1, batch=2), layer(2, batch=2)
+    columns = config.columns_mask(attention_mask, torch.zeros(2, 9))
+    assert torch.equal(columns, attention_mask.bool())
+    made = attention_distillation([ours], [theirs], [(0, 0)], rows, columns, config)
+    assert_same(made, plain_loss([ours], [theirs], [(0, 0)], rows, columns), ours)
+
+
+def test_like_models_of_one_head_have_nothing_to_learn():
+    ours = layer(1, heads=1, key_heads=1)
+    theirs = layer(1, heads=1, key_heads=1)
+    masks = (everything(ours), everything(ours))
+    loss = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+    assert loss.item() == 0.0
+    assert all(float(part.abs().max()) < 1e-6 for part in gradients(loss, ours))
+
+
+def test_a_low_temperature_finds_the_head_that_is_the_same():
+    ours = layer(1, heads=4, key_heads=4, tokens=20, spread=4.0)
+    theirs = TappedLayer(0, ours.queries.flip(1), ours.keys.flip(1), ours.scaling)
+    masks = (everything(ours), everything(ours))
+    sharp, published = (
+        float(
+            attention_distillation(
+                [ours], [theirs], [(0, 0)], *masks, AttentionDistillation(temperature=temperature)
+            )
+        )
+        for temperature in (0.01, 1.0)
+    )
+    assert sharp < 1e-3 < published
+
+
+def test_only_the_student_gets_a_gradient():
+    ours, theirs = layer(1), layer(2)
+    masks = (everything(ours), everything(ours))
+    attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation()).backward()
+    assert theirs.queries.grad is None
+    assert theirs.keys.grad is None
+    assert ours.queries.grad.abs().sum() > 0
+    assert ours.keys.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_half_precision_is_within_a_percent(autocast):
+    ours, theirs = layer(1, tokens=64, channels=32), layer(2, tokens=64, channels=32, heads=6)
+    masks = (everything(ours), everything(ours))
+    exact = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+    halves = [
+        TappedLayer(0, *(part.detach().bfloat16().requires_grad_() for part in parts), ours.scaling)
+        for parts in ((ours.queries, ours.keys), (theirs.queries, theirs.keys))
+    ]
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        made = attention_distillation([halves[0]], [halves[1]], [(0, 0)], *masks, AttentionDistillation())
+    assert made.dtype == torch.float32
+    assert made.item() == pytest.approx(exact.item(), rel=1e-2)
+    for mine, plain in zip(gradients(made, halves[0]), gradients(exact, ours), strict=True):
+        assert (mine - plain).norm() <= 1e-2 * plain.norm()
+
+
+def test_autocast_leaves_the_loss_in_full_precision():
+    ours, theirs = layer(1), layer(2)
+    masks = (everything(ours), everything(ours))
+    with torch.autocast("cpu", torch.bfloat16):
+        made = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+    wanted = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+    assert made.item() == wanted.item()
+    for one, two in zip(gradients(made, ours), gradients(wanted, ours), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_heads_that_look_elsewhere_entirely_have_a_finite_loss():
+    """A student's head that gives a key nothing at all, where the teacher gives it everything."""
+    ours, theirs = layer(1, spread=100.0), layer(2, spread=100.0)
+    masks = (everything(ours), everything(ours))
+    loss = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+    assert math.isfinite(loss.item())
+    assert all(torch.isfinite(part).all() for part in gradients(loss, ours))
+
+
+def test_a_batch_without_rows_costs_nothing_and_still_has_a_gradient():
+    ours, theirs = layer(1, batch=2), layer(2, batch=2)
+    nothing = torch.zeros(2, 9, dtype=torch.bool)
+    loss = attention_distillation([ours], [theirs], [(0, 0)], nothing, ~nothing, AttentionDistillation())
+    assert loss.item() == 0.0
+    loss.backward()
+    assert float(ours.queries.grad.abs().sum()) == 0.0
+
+
+def test_no_more_than_a_chunk_of_maps_is_kept_for_the_backward_pass():
+    tokens, chunk = 128, 16
+    ours, theirs = layer(1, tokens=tokens), layer(2, tokens=tokens)
+    masks = (everything(ours), everything(ours))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()), lambda _: None):
+        attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation(chunk=chunk))
+    assert max(kept, default=0) < chunk * tokens
+
+
+@pytest.mark.parametrize("arguments", [{"temperature": 0.0}, {"temperature": -1.0}, {"chunk": 0}])
+def test_options_that_make_no_sense_are_refused(arguments):
+    with pytest.raises(ModelError, match="but must be"):
+        AttentionDistillation(**arguments)
+
+
+def test_models_that_saw_different_tokens_are_refused():
+    ours, theirs = layer(1, tokens=9), layer(2, tokens=10)
+    masks = (everything(ours), everything(ours))
+    with pytest.raises(
+        ModelError, match="student saw 1 sequences of 9 tokens, the teacher 1 sequences of 10"
+    ):
+        attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
