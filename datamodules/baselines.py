@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.answers import read_length
 from datamodules.base import SpatialDataModule
+from datamodules.choice_metrics import WITHIN_A_FACTOR_OF_TWO
 from datamodules.metrics import SpatialMetric
 from datamodules.official_layout import MissingSplit
 from datamodules.samples import Answer, AnswerType
@@ -20,7 +22,8 @@ def majority_baseline(datamodule: SpatialDataModule) -> dict[str, Any]:
     """Answer every test question with the best fixed answer of its task in the training set.
 
     That is the most frequent training answer; for distances, which hardly repeat, it is the value (in whole
-    centimetres) that lies within 10 % of the most training distances, which beats the median. A
+    centimetres) that lies within 10 % of the most training distances, which beats the median. Where lengths
+    are texts with units, it is the one that lies within a factor of two of the most. A
     multiple-choice question of a kind that training does not show (or of a benchmark without a training
     split) gets its first letter.
 
@@ -60,12 +63,16 @@ def best_fixed_answers(
     for task, answer in labels:
         if answer:
             counts[task][answer] += 1
-    return {
-        task: _densest_distance(answers)
-        if forms.get(task) is AnswerType.DISTANCE and all(map(_is_number, answers))
-        else min(answers, key=lambda answer: (-answers[answer], answer))
-        for task, answers in counts.items()
-    }
+    return {task: _best_fixed_answer(answers, forms.get(task)) for task, answers in counts.items()}
+
+
+def _best_fixed_answer(answers: Counter[str], form: AnswerType | None) -> str:
+    if form is AnswerType.DISTANCE:
+        if all(map(_is_number, answers)):
+            return _densest_distance(answers)
+        if length := _densest_length(answers):
+            return length
+    return min(answers, key=lambda answer: (-answers[answer], answer))
 
 
 def _is_number(text: str) -> bool:
@@ -87,3 +94,17 @@ def _densest_distance(answers: Counter[str]) -> str:
     reached = np.searchsorted(0.90 * distances, candidates, side="right")
     passed = np.searchsorted(1.10 * distances, candidates, side="left")
     return f"{candidates[np.argmax(reached - passed)]:.2f}"
+
+
+def _densest_length(answers: Counter[str]) -> str | None:
+    """The length that SpaceThinker's rule accepts for the most training answers; None without any length."""
+    lengths = [length for answer in answers.elements() if (length := read_length(answer))]
+    if not lengths:
+        return None
+    low, high = WITHIN_A_FACTOR_OF_TWO
+    starts = np.sort([low * length.low for length in lengths])
+    ends = np.sort([high * length.high for length in lengths])
+    # Most are accepted where one more begins and before any of them ends.
+    accepted = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, side="left")
+    start = starts[np.argmax(accepted)]
+    return f"{(start + ends[np.searchsorted(ends, start)]) / 2:.6g} m"

@@ -12,6 +12,12 @@ from datamodules.conclusions import answer_part
 from datamodules.metrics import Judgement, SpatialMetric, Verdicts, plain_score, plain_scores
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
 
+WITHIN_A_FACTOR_OF_TWO = (0.5, 2.0)
+"""How far SpatialVLM lets an answer lie below and above the true length, as factors."""
+
+WITHIN_25_PERCENT = (0.75, 1.25)
+"""The same, stricter."""
+
 
 class ChoiceMetric(SpatialMetric):
     """Base of the multiple-choice benchmarks: letters as `read_choice` reads them.
@@ -147,8 +153,8 @@ class SpaceThinkerMetric(ChoiceMetric):
             length = read_length(answer.raw)
             return Judgement(
                 _written(length) if length else None,
-                length is not None and within(length, true_length, 0.5, 2.0),
-                (True, length is not None and within(length, true_length, 0.75, 1.25)),
+                length is not None and within(length, true_length, WITHIN_A_FACTOR_OF_TWO),
+                (True, length is not None and within(length, true_length, WITHIN_25_PERCENT)),
             )
         if form is AnswerType.LETTER:
             judgement = super().judge(answer)
@@ -170,9 +176,9 @@ class SpaceThinkerMetric(ChoiceMetric):
         }
 
 
-def within(length: Length, truth: Length, low: float, high: float) -> bool:
-    """Whether the middle of a length lies in the true range, widened by factors at both ends."""
-    return low * truth.low <= length.middle <= high * truth.high
+def within(length: Length, truth: Length, factors: tuple[float, float]) -> bool:
+    """Whether the middle of a length lies in the true range, widened by a factor at each end."""
+    return factors[0] * truth.low <= length.middle <= factors[1] * truth.high
 
 
 def true_answer(answer: Answer) -> str:

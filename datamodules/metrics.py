@@ -16,8 +16,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from datamodules.answers import NUMBER_WORDS, READERS, SIDES
-from datamodules.samples import Answer, DataError
+from datamodules.answers import NUMBER_WORDS, READERS, SIDES, read_choice
+from datamodules.samples import Answer, AnswerType, DataError
 from datamodules.statistics import Combination, Score, mean_over_tasks, score_with_intervals
 from datamodules.track3_records import CATEGORIES
 
@@ -178,6 +178,9 @@ class Track3Metric(SpatialMetric):
     def read(answer: Answer) -> str | None:
         """The normalised answer; the bare text where the form of the answer is not known."""
         form = answer.sample.answer_type
+        if form is AnswerType.LETTER:
+            # A view may have turned the question into one with choices.
+            return read_choice(answer.raw, answer.sample.letters, answer.sample.choices)
         return answer.raw.strip() or None if form is None else READERS[form](answer.raw)
 
     def judge(self, answer: Answer) -> Judgement:
@@ -189,8 +192,11 @@ class Track3Metric(SpatialMetric):
                 "can only be predicted."
             )
         prediction = self.read(answer)
-        correct = prediction is not None and track3_correct(sample.task, sample.answer, prediction)
-        return Judgement(prediction, bool(correct))
+        if prediction is None:
+            return Judgement(None, False)
+        if sample.answer_type is AnswerType.LETTER:
+            return Judgement(prediction, prediction == sample.answer)
+        return Judgement(prediction, bool(track3_correct(sample.task, sample.answer, prediction)))
 
 
 def track3_correct(category: str, truth: str, prediction: str) -> bool | None:

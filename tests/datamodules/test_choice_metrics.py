@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datamodules.baselines import best_fixed_answers
 from datamodules.choice_metrics import (
     ChoiceMetric,
     CvBenchMetric,
@@ -219,6 +220,22 @@ def test_a_factor_of_two_is_one_in_both_directions(answer: float, truth: float) 
     """SpatialVLM's rule: from half of the truth to twice the truth."""
     judged = SpaceThinkerMetric().judge(thought(f"{answer} m", f"{truth} m", AnswerType.DISTANCE))
     assert judged.correct == (max(answer / truth, truth / answer) <= 2 or answer == 2 * truth)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 90), st.integers(0, 30), st.sampled_from(["feet", "m"])), min_size=1)
+)
+def test_no_fixed_length_beats_the_baseline(lengths: list[tuple[int, int, str]]) -> None:
+    """Tried against every tenth of a metre."""
+    truths = [f"{low}-{low + more} {unit}" for low, more, unit in lengths]
+    fixed = best_fixed_answers([("size", truth) for truth in truths], {"size": AnswerType.DISTANCE})["size"]
+    metres = {"feet": 0.3048, "m": 1.0}
+    ends = [(low * metres[unit] / 2, 2 * (low + more) * metres[unit]) for low, more, unit in lengths]
+    judge = SpaceThinkerMetric().judge
+    reached = sum(judge(thought(fixed, truth, AnswerType.DISTANCE, "size")).correct for truth in truths)
+    best = max(sum(low <= tenth / 10 <= high for low, high in ends) for tenth in range(2500))
+    assert reached >= best
 
 
 def test_space_thinker_counts_lengths_apart() -> None:

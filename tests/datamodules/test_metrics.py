@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.metrics import Judgement, Track3Metric, track3_correct
-from datamodules.samples import Answer, DataError, SpatialSample
+from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
 from datamodules.track3_records import CATEGORIES
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -102,6 +102,16 @@ def test_unreadable_answers_are_wrong_and_counted() -> None:
     assert metric.judge(answer("a", "count", "3", "many")) == Judgement(None, False)
     result = metric.compute()
     assert (result["unreadable"], result["score"]) == (1, 50.0)
+
+
+def test_a_question_that_a_view_gave_choices_is_judged_by_its_letter() -> None:
+    sample = SpatialSample(
+        "a", "?", choices=("3", "5"), answer="B", answer_type=AnswerType.LETTER, task="count", group="g"
+    )
+    judge = Track3Metric().judge
+    assert judge(Answer(sample, "The answer is (B).")) == Judgement("B", True)
+    assert judge(Answer(sample, "three")) == Judgement("A", False)
+    assert judge(Answer(sample, "many")) == Judgement(None, False)
 
 
 def test_a_question_without_truth_cannot_be_scored() -> None:
