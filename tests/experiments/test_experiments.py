@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,14 +12,24 @@ from experiments.catalogue import experiment_file, experiment_names, opening_com
 from experiments.charts import router_curves
 from experiments.loggers import read_rows
 from experiments.smoke import main as smoke
+from lightning_modules.vlm import sft
+from lightning_modules.vlm.loading import LoadedVlm, load_vlm
 from tests.experiments.test_command_line import PreparedCLI, prepared
 
 __all__ = ["prepared"]
 
 
+def load_a_twin(model: str, twin: bool = False, **options: Any) -> LoadedVlm:
+    return load_vlm(model, True, **options)
+
+
 @pytest.mark.parametrize("name", experiment_names())
 @pytest.mark.parametrize("scale", ["full", "tiny"])
-def test_it_parses_and_builds(name: str, scale: str, prepared: type[PreparedCLI]) -> None:
+def test_it_parses_and_builds(
+    name: str, scale: str, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models of the hub are replaced by their twins; everything else is as it stands in the file."""
+    monkeypatch.setattr(sft, "load_vlm", load_a_twin)
     cli = prepared(["experiment", "-c", name, "--scale", scale])
     assert cli.name == name
     assert cli.config["experiment"].scale == scale
