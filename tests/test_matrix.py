@@ -19,11 +19,24 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
 
+
+def tiny_giant() -> SpatialModule:
+    return TinyGiant(TinyGiantConfig(geometry="floor_fit", relations=True), [Phase("normalized", 1)])
+
+
+def generating() -> SpatialModule:
+    return PeftSft("smolvlm_500m", twin=True, answering="generate", maximum_new_tokens=8)
+
+
+def ranking() -> SpatialModule:
+    return PeftSft("qwen2_5_vl_3b", twin=True, answering="rank", maximum_new_tokens=8)
+
+
 MODULES: dict[str, Callable[[], SpatialModule]] = {
-    "TinyGiant": lambda: TinyGiant(TinyGiantConfig(geometry="floor_fit", relations=True), [Phase("normalized", 1)]),
-    "PeftSft, generating": lambda: PeftSft("smolvlm_500m", twin=True, answering="generate", maximum_new_tokens=8),
-    "PeftSft, ranking": lambda: PeftSft("qwen2_5_vl_3b", twin=True, answering="rank", maximum_new_tokens=8),
-}  # fmt: skip
+    "TinyGiant": tiny_giant,
+    "PeftSft, generating": generating,
+    "PeftSft, ranking": ranking,
+}
 DATA: dict[str, type[Any]] = {
     "Track 3": AiCityTrack3,
     "SpaceThinker": SpaceThinker,
