@@ -224,6 +224,3 @@ def register() -> None:
     AutoConfig.register(ComposedConfig.model_type, ComposedConfig, exist_ok=True)
     AutoModelForImageTextToText.register(ComposedConfig, ComposedVlm, exist_ok=True)
     AutoProcessor.register(ComposedConfig, ComposedProcessor, exist_ok=True)
-
-
-__all__ = ["ComposedConfig", "ComposedVlm", "Connector", "Reduction", "register"]

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
+from PIL import Image
 from torch import Tensor
 
-from datamodules.samples import SpatialSample
+from datamodules.samples import OpenedImage, SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.distinct_pictures import embed_prompts
@@ -136,6 +137,23 @@ def test_each_picture_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         pictures = embed_prompts(model, prompt).pictures
         assert seen == [3], family
         assert pictures == [(0,), (0,), (0,), (0,), (0,), (1,), (2,)]
+
+
+def test_pictures_of_equal_patches_but_another_shape_are_not_the_same() -> None:
+    model, processor = twin("qwen2_5_vl")
+    grey = [
+        OpenedImage(f"{width}", Image.new("RGB", (width, height), (128, 128, 128)))
+        for width, height in ((112, 28), (28, 112))
+    ]
+    samples = [question(image, 1) for image in grey]
+    prompt = prompt_of("qwen2_5_vl", processor, samples)
+    first, second = prompt["pixel_values"].chunk(2)
+    assert torch.equal(first, second)
+    assert embed_prompts(model, prompt).pictures == [(0,), (1,)]
+    close(
+        rank_candidates(model, prompt, [LETTERS] * 2),
+        one_by_one(model, "qwen2_5_vl", processor, samples, [LETTERS] * 2),
+    )
 
 
 def test_the_shared_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
