@@ -35,8 +35,9 @@ def draw_arrow_room(random: Random, size: tuple[int, int]) -> RoomScene:
 
     Every object is the only one of its class, and both the person and the ball have a direction.
     """
+    place = random.choice(PLACES)
     while True:
-        layout = Layout(random, size, random.choice(PLACES))
+        layout = Layout(random, size, place)
         kinds = [kind for kind in kinds_of(layout.place) if kind.name not in ("person", "ball")]
         chosen = sorted(random.sample(kinds, random.randint(*OTHERS)), key=lambda kind: not kind.large)
         person = layout.add(KINDS["person"])

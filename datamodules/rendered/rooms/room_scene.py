@@ -114,8 +114,10 @@ class RoomScene:
 
 def draw_room(random: Random, size: tuple[int, int], place: Place | None = None) -> RoomScene:
     """Draw a room or yard for images of a size (width, height) in pixels."""
+    # Chosen once: a room fills up sooner than a yard, and would else be drawn anew as a yard.
+    chosen = random.choice(PLACES) if place is None else place
     while True:
-        layout = Layout(random, size, random.choice(PLACES) if place is None else place)
+        layout = Layout(random, size, chosen)
         for kind in _drawn_kinds(random, layout.place):
             layout.add(kind)
         things = layout.things

@@ -165,7 +165,7 @@ class RoomShader:
 
     def _paint_fabric(self, hits: Hits, paint: np.ndarray) -> np.ndarray:
         first, second = self._grain(hits)
-        return paint * (1 + 0.05 * look_up(MOTTLES, first, second, 120))[:, None]
+        return paint * (1 + 0.03 * look_up(MOTTLES, first, second, 90))[:, None]
 
     def _paint_leaves(self, hits: Hits, paint: np.ndarray) -> np.ndarray:
         first, second = self._grain(hits)
