@@ -46,6 +46,34 @@ class EveryImage:
         return [self.images]
 
 
+@dataclass(frozen=True, eq=False)
+class Curriculum:
+    """Some of `images` images in each of the first epochs, and all of them from then on.
+
+    Every epoch has as many images; where `stages` (the numbers of each early epoch's images) allow fewer,
+    they come several times, in another order each time.
+    """
+
+    images: int
+    stages: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        """How many images an epoch has."""
+        return self.images
+
+    def epoch(self, seed: int, epoch: int) -> np.ndarray:
+        """The epoch's images."""
+        if epoch >= len(self.stages):
+            return EveryImage(self.images).epoch(seed, epoch)
+        generator, allowed = np.random.default_rng([seed, epoch]), self.stages[epoch]
+        rounds = -(-self.images // len(allowed))
+        return np.concatenate([generator.permutation(allowed) for _ in range(rounds)])[: self.images]
+
+    def describe(self) -> list[int]:
+        """The numbers of images, of all epochs and of each early one."""
+        return [self.images, *map(len, self.stages)]
+
+
 @dataclass(frozen=True)
 class WeightedParts:
     """So many images of each part in each epoch, where the images of a part follow those of the part before.

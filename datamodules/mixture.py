@@ -64,6 +64,10 @@ class Mixture(SpatialDataModule):
             part.views = (*part.views, *self.views)
             if isinstance(part, OfficialLayout):
                 part.inherit(root, scenes, size)
+                if part.curriculum:
+                    raise DataError(
+                        "A part of a mixture cannot have a `curriculum`: give it `weights` instead."
+                    )
         self.views = ()
 
     def prepare_split(self, role: Role) -> None:

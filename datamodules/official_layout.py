@@ -7,7 +7,11 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from datamodules.base import Role, SpatialDataModule
+from datamodules.drawing import Curriculum, Drawing
+from datamodules.grouped import GroupedQuestions
 from datamodules.samples import DataError
 
 RENDERED = "rendered"
@@ -34,6 +38,9 @@ class OfficialLayout(SpatialDataModule):
         scenes_seed: decides what the rendered scenes show. `seed` only decides the order of training, so
             runs with several seeds share their scenes.
         cache: where rendered scenes and indexes are kept.
+        curriculum: the kinds of question (the benchmark's tasks) of the first training epochs, a list for
+            each of them, for models that hardly learn several kinds at once from nothing. All later epochs
+            have all kinds, and every epoch has as many images as there are.
         shared: the arguments of every datamodule, see `SpatialDataModule`.
     """
 
@@ -51,9 +58,11 @@ class OfficialLayout(SpatialDataModule):
         size: tuple[int, int] | None = None,
         scenes_seed: int = 0,
         cache: str = "rendered_data",
+        curriculum: list[list[str]] | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
+        self.curriculum = curriculum or []
         self.root = root or RENDERED
         self.splits: dict[str, str] = dict(self.official_splits) | (splits or {})
         self.scenes = scenes or {"train": 600, "val": 60, "test": 150}
@@ -70,9 +79,7 @@ class OfficialLayout(SpatialDataModule):
         if not all(re.fullmatch(r"[\w.-]+", stem) and stem.strip(".") for stem in self.splits.values()):
             raise DataError(f"`splits` must map to names of splits without folders, not {self.splits}.")
 
-    def inherit(
-        self, root: str | None, scenes: dict[str, int] | None, size: tuple[int, int] | None
-    ) -> None:
+    def inherit(self, root: str | None, scenes: dict[str, int] | None, size: tuple[int, int] | None) -> None:
         """Take from a mixture what was left out here; a folder then holds one for each benchmark, by name."""
         if root is not None and "root" in self._left_out:
             self.root = root if root in (RENDERED, HUB) else str(Path(root) / self.benchmark)
@@ -80,6 +87,32 @@ class OfficialLayout(SpatialDataModule):
             self.scenes = scenes
         if size is not None and "size" in self._left_out:
             self.size = size
+
+    def training_images(self) -> tuple[GroupedQuestions, Drawing]:
+        """The training images, and which of them each epoch draws.
+
+        Raises:
+            DataError: no image has only questions of the kinds that an epoch of the curriculum asks for.
+        """
+        images, drawing = super().training_images()
+        if not self.curriculum:
+            return images, drawing
+        sizes = images.group_sizes()
+        kinds = [
+            {sample.task for sample in images.samples(number, range(size))}
+            for number, size in enumerate(sizes)
+        ]
+        stages = []
+        for wanted in self.curriculum:
+            allowed = np.flatnonzero([kind <= set(wanted) for kind in kinds])
+            if not len(allowed):
+                there = ", ".join(sorted(set().union(*kinds)))
+                raise DataError(
+                    f"`curriculum` asks for an epoch of {', '.join(wanted) or 'nothing'}, but no training "
+                    f"image has only such questions. The kinds there are: {there}."
+                )
+            stages.append(allowed)
+        return images, Curriculum(len(images), tuple(stages))
 
     @abstractmethod
     def render(self) -> Path:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.batching import BatchRequest, EvaluationBatches, TrainingBatches
-from datamodules.drawing import WeightedParts
+from datamodules.drawing import Curriculum, WeightedParts
 from datamodules.samples import DataError
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=30).map(np.array)
@@ -194,3 +194,22 @@ def test_a_drawing_decides_the_epoch_on_every_rank(grouped: bool) -> None:
     assert len(shares[0]) == len(shares[1]) == 13
     groups = [image.group for share in shares for batch in share for image in batch.images]
     assert sorted(groups) == sorted(drawing.epoch(0, 0).tolist())
+
+
+@given(
+    images=st.integers(1, 40),
+    chosen=st.lists(st.sets(st.integers(0, 39), min_size=1), max_size=3),
+    seed=st.integers(0, 5),
+)
+def test_a_curriculum_starts_with_its_stages_and_ends_with_everything(
+    images: int, chosen: list[set[int]], seed: int
+) -> None:
+    stages = tuple(np.array(sorted({number % images for number in stage})) for stage in chosen)
+    drawing = Curriculum(images, stages)
+    for epoch, stage in enumerate(stages):
+        drawn = Counter(drawing.epoch(seed, epoch).tolist())
+        assert sum(drawn.values()) == len(drawing) == images
+        assert set(drawn) <= set(stage.tolist())
+        assert max(drawn.values()) - min(drawn[number] for number in stage.tolist()) <= 1
+        assert np.array_equal(drawing.epoch(seed, epoch), drawing.epoch(seed, epoch))
+    assert sorted(drawing.epoch(seed, len(stages))) == list(range(images))

@@ -106,6 +106,28 @@ def test_training_needs_a_training_file(tmp_path: Path) -> None:
     assert samples(data(tmp_path, splits={"train": "test"}).train_dataloader())
 
 
+def test_a_curriculum_starts_with_some_tasks(tmp_path: Path) -> None:
+    for part, first in (("2D", 0), ("3D", 100)):
+        rows = [
+            cv_bench_row(number, type=part, image={"bytes": encoded(first + number), "path": None})
+            for number in range(6)
+        ]
+        write_cv_bench(tmp_path / f"train_{part.lower()}.parquet", rows)
+    made = data(tmp_path, curriculum=[["Depth", "Distance"]])
+    images, drawing = made.training_images()
+    sizes = images.group_sizes()
+
+    def tasks(epoch: int) -> set[str]:
+        drawn = drawing.epoch(0, epoch)
+        return {sample.task for number in drawn for sample in images.samples(number, range(sizes[number]))}
+
+    assert tasks(0) == {"Depth", "Distance"}
+    assert tasks(1) == {"Count", "Relation", "Depth", "Distance"}
+    made.curriculum = [["Colour"]]
+    with pytest.raises(DataError, match=r"epoch of Colour.*The kinds there are: Count, Depth"):
+        made.training_images()
+
+
 def test_one_part_alone_is_read(tmp_path: Path) -> None:
     write_cv_bench(tmp_path / "test_3d.parquet", rows_of("3D", 2))
     assert [sample.id for sample in samples(data(tmp_path).test_dataloader())] == ["3D/0", "3D/1"]

@@ -176,6 +176,24 @@ def test_wrong_weights(folder: Path, weights: list[float], pattern: str) -> None
         mixture(folder, weights)
 
 
+def test_parts_take_from_the_mixture_what_they_leave_out(tmp_path: Path) -> None:
+    own = CvBench(root="rendered", size=(64, 48))
+    left_out = SpaceThinker(scenes={"train": 3})
+    Mixture([own, left_out], left_out, root=str(tmp_path), scenes={"train": 8}, size=(32, 32))
+    assert (own.root, own.scenes, own.size) == ("rendered", {"train": 8}, (64, 48))
+    assert (left_out.root, left_out.scenes, left_out.size) == (
+        str(tmp_path / "space_thinker"),
+        {"train": 3},
+        (32, 32),
+    )
+
+
+def test_a_part_with_a_curriculum_is_refused() -> None:
+    part = CvBench(curriculum=[["Depth"]])
+    with pytest.raises(DataError, match="weights"):
+        Mixture([part], part)
+
+
 def test_nothing_to_train_on(folder: Path) -> None:
     with pytest.raises(DataError, match="at least one benchmark"):
         Mixture([], part(OmniSpatial, folder, "omni"))
