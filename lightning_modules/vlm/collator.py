@@ -182,8 +182,10 @@ class VlmCollator:
                 f"The text of question {sample.id!r} contains {self.processor.image_token}, which stands for "
                 "a picture: take it out of the record."
             )
-        text = self.beginning + pieces[0] + "".join(
-            picture.text + piece for picture, piece in zip(shown, pieces[1:], strict=True)
+        text = (
+            self.beginning
+            + pieces[0]
+            + "".join(picture.text + piece for picture, piece in zip(shown, pieces[1:], strict=True))
         )
         return self.conversation.encode(text), shown
 
