@@ -167,7 +167,10 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.measure, options.size, options.repeats)))
         return
-    sizes = [compare(size, options.repeats) for size in SIZES]
+    sizes = []
+    for size in SIZES:
+        sizes.append(compare(size, options.repeats))
+        print(json.dumps(sizes[-1]), flush=True)
     largest = sizes[-1]
     result = {
         "ours": largest["extra_megabytes"],
