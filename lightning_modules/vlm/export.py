@@ -91,7 +91,20 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
 
 
 def require_mergeable(network: nn.Module) -> None:
-    """Raise `AdapterError` for bottlenecks, which have no place in the model's own weights."""
+    """Raise `AdapterError` where a merged model could not be, or would answer otherwise.
+
+    Bottlenecks have no place in the model's own weights. DoRA over 4-bit weights computes something else than
+    over the plain weights that they stand for (logits of a small model differed by a sixth of their size).
+    """
+    from peft import PeftModel
+
+    wrapped: Any = network if isinstance(network, PeftModel) else None
+    in_4_bits = wrapped is not None and getattr(wrapped.get_base_model(), "is_quantized", False)
+    if in_4_bits and any(getattr(config, "use_dora", False) for config in wrapped.peft_config.values()):
+        raise AdapterError(
+            "DoRA over 4-bit weights computes otherwise than over plain ones, so a merged model would give "
+            "other answers: leave MERGE out, and open the adapter on the model in 4 bits."
+        )
     if bottleneck_names(network):
         raise AdapterError(
             "Bottleneck adapters are layers of their own and cannot be merged into the model's weights: "
