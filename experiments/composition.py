@@ -57,8 +57,14 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
     return Composition(list(typed), [subcommand, *configs, *options], comment=_comment(paths))
 
 
+HOW_IT_IS_ASKED = {"init_args.answering", "init_args.maximum_new_tokens"}
+"""Settings of a model that may change after its training: they shape no weight."""
+
+
 def refuse_other_model(config: dict[str, Any], run: RunFolder) -> None:
     """Raise where a model's settings differ from those its checkpoint was trained with.
+
+    How its answers are obtained may differ.
 
     Args:
         config: the present configuration, as plain values.
@@ -67,7 +73,9 @@ def refuse_other_model(config: dict[str, Any], run: RunFolder) -> None:
     if not run.config.exists():
         return
     now, then = flatten(config["model"]), flatten(read_yaml(run.config)["model"])
-    changed = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
+    changed = [
+        key for key in sorted((now.keys() | then.keys()) - HOW_IT_IS_ASKED) if now.get(key) != then.get(key)
+    ]
     if changed:
         key = changed[0]
         raise RunError(
