@@ -14,10 +14,14 @@ from datamodules.cv_bench import CvBench
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.space_thinker import SpaceThinker
 from lightning_modules.base import SpatialModule
+from lightning_modules.distillation.attention_loss import AttentionDistillation
+from lightning_modules.distillation.module import DistilledStudent
+from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
+from lightning_modules.vlm.twins import TwinSize
 
 
 def tiny_giant() -> SpatialModule:
@@ -32,10 +36,21 @@ def ranking() -> SpatialModule:
     return PeftSft("qwen2_5_vl_3b", twin=True, answering="rank", maximum_new_tokens=8)
 
 
+def distilled() -> SpatialModule:
+    return DistilledStudent(
+        Teacher("internvl3_2b", twin=True, twin_size=TwinSize(layers=6)),
+        attention=AttentionDistillation(),
+        model="internvl3_1b",
+        twin=True,
+        maximum_new_tokens=8,
+    )
+
+
 MODULES: dict[str, Callable[[], SpatialModule]] = {
     "TinyGiant": tiny_giant,
     "PeftSft, generating": generating,
     "PeftSft, ranking": ranking,
+    "DistilledStudent": distilled,
 }
 DATA: dict[str, type[Any]] = {
     "Track 3": AiCityTrack3,

@@ -12,6 +12,7 @@ from experiments.catalogue import experiment_file, experiment_names, opening_com
 from experiments.charts import router_curves
 from experiments.loggers import read_rows
 from experiments.smoke import main as smoke
+from lightning_modules.distillation import teachers
 from lightning_modules.vlm import sft
 from lightning_modules.vlm.loading import LoadedVlm, load_vlm
 from tests.experiments.test_command_line import PreparedCLI, prepared
@@ -29,7 +30,10 @@ def test_it_parses_and_builds(
     name: str, scale: str, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Models of the hub are replaced by their twins; everything else is as it stands in the file."""
-    monkeypatch.setattr(sft, "load_vlm", load_a_twin)
+    for module in (sft, teachers):
+        monkeypatch.setattr(module, "load_vlm", load_a_twin)
+    monkeypatch.setattr(teachers, "load_adapter", lambda model, folder: model)
+    Path("runs/distillation/teacher_sft_7b/latest/adapter").mkdir(parents=True)
     cli = prepared(["experiment", "-c", name, "--scale", scale])
     assert cli.name == name
     assert cli.config["experiment"].scale == scale
