@@ -94,20 +94,34 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
     root = data["init_args"].get("root")
     rendered = root in (None, "rendered")
     shape = {**model["init_args"], **(model["init_args"].get("network") or {})}
+    difficulty = data["init_args"].get("difficulty")
     known = {
-        "data": f"rendered, difficulty {data['init_args'].get('difficulty', '-')}"
-        if rendered
-        else f"real, from {root}",
+        "data": f"real, from {root}"
+        if not rendered
+        else f"rendered, difficulty {difficulty}"
+        if difficulty
+        else "rendered",
         "dataset": data["class_path"].rpartition(".")[2],
         "views": ", ".join(
             view["class_path"].rpartition(".")[2] for view in data["init_args"]["views"] or []
         ),
         "model": model["class_path"].rpartition(".")[2],
+        "vision-language model": _vlm(shape),
+        "trained": str((shape.get("adapter") or {}).get("method", "")),
+        "answers": str(shape.get("answering", "")),
         "region geometry": str(shape["geometry"]) if "geometry" in shape else "",
         "relations between regions": {"True": "yes", "False": "no"}.get(str(shape.get("relations")), ""),
         "size of the run": config["scale"],
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _vlm(shape: dict[str, Any]) -> str:
+    """Which vision-language model ran, or that it was only a twin of it."""
+    name = shape.get("model", "")
+    if isinstance(name, dict):
+        name = f"{name['encoder']} and {name['language_model']}"
+    return f"tiny twin of {name}, begun with random weights" if shape.get("twin") else name
 
 
 def gallery(folder: RunFolder) -> list[dict[str, Any]]:

@@ -92,6 +92,12 @@ class GalleryWriter(InRunFolder):
                         "picture": name if picture is not None else None,
                         "task": task,
                         "question": answer.sample.question,
+                        "choices": [
+                            f"({letter}) {choice}"
+                            for letter, choice in zip(
+                                answer.sample.letters, answer.sample.choices, strict=False
+                            )
+                        ],
                         "truth": answer.sample.answer,
                         "prediction": judgement.prediction if judgement else answer.raw,
                         "raw": answer.raw,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from datamodules.samples import OpenedImage, Region, SpatialSample
 from experiments.pictures import COLOURS, draw_question
-from experiments.report import marked, paragraph, write_report
+from experiments.report import facts, marked, paragraph, write_report
 from experiments.results import collect, write_results
 from experiments.run_folder import RunError, RunFolder
 
@@ -142,3 +142,18 @@ def test_regions_have_their_numbers_and_colours() -> None:
 def test_a_paragraph_ends_where_the_next_label_begins() -> None:
     assert paragraph({"comment": COMMENT}, "Published:") == "12.3 by others."
     assert paragraph({}, "Published:") == ""
+
+
+def test_a_twin_is_called_a_twin() -> None:
+    data = {"class_path": "a.CvBench", "init_args": {"root": None, "views": None}}
+    arguments = {"model": "smolvlm_500m", "twin": True, "adapter": {"method": "lora"}, "answering": "rank"}
+    told = facts(
+        {"data": data, "model": {"class_path": "b.PeftSft", "init_args": arguments}, "scale": "tiny"}
+    )
+    assert told["vision-language model"] == "tiny twin of smolvlm_500m, begun with random weights"
+    assert (told["data"], told["trained"], told["answers"]) == ("rendered", "lora", "rank")
+    composed = {"encoder": "vit", "language_model": "llm"}
+    told = facts(
+        {"data": data, "model": {"class_path": "b", "init_args": {"model": composed}}, "scale": "full"}
+    )
+    assert told["vision-language model"] == "vit and llm"
