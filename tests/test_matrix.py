@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning import Trainer
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.cv_bench import CvBench
@@ -22,6 +21,7 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.twins import TwinSize
+from tests.bare_trainer import bare_trainer
 
 
 def tiny_giant() -> SpatialModule:
@@ -80,17 +80,7 @@ def test_two_steps_and_an_evaluation(module: str, benchmark: str, cache: Path) -
     )
     model = MODULES[module]()
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    trainer = Trainer(
-        max_steps=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-        limit_test_batches=2,
-    )
+    trainer = bare_trainer(max_steps=2, limit_test_batches=2)
     trainer.fit(model, datamodule=data)
     trainer.test(model, datamodule=data, verbose=False)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lightning import Trainer
 
 from datamodules.base import SpatialDataModule
 from datamodules.omni_spatial import OmniSpatial
@@ -13,24 +12,12 @@ from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind
 from lightning_modules.base import SpatialModule
 from lightning_modules.vlm.sft import PeftSft
-
-
-def trainer(**options: int) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-        **options,
-    )
+from tests.bare_trainer import bare_trainer
 
 
 def answered(model: SpatialModule, data: SpatialDataModule, **options: int) -> int:
     """How many questions of the test split were answered and judged."""
-    trainer(**options).test(model, datamodule=data, verbose=False)
+    bare_trainer(**options).test(model, datamodule=data, verbose=False)
     assert model.summary is not None
     return int(model.summary["n"])
 
@@ -45,7 +32,7 @@ def test_real_conversations_are_learnt_and_answered(shared_data: Path, tmp_path:
         num_workers=0,
     )
     model = PeftSft("qwen2_5_vl_3b", twin=True, answering="generate", rationale=True, maximum_new_tokens=8)
-    fit = trainer(max_steps=2)
+    fit = bare_trainer(max_steps=2)
     fit.fit(model, datamodule=data)
     assert fit.global_step == 2
     assert answered(model, data) == 3

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
 
 from datamodules.cv_bench import CvBench
 from lightning_modules.base import ModelError
@@ -18,6 +17,7 @@ from lightning_modules.distillation.teachers import Teacher, require_same_tokens
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
 from lightning_modules.vlm.twins import TwinSize, make_twin
+from tests.bare_trainer import bare_trainer
 
 TEACHER = Teacher("smolvlm_500m", twin=True, twin_size=TwinSize(layers=6))
 
@@ -86,16 +86,7 @@ def test_a_teacher_that_is_the_student_has_nothing_to_say(data: CvBench) -> None
 def test_only_the_student_is_trained_saved_and_counted(data: CvBench, tmp_path: Path) -> None:
     model = student()
     before = [parameter.clone() for parameter in model.teacher.network.parameters()]
-    trainer = Trainer(
-        max_steps=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-    )
+    trainer = bare_trainer(max_steps=2)
     trainer.fit(model, datamodule=data)
     after = list(model.teacher.network.parameters())
     assert all(a.equal(b) and b.grad is None for a, b in zip(before, after, strict=True))
