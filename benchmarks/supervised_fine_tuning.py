@@ -101,7 +101,7 @@ def train_here(data: CvBench, steps: int) -> Tally:
 
 def train_with_trl(data: CvBench, steps: int, batch: int) -> Tally:
     """Train with TRL's trainer."""
-    from torch.utils.data import Dataset
+    from datasets import Dataset
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
@@ -109,36 +109,26 @@ def train_with_trl(data: CvBench, steps: int, batch: int) -> Tally:
     split = data.split("train")
     tally, seen = Tally(), []
 
-    class Rows(Dataset[dict[str, Any]]):
-        """The same questions as conversations; pictures are opened when they are asked for."""
-
-        column_names = ("images", "prompt", "completion")
-
-        def __len__(self) -> int:
-            return len(split)
-
-        def __getitem__(self, index: int) -> dict[str, Any]:
-            (sample,) = split.samples(index, [0])
-            assert sample.image is not None
-            return {
-                "images": [sample.image.open().convert("RGB")],
-                "prompt": [{"role": "user", "content": question_text(sample)}],
-                "completion": [{"role": "assistant", "content": answer_text(sample)}],
-            }
-
     class Count(TrainerCallback):
         def on_step_end(self, *arguments: Any, **options: Any) -> None:
             tally.step(seen.pop(0))
 
     module = make_module()
-    from datasets import Dataset as Table
-
-    table = Table.from_list([Rows()[index] for index in range(len(split))])
+    rows = [
+        {
+            "images": [sample.image.open().convert("RGB")],
+            "prompt": [{"role": "user", "content": question_text(sample)}],
+            "completion": [{"role": "assistant", "content": answer_text(sample)}],
+        }
+        for index in range(len(split))
+        for sample in split.samples(index, [0])
+        if sample.image is not None
+    ]
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
             model=module.network,
             processing_class=module.vlm.processor,
-            train_dataset=table,
+            train_dataset=Dataset.from_list(rows),
             args=SFTConfig(
                 output_dir=folder,
                 max_steps=steps,

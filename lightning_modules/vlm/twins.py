@@ -142,9 +142,20 @@ def _tiled_images(size: TwinSize, image_processor: type) -> Any:
     )
 
 
+def _tiled_settings(size: TwinSize, vision: str, processor: Any) -> dict[str, Any]:
+    """What the configurations of both generations of SmolVLM say alike."""
+    from transformers import LlamaConfig
+
+    return {
+        "text_config": LlamaConfig(**size.text, **_token_ids(processor.tokenizer)).to_dict(),
+        "vision_config": {"model_type": vision, **size.vision},
+        "image_token_id": processor.image_token_id,
+        "scale_factor": 2,
+    }
+
+
 def _smolvlm(size: TwinSize) -> tuple[Any, Any]:
     from transformers import (
-        LlamaConfig,
         SmolVLMConfig,
         SmolVLMForConditionalGeneration,
         SmolVLMImageProcessor,
@@ -152,20 +163,14 @@ def _smolvlm(size: TwinSize) -> tuple[Any, Any]:
         SmolVLMVideoProcessor,
     )
 
-    tokenizer = _smolvlm_tokenizer()
     processor = SmolVLMProcessor(
         _tiled_images(size, SmolVLMImageProcessor),
-        tokenizer,
+        _smolvlm_tokenizer(),
         SmolVLMVideoProcessor(),
         image_seq_len=size.image_tokens,
         chat_template=SMOLVLM,
     )
-    config = SmolVLMConfig(
-        text_config=LlamaConfig(**size.text, **_token_ids(tokenizer)).to_dict(),
-        vision_config={"model_type": "smolvlm_vision", **size.vision},
-        image_token_id=processor.image_token_id,
-        scale_factor=2,
-    )
+    config = SmolVLMConfig(**_tiled_settings(size, "smolvlm_vision", processor))
     return SmolVLMForConditionalGeneration(config), processor
 
 
@@ -175,22 +180,15 @@ def _idefics3(size: TwinSize) -> tuple[Any, Any]:
         Idefics3ForConditionalGeneration,
         Idefics3ImageProcessor,
         Idefics3Processor,
-        LlamaConfig,
     )
 
-    tokenizer = _smolvlm_tokenizer()
     processor = Idefics3Processor(
         _tiled_images(size, Idefics3ImageProcessor),
-        tokenizer,
+        _smolvlm_tokenizer(),
         image_seq_len=size.image_tokens,
         chat_template=SMOLVLM,
     )
-    config = Idefics3Config(
-        text_config=LlamaConfig(**size.text, **_token_ids(tokenizer)).to_dict(),
-        vision_config={"model_type": "idefics3_vision", **size.vision},
-        image_token_id=processor.image_token_id,
-        scale_factor=2,
-    )
+    config = Idefics3Config(**_tiled_settings(size, "idefics3_vision", processor))
     return Idefics3ForConditionalGeneration(config), processor
 
 
