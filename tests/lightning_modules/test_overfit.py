@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from lightning_modules.phases import Phase
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
+from tests.bare_trainer import bare_trainer
 
 
 @pytest.mark.slow
@@ -54,17 +55,7 @@ def test_eight_rendered_questions_are_learnt_by_heart(tmp_path: Path) -> None:
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=2e-3),
         schedule=WarmupCosine(0.05, 0.05),
     )
-    trainer = Trainer(
-        max_epochs=-1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-        gradient_clip_val=1.0,
-    )
+    trainer = bare_trainer(max_epochs=-1, gradient_clip_val=1.0)
     trainer.fit(module, data)
     trainer.test(module, data, verbose=False)
     assert module.summary["n"] == 8
