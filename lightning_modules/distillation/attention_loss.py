@@ -98,6 +98,7 @@ def attention_distillation(
     rows_mask: Tensor,
     columns_mask: Tensor,
     config: AttentionDistillation,
+    count: Tensor | float | None = None,
 ) -> Tensor:
     """The attention loss of a batch, a scalar of float32 (of float64 where the student is).
 
@@ -111,6 +112,8 @@ def attention_distillation(
         rows_mask: which queries count, [batch, tokens]; none of padding.
         columns_mask: which keys count, [batch, tokens]; none of padding.
         config: the options. Its `rows` and `columns` have made the masks.
+        count: what the sum over samples is divided by, instead of their number: the mean number of samples of
+            the processes, where several make one step.
 
     Raises:
         ModelError: student and teacher saw sequences of different shapes.
@@ -129,7 +132,7 @@ def attention_distillation(
             blocks[seen] = _blocks(ours, theirs, rows_mask, columns_mask, config.chunk)
         for of_sample in filter(None, blocks[seen]):
             total = total + _sample_loss(ours, theirs, of_sample, config.temperature)
-    return total / (len(pairs) * len(rows_mask))
+    return total / (len(pairs) * (len(rows_mask) if count is None else count))
 
 
 def _sample_loss(ours: TappedLayer, theirs: TappedLayer, blocks: list[_Block], temperature: float) -> Tensor:

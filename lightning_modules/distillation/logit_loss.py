@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.divergences import Divergence, divergence_named
 from lightning_modules.distillation.teacher_signal import TeacherLogits, TopKLogits, logits_of
+from lightning_modules.distillation.weights import Weight, weight_at
 from lightning_modules.vlm.collator import IGNORED
 
 
@@ -29,7 +30,8 @@ class LogitDistillation:
     """How a student learns from its teacher's logits.
 
     Args:
-        alpha: weight of the cross-entropy with the right answer, 0 to 1; the rest goes to the divergence.
+        alpha: weight of the cross-entropy with the right answer, 0 to 1, perhaps changing in the course of
+            the training; the rest goes to the divergence.
         temperature: by which the logits of both are divided before they are compared.
         divergence: `forward_kl` as published, `reverse_kl`, or `jsd`, the generalised Jensen-Shannon one.
         beta: `jsd`: weight of the teacher in the mixture, between 0 and 1.
@@ -39,15 +41,16 @@ class LogitDistillation:
         LogitLossError: a figure is out of range.
     """
 
-    alpha: float = 0.5
+    alpha: Weight = 0.5
     temperature: float = 2.0
     divergence: Divergence = "forward_kl"
     beta: float = 0.5
     chunk: int = 128
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise LogitLossError(f"alpha is {self.alpha}; it is a share, so give a number from 0 to 1.")
+        for share in (weight_at(self.alpha, progress) for progress in (0.0, 1.0)):
+            if not 0 <= share <= 1:
+                raise LogitLossError(f"alpha is {share}; it is a share, so give a number from 0 to 1.")
         if not self.temperature > 0:
             raise LogitLossError(
                 f"temperature is {self.temperature}; logits are divided by it, so give a number above 0."
@@ -149,15 +152,21 @@ def distil_logits(
     return dict(zip(("cross_entropy", "divergence"), means, strict=False))
 
 
-def weighted(terms: dict[str, Tensor], config: LogitDistillation) -> dict[str, Tensor]:
+def weighted(terms: dict[str, Tensor], config: LogitDistillation, progress: float = 0.0) -> dict[str, Tensor]:
     """The terms as they are added up: `alpha * CE` and `(1 - alpha) * T^2 * divergence`.
 
     T^2 keeps the size of the gradient when the temperature changes. Without a divergence the cross-entropy
     stays as it is.
+
+    Args:
+        terms: what `distil_logits` has found.
+        config: the weights.
+        progress: the share of the training that is done, 0 to 1.
     """
     if "divergence" not in terms:
         return terms
+    alpha = weight_at(config.alpha, progress)
     return {
-        "cross_entropy": config.alpha * terms["cross_entropy"],
-        "divergence": (1 - config.alpha) * config.temperature**2 * terms["divergence"],
+        "cross_entropy": alpha * terms["cross_entropy"],
+        "divergence": (1 - alpha) * config.temperature**2 * terms["divergence"],
     }

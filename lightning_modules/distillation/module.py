@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from lightning_modules.base import Batch, ModelError
+from lightning_modules.base import Batch, Collator, ModelError
 from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
+from lightning_modules.distillation.decoder_pass import DecoderPass, head_of, layer_count, run, softcap_of
 from lightning_modules.distillation.layer_map import LayerMap, pair_layers
 from lightning_modules.distillation.logit_loss import (
     LogitDistillation,
@@ -15,15 +19,10 @@ from lightning_modules.distillation.logit_loss import (
     supervised_positions,
     weighted,
 )
-from lightning_modules.distillation.teacher_signal import TeacherLogits
-from lightning_modules.distillation.teachers import (
-    LiveTeacher,
-    Teacher,
-    head_of,
-    layer_count,
-    run,
-    softcap_of,
-)
+from lightning_modules.distillation.on_policy import OnPolicy, as_taught, own_answers
+from lightning_modules.distillation.teachers import Lesson, LiveTeacher, Teacher, TeacherSource
+from lightning_modules.distillation.weights import Weight, weight_at
+from lightning_modules.processes import mean_over_processes
 from lightning_modules.vlm.sft import PeftSft
 
 
@@ -31,7 +30,8 @@ class DistilledStudent(PeftSft):
     """A vision-language model with an adapter that learns from answers and from a larger model.
 
     The loss is `attention_weight * attention + logit_weight * (alpha * CE + (1 - alpha) * T^2 * divergence)`,
-    each term logged on its own.
+    each term logged on its own. The teacher is there for training only: it is loaded when that begins, and
+    not for a test.
 
     Args:
         teacher: the larger model.
@@ -40,14 +40,16 @@ class DistilledStudent(PeftSft):
         layer_map: which layers' attention is compared.
         logit_weight: weight of the logits' loss.
         attention_weight: weight of the attention's loss.
+        on_policy: learn what the teacher says of the student's own answers, in some of the steps.
         student: the arguments of `PeftSft`.
 
     Raises:
-        ModelError: student or teacher cannot be loaded, they are of different families or tokenizers, or the
-            layer map names a layer that is not there.
+        ModelError: the student cannot be loaded; when training begins, that the teacher cannot, that their
+            tokenizers differ, that their attention cannot be compared, or that the layer map names a layer
+            that is not there.
     """
 
-    teacher: LiveTeacher
+    teacher: TeacherSource
 
     def __init__(
         self,
@@ -55,63 +57,129 @@ class DistilledStudent(PeftSft):
         logits: LogitDistillation | None = None,
         attention: AttentionDistillation | None = None,
         layer_map: LayerMap = "linear",
-        logit_weight: float = 1.0,
-        attention_weight: float = 0.5,
+        logit_weight: Weight = 1.0,
+        attention_weight: Weight = 0.5,
+        on_policy: OnPolicy | None = None,
         **student: Any,
     ) -> None:
         super().__init__(**student)
+        self.teacher_settings = teacher
+        self.image_tokens: int | None = student.get("image_tokens")
         self.logits = logits or LogitDistillation()
         self.attention_loss = attention
+        self.layer_map = layer_map
         self.logit_weight = logit_weight
         self.attention_weight = attention_weight
-        live = LiveTeacher(teacher, self.tokenizer)
-        if live.family.name != self.vlm.family.name:
-            raise ModelError(
-                f"The teacher is of the family {live.family.name}, the student of {self.vlm.family.name}: "
-                "they take pictures in different forms. Take a teacher of the student's family."
-            )
+        self.on_policy = on_policy
+        self.pairs: list[tuple[int, int]] = []
+        self._steps = math.inf
+
+    def open_teacher(self) -> None:
+        """Load the teacher and find out what of its attention is wanted."""
         # A plain object in the instance's dictionary: no submodule, so neither saved, trained nor counted.
-        self.__dict__["teacher"] = live
-        self.pairs = (
-            [] if attention is None else pair_layers(layer_count(self.network), live.layer_count, layer_map)
+        self.__dict__["teacher"] = LiveTeacher(
+            self.teacher_settings, self.reader(learning=True), self.image_tokens
         )
+        if self.attention_loss is None:
+            return
+        if not self.teacher.reads_alike:
+            raise ModelError(
+                "Student and teacher read a question as different tokens (another family, other sizes of "
+                "pictures, or prompt tuning), so that their attention cannot be compared. Leave `attention` "
+                "out to distil the logits alone, or take a teacher that reads as the student does."
+            )
+        self.pairs = pair_layers(layer_count(self.network), self.teacher.layer_count, self.layer_map)
+
+    def setup(self, stage: str) -> None:
+        """Load the teacher before a training."""
+        if stage == "fit" and "teacher" not in self.__dict__:
+            self.open_teacher()
+        super().setup(stage)
+
+    def collator(self, stage: str) -> Collator:
+        """The student's; for training with what the teacher has to know."""
+        if stage != "fit":
+            return super().collator(stage)
+        return self.teacher.collator(self.reader(learning=True))
 
     def on_fit_start(self) -> None:
         """Take the teacher to where the student is."""
         super().on_fit_start()
         self.teacher.to(self.device)
+        self._steps = float(self.trainer.estimated_stepping_batches)
+
+    def on_fit_end(self) -> None:
+        """Let go of the teacher, so that its memory is free for the test."""
+        del self.__dict__["teacher"]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy, divergence from the teacher's logits, and divergence from its attention."""
+        if self._writes_itself():
+            return self._loss_of_own_answers(batch)
         inputs, labels = batch["inputs"], batch["labels"]
-        ours = run(
-            self.network,
-            self.vlm.family.parts["language_model"],
-            inputs,
-            {student for student, _ in self.pairs},
-        )
-        theirs = self.teacher.lesson(inputs, {teacher for _, teacher in self.pairs})
-        rows, positions, targets = supervised_positions(labels)
-        terms = distil_logits(
-            ours.hidden[rows, positions],
-            head_of(self.network),
-            targets,
-            TeacherLogits(
-                theirs.hidden[rows, positions], self.teacher.head, softcap_of(self.teacher.network)
-            ),
-            self.logits,
-            student_softcap=softcap_of(self.network),
-        )
-        losses = {name: self.logit_weight * term for name, term in weighted(terms, self.logits).items()}
+        ours, lesson = self._both(batch, inputs, labels, self.pairs)
+        terms = weighted(self._logit_terms(ours, lesson, labels), self.logits, self._progress)
+        losses = {name: weight_at(self.logit_weight, self._progress) * term for name, term in terms.items()}
         if self.attention_loss is not None:
             mask = inputs["attention_mask"]
             pictures = inputs["input_ids"] == self.vlm.processor.image_token_id
-            losses["attention"] = self.attention_weight * attention_distillation(
+            losses["attention"] = weight_at(self.attention_weight, self._progress) * attention_distillation(
                 ours.layers,
-                theirs.layers,
+                lesson.layers,
                 self.pairs,
                 self.attention_loss.rows_mask(mask, labels),
                 self.attention_loss.columns_mask(mask, pictures),
                 self.attention_loss,
+                count=mean_over_processes(len(mask), mask.device),
             )
         return losses
+
+    def _loss_of_own_answers(self, batch: Batch) -> dict[str, Tensor]:
+        """What the teacher says of the answers that the student gives; the true ones are not looked at."""
+        assert self.on_policy is not None
+        answers = own_answers(
+            self.network, self.tokenizer, batch["prompt"], self.on_policy, self.vlm.family.stop_strings
+        )
+        inputs, labels = as_taught(self.reader(learning=True), batch["prompt"], answers)
+        ours, lesson = self._both(batch, inputs, labels, [])
+        divergence = self._logit_terms(ours, lesson, labels)["divergence"]
+        weight = weight_at(self.logit_weight, self._progress) * self.logits.temperature**2
+        return {"own_divergence": weight * divergence}
+
+    def _both(
+        self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, pairs: list[tuple[int, int]]
+    ) -> tuple[DecoderPass, Lesson]:
+        language_model = self.vlm.family.parts["language_model"]
+        ours = run(self.network, language_model, inputs, {student for student, _ in pairs})
+        return ours, self.teacher.lesson(batch, inputs, labels, {teacher for _, teacher in pairs})
+
+    def _logit_terms(self, ours: DecoderPass, lesson: Lesson, labels: Tensor) -> dict[str, Tensor]:
+        rows, positions, targets = supervised_positions(labels)
+        return distil_logits(
+            ours.hidden[rows, positions],
+            head_of(self.network),
+            targets,
+            lesson.logits,
+            self.logits,
+            student_softcap=softcap_of(self.network),
+            count=mean_over_processes(len(targets), labels.device),
+        )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move only what the step will look at; prompts as well where they are answered in training."""
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if self.trainer.training and self.on_policy is not None:
+            moved["prompt"] = {name: tensor.to(device) for name, tensor in batch["prompt"].items()}
+        return moved
+
+    def _writes_itself(self) -> bool:
+        """Whether the present step is one of the student's own answers."""
+        if self.on_policy is None or not self.training:
+            return False
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        return self.on_policy.drawn(seed, self.trainer.fit_loop.epoch_loop.total_batch_idx)
+
+    @property
+    def _progress(self) -> float:
+        """The share of the training that is done, 0 to 1; 0 where nobody knows how long it will be."""
+        return 0.0 if self._trainer is None else min(1.0, self.global_step / self._steps)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
+from lightning_modules.distillation.common_tokens import CommonTokens
 from lightning_modules.distillation.divergences import IMPOSSIBLE, at_least_float32, log_probabilities
 
 
@@ -30,11 +31,13 @@ class TeacherLogits:
         hidden: the last hidden states at the supervised positions, `[positions, teacher's width]`.
         head: from hidden states to logits `[positions, teacher's vocabulary]`.
         softcap: logits are squashed into `(-softcap, softcap)` (Gemma 2's `final_logit_softcapping`).
+        tokens: what student and teacher have in common, where their tokenizers are not the same.
     """
 
     hidden: Tensor
     head: nn.Module
     softcap: float | None = None
+    tokens: CommonTokens | None = None
 
     def __len__(self) -> int:
         return len(self.hidden)
@@ -52,7 +55,12 @@ class TeacherLogits:
         """
         with torch.no_grad():
             logits = logits_of(self.head, self.hidden, self.softcap).to(student.device)
-            common = min(logits.shape[-1], student.shape[-1])
+            if self.tokens is not None:
+                logits = self.tokens.of_teacher(logits)
+        if self.tokens is not None:
+            student = self.tokens.of_student(student)
+        common = min(logits.shape[-1], student.shape[-1])
+        with torch.no_grad():
             teacher = log_probabilities(logits[:, :common], temperature).clamp_(min=IMPOSSIBLE)
         return teacher, log_probabilities(student[:, :common], temperature)
 

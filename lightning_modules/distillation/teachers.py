@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_tap import AttentionTap, TappedLayer
+from datamodules.samples import SpatialSample
+from lightning_modules.base import Batch, Collator, ModelError
+from lightning_modules.distillation.attention_tap import TappedLayer
+from lightning_modules.distillation.common_tokens import common_tokens
+from lightning_modules.distillation.decoder_pass import head_of, is_quantized, layer_count, run, softcap_of
+from lightning_modules.distillation.logit_loss import supervised_positions
+from lightning_modules.distillation.on_policy import as_taught
+from lightning_modules.distillation.teacher_signal import TeacherLogits, TopKLogits
 from lightning_modules.vlm.adapters import AdapterConfig, four_bit_config
-from lightning_modules.vlm.export import load_adapter
+from lightning_modules.vlm.collator import IGNORED, VlmCollator
+from lightning_modules.vlm.conversation import Conversation
+from lightning_modules.vlm.export import load_adapter, load_trained
 from lightning_modules.vlm.loading import family_named, load_vlm
 from lightning_modules.vlm.twins import TwinSize
 
@@ -23,11 +31,16 @@ class Teacher:
     """Which model teaches.
 
     Args:
-        model: a name of the zoo, a folder, or a name on the hub; of the student's family.
+        model: a name of the zoo, a folder, or a name on the hub. Of the student's family, or at least with
+            its tokens of text.
         twin: take the model's tiny twin, made in memory from a seed, instead of the model.
         adapter: the folder `adapter/` of the run that trained the teacher; the bare model when left out.
-        made_by: the experiment that makes this folder, for the message where it is missing.
+        checkpoint: the checkpoint of the run that trained the teacher, where that trained it whole
+            (`method: full`), without an adapter.
+        made_by: the experiment that makes the adapter or the checkpoint, for the message where it is missing.
         four_bit: hold its linear layers in NF4.
+        image_tokens: the most tokens that one picture may take; as for the student when left out.
+        device: where it computes, such as `cuda:1`; where the student does when left out.
         twin_size: how large the twin is.
         twin_seed: the seed of the twin's weights.
     """
@@ -35,23 +48,60 @@ class Teacher:
     model: str
     twin: bool = False
     adapter: str | None = None
+    checkpoint: str | None = None
     made_by: str = ""
     four_bit: bool = False
+    image_tokens: int | None = None
+    device: str | None = None
     twin_size: TwinSize | None = None
     twin_seed: int = 1
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a model has computed of a batch.
+    """What a teacher says of a batch.
 
     Attributes:
-        hidden: the last hidden states, before the head, `[batch, tokens, width]`.
-        layers: the tapped layers of its attention, by their numbers; none where none were asked for.
+        logits: of the next token, at the supervised positions.
+        layers: the layers of its attention that were asked for.
     """
 
-    hidden: Tensor
+    logits: TeacherLogits | TopKLogits
     layers: list[TappedLayer]
+
+
+class TeacherSource(Protocol):
+    """Where lessons come from: a model in memory, or what one has said before.
+
+    Attributes:
+        layer_count: layers of the teacher's language model.
+        reads_alike: whether student and teacher read the very same tokens, so that their attention can be
+            compared.
+    """
+
+    layer_count: int
+    reads_alike: bool
+
+    def collator(self, student: VlmCollator) -> Collator:
+        """The student's collator, with what the teacher needs to know of a batch."""
+        ...
+
+    def to(self, device: torch.device) -> None:
+        """Go to where the student is."""
+        ...
+
+    def lesson(
+        self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, layers: Collection[int] = ()
+    ) -> Lesson:
+        """What the teacher says of a batch, without gradient.
+
+        Args:
+            batch: the batch as `collator` has made it.
+            inputs: the student's inputs.
+            labels: what the student learns, `[batch, tokens]`, -100 where nothing.
+            layers: numbers of the layers whose attention is wanted.
+        """
+        ...
 
 
 class LiveTeacher:
@@ -59,112 +109,120 @@ class LiveTeacher:
 
     Args:
         settings: which model.
-        student_tokenizer: the student's, which must give every token the same number.
+        student: how the student reads.
+        image_tokens: the most tokens that the student gives to a picture.
 
     Raises:
         ModelError: it cannot be loaded, its adapter is missing, or its tokenizer is another one.
     """
 
-    def __init__(self, settings: Teacher, student_tokenizer: Any) -> None:
-        if settings.adapter is not None and not Path(settings.adapter).is_dir():
-            by = f" `make experiment NAME={settings.made_by}` makes it." if settings.made_by else ""
-            raise ModelError(f"The teacher's adapter {settings.adapter} does not exist.{by}")
-        parts = family_named(settings.model).parts
+    def __init__(self, settings: Teacher, student: VlmCollator, image_tokens: int | None = None) -> None:
+        for what, path in (("adapter", settings.adapter), ("checkpoint", settings.checkpoint)):
+            if path is not None and not Path(path).exists():
+                by = f" `make experiment NAME={settings.made_by}` makes it." if settings.made_by else ""
+                raise ModelError(f"The teacher's {what} {path} does not exist.{by}")
+        family = family_named(settings.model)
+        if settings.image_tokens is None and family.name == student.family.name:
+            limit = image_tokens
+        else:
+            limit = settings.image_tokens
         vlm = load_vlm(
             settings.model,
             settings.twin,
-            quantization=four_bit_config(AdapterConfig(four_bit=settings.four_bit), parts),
+            image_tokens=limit,
+            quantization=four_bit_config(AdapterConfig(four_bit=settings.four_bit), family.parts),
+            device=settings.device,
             twin_size=settings.twin_size,
             twin_seed=settings.twin_seed,
         )
-        require_same_tokens(student_tokenizer, vlm.processor.tokenizer)
+        self.family = family
+        self._reading = VlmCollator(vlm.processor, family, learning=False, rationale=student.rationale)
+        self._tokens = common_tokens(
+            student.processor.tokenizer,
+            vlm.processor.tokenizer,
+            student.conversation.end_id,
+            self._reading.conversation.end_id,
+        )
+        _require_same_beginning(student.conversation, self._reading.conversation)
+        self.reads_alike = _read_alike(student, self._reading)
+        if settings.checkpoint is not None:
+            load_trained(vlm.model, settings.checkpoint)
         network = vlm.model if settings.adapter is None else load_adapter(vlm.model, settings.adapter)
-        self.family = vlm.family
         self.network: nn.Module = network.eval().requires_grad_(False)
+        self.layer_count = layer_count(network)
+        self._device = None if settings.device is None else torch.device(settings.device)
+
+    def collator(self, student: VlmCollator) -> Collator:
+        """The student's own, or one that adds the teacher's prompts."""
+        return student if self.reads_alike else TwoReaders(student, self._reading)
 
     def to(self, device: torch.device) -> None:
-        """Move to a device; weights in 4 bits stay where they were loaded."""
-        if not getattr(_base(self.network), "is_quantized", False):
-            self.network.to(device)
-
-    @property
-    def head(self) -> nn.Module:
-        """From hidden states to logits."""
-        return head_of(self.network)
-
-    @property
-    def layer_count(self) -> int:
-        """Layers of its language model."""
-        return layer_count(self.network)
+        """Move to its own device or the student's; weights in 4 bits stay where they were loaded."""
+        if not is_quantized(self.network):
+            self.network.to(self._device or device)
 
     @torch.no_grad()
-    def lesson(self, inputs: dict[str, Tensor], layers: Collection[int] = ()) -> Lesson:
-        """What the teacher computes of a batch, without gradient.
-
-        Args:
-            inputs: the model's inputs.
-            layers: numbers of the layers whose attention is wanted.
-        """
+    def lesson(
+        self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, layers: Collection[int] = ()
+    ) -> Lesson:
+        """What the teacher says of a batch: its last hidden states with its head, and tapped layers."""
+        if not self.reads_alike:
+            answers = [row[row != IGNORED].tolist() for row in labels]
+            inputs, labels = as_taught(self._reading, batch["teacher_prompt"], answers)
+        device = next(self.network.parameters()).device
         self.network.eval()
-        return run(self.network, self.family.parts["language_model"], inputs, layers)
+        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+        seen = run(self.network, self.family.parts["language_model"], inputs, layers)
+        rows, positions, _ = supervised_positions(labels.to(device))
+        signal = TeacherLogits(
+            seen.hidden[rows, positions], head_of(self.network), softcap_of(self.network), self._tokens
+        )
+        return Lesson(signal, seen.layers)
 
 
-def run(
-    network: nn.Module, language_model: str, inputs: dict[str, Tensor], layers: Collection[int]
-) -> Lesson:
-    """Run a model up to its last hidden states; its head sees a single position, so logits cost nothing.
+@dataclass(frozen=True)
+class TwoReaders:
+    """The student's batches, with `teacher_prompt`: the same questions as the teacher reads them.
 
-    Args:
-        network: the model, perhaps wrapped by peft.
-        language_model: where its language model lies.
-        inputs: the model's inputs.
-        layers: numbers of the layers to tap.
+    Attributes:
+        student: makes the batch.
+        teacher: makes the teacher's prompts, padded on the left.
     """
-    seen: list[Tensor] = []
-    decoder = _base(network).get_submodule(language_model).get_decoder()
 
-    def keep(module: nn.Module, arguments: Any, output: Any) -> None:
-        seen.append(output.last_hidden_state)
+    student: VlmCollator
+    teacher: VlmCollator
 
-    hook = decoder.register_forward_hook(keep)
-    try:
-        if not layers:
-            network(**inputs, logits_to_keep=1, use_cache=False)
-            return Lesson(seen[-1], [])
-        with AttentionTap(network, language_model, layers) as tap:
-            network(**inputs, logits_to_keep=1, use_cache=False)
-            return Lesson(seen[-1], tap.take())
-    finally:
-        hook.remove()
+    def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
+        """The batch of some questions; raises `CollatorError`."""
+        return {**self.student(samples), "teacher_prompt": self.teacher(samples)["prompt"]}
 
 
-def head_of(network: nn.Module) -> nn.Module:
-    """A model's output head."""
-    head: nn.Module = _base(network).get_output_embeddings()
-    return head
+def _read_alike(student: VlmCollator, teacher: VlmCollator) -> bool:
+    """Whether two models turn a sample into the same tokens and pictures."""
+    return (
+        student.family.name == teacher.family.name
+        and not student.beginning
+        and student.processor.tokenizer.get_vocab() == teacher.processor.tokenizer.get_vocab()
+        and student.processor.chat_template == teacher.processor.chat_template
+        and student.processor.image_processor.to_dict() == teacher.processor.image_processor.to_dict()
+        and _image_length(student) == _image_length(teacher)
+    )
 
 
-def softcap_of(network: nn.Module) -> float | None:
-    """What a model's logits are squashed into, if they are."""
-    return getattr(_base(network).config.get_text_config(), "final_logit_softcapping", None)
+def _require_same_beginning(student: Conversation, teacher: Conversation) -> None:
+    """Raise `ModelError` where one begins its answers with a space and the other does not.
+
+    The same word is another token then, and the teacher would teach the student another answer.
+    """
+    if student.before_answer != teacher.before_answer:
+        raise ModelError(
+            f"The teacher writes {teacher.before_answer!r} between a prompt and its answer, the student "
+            f"{student.before_answer!r}, so that their answers begin with other tokens. Set the student's "
+            f"`before_answer: {teacher.before_answer!r}`."
+        )
 
 
-def layer_count(network: nn.Module) -> int:
-    """Layers of a model's language model."""
-    return int(_base(network).config.get_text_config().num_hidden_layers)
-
-
-def require_same_tokens(student: Any, teacher: Any) -> None:
-    """Raise `ModelError` where a number means another token; padding behind the last token may differ."""
-    ours, theirs = ({number: token for token, number in t.get_vocab().items()} for t in (student, teacher))
-    for number in sorted(ours.keys() & theirs.keys()):
-        if ours[number] != theirs[number]:
-            raise ModelError(
-                f"Student and teacher have different tokenizers: token {number} is {ours[number]!r} for the "
-                f"student and {theirs[number]!r} for the teacher, so their logits cannot be compared. Take a "
-                "teacher of the student's family."
-            )
-
-
-def _base(network: Any) -> Any:
-    return network.get_base_model() if hasattr(network, "get_base_model") else network
+def _image_length(collator: VlmCollator) -> object:
+    """Tokens of a tile where a processor says so; others derive them from the picture."""
+    names = ("image_seq_len", "image_seq_length")
+    return next((getattr(collator.processor, name) for name in names if hasattr(collator.processor, name)), 0)

@@ -6,7 +6,7 @@ from the construction and not from a search for token ids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,9 @@ from lightning_modules.vlm.prompts import answer_text, candidates_of, rationale_
 
 IGNORED = -100
 """The label of positions that are not learnt."""
+
+TOKEN_INPUTS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+"""The inputs that tell a model something of each token; all others are tensors of the pictures."""
 
 
 class CollatorError(SmallSpatialError):
@@ -67,6 +70,7 @@ class VlmCollator:
         maximum_tokens: the window of prompt and answer. Pictures are never cut. What is too long loses the
             end of its reasoning first, then its solved examples, the first one first.
         beginning: special tokens that every prompt begins with (those of prompt tuning).
+        before_answer: what stands between a prompt and its answer, where it shall not be the model's own.
 
     Raises:
         CollatorError: a sample has no answer to learn, or one that its question does not allow; its pictures
@@ -81,6 +85,7 @@ class VlmCollator:
         rationale: bool = False,
         maximum_tokens: int | None = None,
         beginning: Sequence[str] = (),
+        before_answer: str | None = None,
     ) -> None:
         self.processor = processor
         self.family = family
@@ -88,7 +93,7 @@ class VlmCollator:
         self.rationale = rationale
         self.maximum_tokens = maximum_tokens
         self.beginning = "".join(beginning)
-        self.conversation = Conversation(processor, family)
+        self.conversation = Conversation(processor, family, before_answer)
         tokenizer = processor.tokenizer
         self.padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
@@ -109,13 +114,26 @@ class VlmCollator:
         }
         if self.learning:
             answers = [one.answer for one in encoded]
-            batch["inputs"] = {**self._layout(prompts, answers, "right"), **tensors}
-            labels = [
-                [IGNORED] * len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True)
-            ]
-            batch["labels"] = _padded(labels, IGNORED, "right")
+            batch["inputs"], batch["labels"] = self.with_answers(prompts, answers, tensors)
         mask = batch["inputs" if self.learning else "prompt"]["attention_mask"]
         return {**batch, "tokens": int(mask.sum()), "cells": mask.numel()}
+
+    def with_answers(
+        self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pictures: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """What is learnt from: answers behind their prompts, padded on the right.
+
+        Args:
+            prompts: the tokens of each prompt.
+            answers: the tokens of each answer, with its end token where it has one.
+            pictures: the pictures' tensors by name, in the order of the prompts.
+
+        Returns:
+            the model's inputs, and labels `[prompts, tokens]`: -100 everywhere but at the answers.
+        """
+        labels = [[IGNORED] * len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True)]
+        inputs = {**self._layout(prompts, answers, "right"), **pictures}
+        return inputs, _padded(labels, IGNORED, "right")
 
     def _layout(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], side: Literal["left", "right"]

@@ -15,6 +15,12 @@ _PROBE = "X"
 class Conversation:
     """Writes prompts and answers in the form a model was trained on.
 
+    Args:
+        processor: the model's processor.
+        family: the model's family.
+        before_answer: what stands between a prompt and the answer's text, where it shall not be the model's
+            own.
+
     Attributes:
         before_answer: what stands between a prompt and the answer's text: a space for SmolVLM.
         end: the token that ends an answer, as text.
@@ -24,12 +30,12 @@ class Conversation:
         ModelError: the processor lacks a chat template, or its template does not say how an answer ends.
     """
 
-    def __init__(self, processor: Any, family: Family) -> None:
+    def __init__(self, processor: Any, family: Family, before_answer: str | None = None) -> None:
         self.processor = processor
         self.family = family
-        self.before_answer: str
-        self.end: str
-        self.before_answer, self.end = self._frame() if family.chat else ("", processor.tokenizer.eos_token)
+        own, end = self._frame() if family.chat else ("", processor.tokenizer.eos_token)
+        self.before_answer: str = own if before_answer is None else before_answer
+        self.end: str = end
         self.end_id = processor.tokenizer.convert_tokens_to_ids(self.end)
 
     def prompt(self, turns: Sequence[Turn]) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from torch import nn
@@ -88,6 +89,30 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
     if shapes != {name: tensor.shape for name, tensor in loaded.items()}:
         raise other
     return network
+
+
+def load_trained(model: nn.Module, checkpoint: Path | str) -> None:
+    """Give a model the tensors that a run which trained it whole (`method: full`) has in its checkpoint.
+
+    Raises:
+        AdapterError: the file is no such checkpoint, or one of another model.
+    """
+    import torch
+
+    try:
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
+    except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
+        raise AdapterError(f"{checkpoint} is not the checkpoint of a run: {error}") from error
+    trained = {name.removeprefix("network."): tensor for name, tensor in state.items()}
+    there = model.state_dict()
+    for name, tensor in trained.items():
+        if name not in there or there[name].shape != tensor.shape:
+            raise AdapterError(
+                f"The checkpoint {checkpoint} holds {name} of the shape {tuple(tensor.shape)}, which this "
+                "model does not have: it was trained as another model, or with an adapter, whose folder is "
+                "needed then. Give the model's own settings, or the folder as `adapter`."
+            )
+    model.load_state_dict(trained, strict=False)
 
 
 def require_mergeable(network: nn.Module) -> None:

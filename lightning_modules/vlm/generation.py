@@ -1,8 +1,9 @@
-"""Answering by generation: what a model writes, always taking the likeliest token."""
+"""Answering by generation: what a model writes, taking the likeliest token or drawing one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,19 @@ from torch import Tensor
 from lightning_modules.base import ModelError
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Sampling:
+    """Tokens are drawn from all that the model holds possible, with torch's own random numbers.
+
+    Args:
+        temperature: by which logits are divided before.
+        never: tokens that are not drawn.
+    """
+
+    temperature: float = 1.0
+    never: tuple[int, ...] = ()
+
+
 def generate_texts(
     model: Any,
     processor: Any,
@@ -19,10 +32,7 @@ def generate_texts(
     maximum_new_tokens: int,
     stop_strings: Sequence[str] = (),
 ) -> list[str]:
-    """What a model answers to each prompt of a batch, the same as one by one.
-
-    Writing stops at the tokens that end an answer in the model's own configuration, at the tokenizer's end of
-    text, behind the first stop string, or at the limit.
+    """What a model answers to each prompt of a batch, the same as one by one: always the likeliest token.
 
     Args:
         model: a vision-language model of transformers, with or without an adapter around it; in evaluation
@@ -38,53 +48,106 @@ def generate_texts(
     Raises:
         ModelError: the prompts are padded on the right.
     """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    tokens = generate_tokens(model, tokenizer, prompt, maximum_new_tokens, stop_strings)
+    texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    return [_until_stop(text, stop_strings).strip() for text in texts]
+
+
+@torch.no_grad()
+def generate_tokens(
+    model: Any,
+    tokenizer: Any,
+    prompt: Mapping[str, Tensor],
+    maximum_new_tokens: int,
+    stop_strings: Sequence[str] = (),
+    sampling: Sampling | None = None,
+) -> list[list[int]]:
+    """The tokens that a model writes behind each prompt of a batch.
+
+    Writing stops at the tokens that end an answer in the model's own configuration, at the tokenizer's end of
+    text, behind the first stop string, or at the limit.
+
+    Args:
+        model: a vision-language model of transformers, with or without an adapter around it; in evaluation
+            mode.
+        tokenizer: its tokenizer.
+        prompt: its inputs, padded on the left.
+        maximum_new_tokens: how much is written at most.
+        stop_strings: texts behind which nothing more is wanted.
+        sampling: how tokens are drawn; the likeliest is taken when left out.
+
+    Returns:
+        at least one token for each prompt, without padding: the last one ends the answer, completes a stop
+        string, or is the one at the limit.
+
+    Raises:
+        ModelError: the prompts are padded on the right.
+    """
     from transformers import GenerationConfig, StoppingCriteriaList
 
     if not bool(prompt["attention_mask"][:, -1].all()):
         raise ModelError(
             "The prompts are padded on the right: give the collator's `prompt`, not its `inputs`."
         )
-    tokenizer = getattr(processor, "tokenizer", processor)
     ends = _end_tokens(model, tokenizer)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
     # Everything that a model's own generation_config.json might say otherwise: Qwen2.5-VL samples, and
     # punishes repetitions, by which a letter that stands in the question would be avoided.
     config = GenerationConfig(
         max_new_tokens=maximum_new_tokens,
-        do_sample=False,
         num_beams=1,
         repetition_penalty=1.0,
-        temperature=1.0,
-        top_k=50,
-        top_p=1.0,
         eos_token_id=ends,
         pad_token_id=padding,
         use_cache=True,
+        **_choice_of_tokens(model, sampling),
     )
     start = prompt["input_ids"].shape[1]
-    stopping = StoppingCriteriaList()
-    if stop_strings:
-        stopping.append(_StopStrings(tokenizer, stop_strings, start))
+    stop = _StopStrings(tokenizer, stop_strings, start)
+    stopping = StoppingCriteriaList([stop] if stop_strings else [])
     output = model.generate(**prompt, generation_config=config, stopping_criteria=stopping)
-    texts = tokenizer.batch_decode(output[:, start:], skip_special_tokens=True)
-    return [_until_stop(text, stop_strings).strip() for text in texts]
+    written = [tokens[: stop.length.get(row)] for row, tokens in enumerate(output[:, start:].tolist())]
+    return [_until_end(tokens, ends) for tokens in written]
+
+
+def _choice_of_tokens(model: Any, sampling: Sampling | None) -> dict[str, Any]:
+    """The part of a generation's configuration that says which token is taken."""
+    if sampling is None:
+        return {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0}
+    return {
+        "do_sample": True,
+        "temperature": float(sampling.temperature),
+        "top_k": 0,
+        "top_p": 1.0,
+        "min_p": 0.0,
+        "typical_p": 1.0,
+        "suppress_tokens": sorted({*(model.generation_config.suppress_tokens or ()), *sampling.never}),
+    }
 
 
 class _StopStrings:
-    """Says of each row whether it has written a stop string.
+    """Says of each row whether it has written a stop string, and remembers when.
 
     transformers has such a criterion, but it goes through the whole vocabulary at every call of `generate`.
+
+    Attributes:
+        length: how many tokens the rows that have one had written by then. What follows is padding, which
+            cannot be told by its number: in SmolVLM it is a token that may be written as well.
     """
 
     def __init__(self, tokenizer: Any, stop_strings: Sequence[str], start: int) -> None:
         self.tokenizer = tokenizer
         self.stop_strings = stop_strings
         self.start = start
+        self.length: dict[int, int] = {}
 
     def __call__(self, input_ids: Tensor, scores: Any, **arguments: Any) -> Tensor:
         """Whether each row is finished, `[rows]`."""
         texts = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
         done = [any(stop in text for stop in self.stop_strings) for text in texts]
+        for row in (row for row, found in enumerate(done) if found):
+            self.length.setdefault(row, input_ids.shape[1] - self.start)
         return torch.tensor(done, device=input_ids.device)
 
 
@@ -92,6 +155,12 @@ def _until_stop(text: str, stop_strings: Sequence[str]) -> str:
     """The text up to the end of the stop string that is found first."""
     ends = [text.index(stop) + len(stop) for stop in stop_strings if stop in text]
     return text[: min(ends)] if ends else text
+
+
+def _until_end(tokens: list[int], ends: Sequence[int]) -> list[int]:
+    """The tokens up to the first one that ends an answer, all of them where there is none."""
+    length = next((at for at, token in enumerate(tokens, start=1) if token in ends), len(tokens))
+    return tokens[:length]
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> list[int]:

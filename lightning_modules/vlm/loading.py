@@ -78,6 +78,7 @@ def load_vlm(
     image_tokens: int | None = None,
     quantization: Any = None,
     dtype: torch.dtype | None = None,
+    device: str | None = None,
     activation_checkpointing: bool = False,
     trust_remote_code: bool = False,
     twin_size: TwinSize | None = None,
@@ -94,6 +95,7 @@ def load_vlm(
             out. Twins have pictures of `twin_size`.
         quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
         dtype: the weights' precision; when left out, bfloat16 on a GPU and float32 on a CPU.
+        device: where weights in 4 bits go, which cannot be moved later; the process's own GPU when left out.
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
         twin_size: how large the twin is.
@@ -125,6 +127,7 @@ def load_vlm(
             attn_implementation=None if attention == "auto" else attention,
             quantization_config=quantization,
             trust_remote_code=trust_remote_code,
+            device=device,
         )
     if image_tokens is not None and not twin:
         family.limit_image_tokens(processor, image_tokens)
@@ -203,11 +206,11 @@ def _load_processor(source: str, trust_remote_code: bool) -> Any:
     return processor
 
 
-def _load_model(source: str, **options: Any) -> Any:
+def _load_model(source: str, device: str | None = None, **options: Any) -> Any:
     from transformers import AutoModelForImageTextToText
 
     if options["quantization_config"] is not None and torch.cuda.is_available():
-        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
+        options["device_map"] = {"": device or int(os.environ.get("LOCAL_RANK", "0"))}
     try:
         return AutoModelForImageTextToText.from_pretrained(source, **options)
     except (ImportError, ValueError) as error:

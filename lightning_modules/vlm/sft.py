@@ -10,7 +10,8 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from datamodules.samples import Answer
-from lightning_modules.base import Batch, ModelError, SpatialModule
+from lightning_modules.base import Batch, Collator, ModelError, SpatialModule
+from lightning_modules.processes import mean_over_processes
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.vlm.adapters import (
     AdapterConfig,
@@ -51,6 +52,8 @@ class PeftSft(SpatialModule):
             of their reasoning, then solved examples, and never a piece of a picture.
         maximum_new_tokens: how much is generated; 32 tokens, or 512 with a rationale, when left out.
         image_tokens: the most tokens that one picture may take; the model's own limit when left out.
+        before_answer: what stands between a prompt and its answer, where it shall not be the model's own: a
+            student of a teacher that begins its answers with a space does so as well.
         attention: how attention is computed.
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
@@ -74,6 +77,7 @@ class PeftSft(SpatialModule):
         maximum_tokens: int | None = None,
         maximum_new_tokens: int | None = None,
         image_tokens: int | None = None,
+        before_answer: str | None = None,
         attention: Attention = "auto",
         activation_checkpointing: bool = False,
         trust_remote_code: bool = False,
@@ -92,6 +96,7 @@ class PeftSft(SpatialModule):
         self.answering = answering
         self.rationale = rationale
         self.maximum_tokens = maximum_tokens
+        self.before_answer = before_answer
         self.maximum_new_tokens = maximum_new_tokens or (512 if rationale else 32)
         parts = family_named(model, trust_remote_code).parts
         # Not a module: its model is `network` without the adapter, and must not be counted or saved twice.
@@ -116,15 +121,20 @@ class PeftSft(SpatialModule):
         """The model's tokenizer."""
         return self.vlm.processor.tokenizer
 
-    def collator(self, stage: str) -> VlmCollator:
+    def collator(self, stage: str) -> Collator:
         """Prepares pictures and writes conversations as the model knows them."""
+        return self.reader(learning=stage == "fit")
+
+    def reader(self, learning: bool) -> VlmCollator:
+        """How the model reads samples, to answer them or to learn from them."""
         return VlmCollator(
             self.vlm.processor,
             self.vlm.family,
-            learning=stage == "fit",
+            learning=learning,
             rationale=self.rationale,
             maximum_tokens=self.maximum_tokens,
             beginning=prompt_tokens(self.adapter),
+            before_answer=self.before_answer,
         )
 
     def train(self, mode: bool = True) -> PeftSft:
@@ -154,7 +164,8 @@ class PeftSft(SpatialModule):
         following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
         learnt = following != IGNORED
         logits = self.network(**batch["inputs"], logits_to_keep=learnt, use_cache=False).logits
-        return {"answer_loss": nn.functional.cross_entropy(logits.float(), following[learnt])}
+        total = nn.functional.cross_entropy(logits.float(), following[learnt], reduction="sum")
+        return {"answer_loss": total / mean_over_processes(len(logits), logits.device)}
 
     def answer(self, batch: Batch) -> list[Answer]:
         """The likeliest candidate with `rank` and where there are candidates; else what is generated."""
