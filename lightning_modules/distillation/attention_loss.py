@@ -19,14 +19,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_tap import Positions, TappedLayer, attention_maps
+from lightning_modules.distillation.attention_blocks import (
+    Block,
+    LayerPair,
+    blocks_of,
+    maps_of_both,
+    recomputed,
+)
+from lightning_modules.distillation.attention_tap import TappedLayer
 
 
 @dataclass(frozen=True)
@@ -81,16 +87,6 @@ class AttentionDistillation:
         return real if self.columns == "all" else real & image_tokens.bool()
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Some query rows of a sample, and the columns that at least one of them looks at."""
-
-    sample: int
-    rows: Positions
-    columns: Positions
-    count: int
-
-
 def attention_distillation(
     student: Sequence[TappedLayer],
     teacher: Sequence[TappedLayer],
@@ -120,103 +116,42 @@ def attention_distillation(
     """
     students = {layer.number: layer for layer in student}
     teachers = {layer.number: layer for layer in teacher}
-    blocks: dict[Any, list[list[_Block]]] = {}
     # Even where no row counts, the loss is joined to the student, with a gradient of 0.
     total = 0.0 * students[pairs[0][0]].queries.sum().float()
     for student_layer, teacher_layer in pairs:
         ours = students[student_layer]
         theirs = _constant(teachers[teacher_layer], ours.queries.device)
         _require_same_tokens(ours, theirs, rows_mask)
-        seen = (id(ours.mask), ours.causal, id(teachers[teacher_layer].mask), theirs.causal)
-        if seen not in blocks:
-            blocks[seen] = _blocks(ours, theirs, rows_mask, columns_mask, config.chunk)
-        for of_sample in filter(None, blocks[seen]):
-            total = total + _sample_loss(ours, theirs, of_sample, config.temperature)
+        pair = LayerPair(ours, theirs, rows_mask, columns_mask)
+        for blocks in blocks_of(pair, config.chunk):
+            total = total + _samples_loss(pair, blocks, config.temperature)
     return total / (len(pairs) * (len(rows_mask) if count is None else count))
 
 
-def _sample_loss(ours: TappedLayer, theirs: TappedLayer, blocks: list[_Block], temperature: float) -> Tensor:
-    rows = sum(block.count for block in blocks)
-    overlap = torch.stack([_recomputed(_overlap, ours, theirs, block) for block in blocks]).sum(0) / rows
+def _samples_loss(pair: LayerPair, blocks: list[Block], temperature: float) -> Tensor:
+    """The losses of some samples, added up."""
+    found = [recomputed(_overlap, pair, block) for block in blocks]
+    rows = torch.stack([count for _, count in found]).sum(0).clamp_min(1)
+    overlap = torch.stack([products for products, _ in found]).sum(0) / rows[:, None, None]
     weights = (overlap / temperature).softmax(-1)
-    parts = [_recomputed(_divergence, ours, theirs, block, weights) for block in blocks]
-    return torch.stack(parts).sum() / rows
+    parts = [recomputed(_divergence, pair, block, weights) for block in blocks]
+    return (torch.stack(parts).sum(0) / rows).sum()
 
 
-def _overlap(ours: TappedLayer, theirs: TappedLayer, block: _Block) -> Tensor:
-    """Inner products of the block's rows, added up, [teacher's heads, student's heads]."""
-    maps, wanted = _maps_of_both(ours, theirs, block)
-    return wanted.flatten(1) @ maps.flatten(1).T
+def _overlap(pair: LayerPair, block: Block) -> tuple[Tensor, Tensor]:
+    """Inner products of the block's rows, [samples, teacher's heads, student's heads], and their number."""
+    maps, wanted, count = maps_of_both(pair, block)
+    return wanted.flatten(2) @ maps.flatten(2).mT, count
 
 
-def _divergence(ours: TappedLayer, theirs: TappedLayer, block: _Block, weights: Tensor) -> Tensor:
-    """KL divergence of the block's rows from the weighted heads, summed over rows and the teacher's heads."""
-    maps, wanted = _maps_of_both(ours, theirs, block)
-    mixture = (weights @ maps.flatten(1)).view_as(wanted)
+def _divergence(pair: LayerPair, block: Block, weights: Tensor) -> Tensor:
+    """KL divergence of the block's rows from the weighted heads, summed over rows and heads, [samples]."""
+    maps, wanted, _ = maps_of_both(pair, block)
+    mixture = (weights @ maps.flatten(2)).view_as(wanted)
     # Shares that have underflowed to 0 count as the smallest number, which keeps the divergence finite.
     smallest = torch.finfo(mixture.dtype).tiny
     surprise = wanted.clamp_min(smallest).log() - mixture.clamp_min(smallest).log()
-    return (wanted * surprise).sum()
-
-
-def _maps_of_both(ours: TappedLayer, theirs: TappedLayer, block: _Block) -> tuple[Tensor, Tensor]:
-    """The student's and the teacher's maps in a block, [heads, rows, columns] each."""
-    visible = _visible_to_both(ours, theirs, block.sample, block.rows, block.columns)
-    maps, wanted = (
-        attention_maps(
-            layer.queries[block.sample, :, block.rows],
-            layer.keys[block.sample, :, block.columns],
-            visible,
-            layer.scaling,
-        )
-        for layer in (ours, theirs)
-    )
-    return maps, wanted.to(maps.dtype)
-
-
-def _recomputed(function: Any, *arguments: Any) -> Tensor:
-    """Call a function of a block, in full precision, and forget what it would keep for the backward pass."""
-
-    def call() -> Tensor:
-        with torch.autocast(arguments[0].queries.device.type, enabled=False):
-            result: Tensor = function(*arguments)
-        return result
-
-    result: Tensor = checkpoint(call, use_reentrant=False, preserve_rng_state=False)
-    return result
-
-
-def _blocks(
-    ours: TappedLayer, theirs: TappedLayer, rows_mask: Tensor, columns_mask: Tensor, chunk: int
-) -> list[list[_Block]]:
-    """The blocks of every sample: only rows that count and columns that a row of the block looks at."""
-    samples: list[list[_Block]] = []
-    for sample in range(len(rows_mask)):
-        columns = columns_mask[sample].nonzero()[:, 0]
-        blocks = []
-        for rows in rows_mask[sample].nonzero()[:, 0].split(chunk):
-            visible = _visible_to_both(ours, theirs, sample, rows, columns)
-            rows, used = rows[visible.any(1)], visible.any(0).nonzero()[:, 0]
-            if len(rows):
-                looked_at = columns[int(used[0]) : int(used[-1]) + 1]
-                blocks.append(_Block(sample, _compact(rows), _compact(looked_at), len(rows)))
-        samples.append(blocks)
-    return samples
-
-
-def _visible_to_both(
-    ours: TappedLayer, theirs: TappedLayer, sample: int, rows: Positions, columns: Positions
-) -> Tensor:
-    visible = ours.visible(sample, rows, columns)
-    if ours.mask is None and theirs.mask is None and ours.causal == theirs.causal:
-        return visible
-    return visible & theirs.visible(sample, rows, columns)
-
-
-def _compact(positions: Tensor) -> Positions:
-    """Ascending positions as a range where they are one, which takes a view instead of a copy."""
-    first, last = int(positions[0]), int(positions[-1])
-    return slice(first, last + 1) if last - first + 1 == len(positions) else positions
+    return (wanted * surprise).sum((1, 2, 3))
 
 
 def _constant(layer: TappedLayer, device: torch.device) -> TappedLayer:

@@ -21,9 +21,6 @@ from lightning_modules.base import ModelError
 TAP = "smallspatial_tap"
 """The name under which transformers knows the tap."""
 
-Positions = slice | Tensor
-"""Which tokens: a range, or their numbers."""
-
 
 @dataclass(frozen=True)
 class TappedLayer:
@@ -46,14 +43,15 @@ class TappedLayer:
     mask: Tensor | None = None
     causal: bool = True
 
-    def visible(self, sample: int, rows: Positions, columns: Positions) -> Tensor:
-        """Whether the queries of `rows` may look at the keys of `columns`, [rows, columns], in one sample."""
+    def visible(self, samples: slice, rows: slice, columns: slice) -> Tensor:
+        """Whether the queries of `rows` may look at the keys of `columns`, [samples, rows, columns]."""
         if self.mask is not None:
-            return self.mask[sample, 0][rows][:, columns]
-        tokens = torch.arange(self.queries.shape[2], device=self.queries.device)
-        if self.causal:
-            return tokens[columns] <= tokens[rows, None]
-        return tokens.new_ones((len(tokens[rows]), len(tokens[columns])), dtype=torch.bool)
+            return self.mask[samples, 0, rows, columns]
+        batch, _, length, _ = self.queries.shape
+        tokens = torch.arange(length, device=self.queries.device)
+        earlier = tokens[columns] <= tokens[rows, None]
+        seen = earlier if self.causal else torch.ones_like(earlier)
+        return seen.expand(len(range(batch)[samples]), -1, -1)
 
     def maps(self) -> Tensor:
         """The whole attention maps, [batch, heads, tokens, tokens]: for looking at, not for training.
@@ -61,37 +59,38 @@ class TappedLayer:
         Rows of queries that may look at nothing, as those of padding on the left, are 0.
         """
         everything = slice(None)
-        maps = [
-            attention_maps(queries, keys, self.visible(sample, everything, everything), self.scaling)
-            for sample, (queries, keys) in enumerate(zip(self.queries, self.keys, strict=True))
-        ]
-        return torch.stack(maps).nan_to_num(0.0)
+        visible = self.visible(everything, everything, everything)
+        return attention_maps(self.queries, self.keys, visible, self.scaling).nan_to_num(0.0)
 
 
 def attention_maps(queries: Tensor, keys: Tensor, visible: Tensor, scaling: float) -> Tensor:
-    """Rows of attention maps, each a distribution over the visible keys, [heads, rows, columns].
+    """Rows of attention maps, each a distribution over the visible keys, [samples, heads, rows, columns].
 
     They are of float32, or of float64 where the queries are; products are taken in the queries' own
     precision, as eager attention does.
 
     Args:
-        queries: [heads, rows, channels].
-        keys: [key heads, columns, channels].
-        visible: whether a row's query may look at a column's key, [rows, columns]; at least one in each row.
+        queries: [samples, heads, rows, channels].
+        keys: [samples, key heads, columns, channels].
+        visible: whether a row's query may look at a column's key, [samples, rows, columns]; at least one in
+            each row.
         scaling: what products are multiplied by.
     """
-    heads, rows, _ = queries.shape
-    shared = heads // len(keys)
+    samples, heads, rows, channels = queries.shape
+    key_heads, columns = keys.shape[1:3]
+    shared = heads // key_heads
     bias = queries.new_zeros(visible.shape).masked_fill_(~visible, float("-inf"))
     # Heads that share keys lie behind each other as further rows, so that keys need not be repeated.
+    bias = bias.repeat(1, shared, 1)[:, None].expand(-1, key_heads, -1, -1)
     scores = torch.baddbmm(
-        bias.repeat(shared, 1)[None],
-        queries.reshape(len(keys), shared * rows, -1),
-        keys.transpose(1, 2),
+        # For a single sample these are views.
+        bias.reshape(samples * key_heads, shared * rows, columns) if samples > 1 else bias[0, :1],
+        queries.reshape(samples * key_heads, shared * rows, channels),
+        keys.reshape(samples * key_heads, columns, channels).transpose(1, 2),
         alpha=scaling,
     )
     precise = torch.promote_types(scores.dtype, torch.float32)
-    return scores.view(heads, rows, -1).softmax(-1, dtype=precise)
+    return scores.view(samples, heads, rows, columns).softmax(-1, dtype=precise)
 
 
 class AttentionTap:

@@ -349,3 +349,28 @@ def test_models_that_saw_different_tokens_are_refused():
         ModelError, match="student saw 1 sequences of 9 tokens, the teacher 1 sequences of 10"
     ):
         attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+
+
+@pytest.mark.parametrize("padding_left", [True, False])
+@pytest.mark.parametrize("rows", ["all", "some", "none of the first"])
+def test_short_samples_taken_together_are_the_same_as_one_by_one(monkeypatch, padding_left, rows):
+    """Blocks of several samples against blocks of one, with rows, columns and padding of their own."""
+    real = torch.ones(5, 9, dtype=torch.bool)
+    for sample, length in enumerate((9, 4, 7, 1, 8)):
+        real[sample, slice(0, 9 - length) if padding_left else slice(length, 9)] = False
+    rows_mask, columns_mask = real.clone(), real.clone()
+    if rows != "all":
+        rows_mask &= torch.rand(5, 9, generator=torch.Generator().manual_seed(1)) < 0.6
+        columns_mask &= torch.rand(5, 9, generator=torch.Generator().manual_seed(2)) < 0.7
+    if rows == "none of the first":
+        rows_mask[0] = False
+    ours = layer(1, batch=5, mask=padding_mask(real), exact=True)
+    theirs = layer(2, batch=5, heads=3, key_heads=1, mask=padding_mask(real), exact=True)
+    config = AttentionDistillation(chunk=4)
+    made = {}
+    for cells in (1, 2 * 4 * 9, 2**19):
+        monkeypatch.setattr("lightning_modules.distillation.attention_blocks.CELLS", cells)
+        made[cells] = attention_distillation([ours], [theirs], [(0, 0)], rows_mask, columns_mask, config)
+    assert_same(made[2 * 4 * 9], made[1], ours, 1e-12)
+    made[1] = attention_distillation([ours], [theirs], [(0, 0)], rows_mask, columns_mask, config)
+    assert_same(made[2**19], made[1], ours, 1e-12)

@@ -133,8 +133,8 @@ def test_sliding_windows_are_seen_by_the_layers_that_have_them(side):
     with AttentionTap(model, "", [0, 1]) as tap:
         model(input_ids=ids, attention_mask=real.long())
     layers = tap.take()
-    assert layers[1].visible(1, slice(9, 10), slice(0, 10)).sum() == 3
-    assert layers[0].visible(1, slice(9, 10), slice(0, 10)).sum() == 10
+    assert layers[1].visible(slice(1, 2), slice(9, 10), slice(0, 10)).sum() == 3
+    assert layers[0].visible(slice(1, 2), slice(9, 10), slice(0, 10)).sum() == 10
     with attention(model, "eager"):
         attentions = model(input_ids=ids, attention_mask=real.long(), output_attentions=True).attentions
     assert_eager_maps(layers, attentions, real)

@@ -1,0 +1,117 @@
+"""Pieces of two models' attention maps, small enough to be made, compared and forgotten.
+
+A block is some query rows of some samples, with the columns that these rows look at. Long sequences are cut
+into blocks of one sample each; short ones are taken together, since a block costs time by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from lightning_modules.distillation.attention_tap import TappedLayer, attention_maps
+
+CELLS = 2**19
+"""Places in a map that the samples of a block may have together: 128 rows of 4,096 columns."""
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """A layer of each model on the same tokens, and what of their maps is compared.
+
+    Attributes:
+        ours: the student's layer.
+        theirs: the teacher's, on the student's device and without gradient.
+        rows_mask: which queries count, [batch, tokens].
+        columns_mask: which keys count, [batch, tokens].
+    """
+
+    ours: TappedLayer
+    theirs: TappedLayer
+    rows_mask: Tensor
+    columns_mask: Tensor
+
+    def visible(self, samples: slice, rows: slice, columns: slice) -> Tensor:
+        """Whether both may look, at a key that counts, [samples, rows, columns]."""
+        seen = self.ours.visible(samples, rows, columns) & self.columns_mask[samples, None, columns]
+        if self.ours.mask is None and self.theirs.mask is None and self.ours.causal == self.theirs.causal:
+            return seen
+        return seen & self.theirs.visible(samples, rows, columns)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows and columns of some samples."""
+
+    samples: slice
+    rows: slice
+    columns: slice
+
+
+def blocks_of(pair: LayerPair, chunk: int) -> Iterator[list[Block]]:
+    """All that counts, as one list of blocks for each group of samples.
+
+    Args:
+        pair: the layers.
+        chunk: rows of a block.
+    """
+    batch, tokens = pair.rows_mask.shape
+    together = max(1, CELLS // (min(chunk, tokens) * tokens))
+    for first in range(0, batch, together):
+        samples = slice(first, min(first + together, batch))
+        rows = _range(pair.rows_mask[samples].any(0))
+        columns = _range(pair.columns_mask[samples].any(0))
+        causal = pair.ours.causal and pair.ours.mask is None
+        blocks = []
+        for start in range(rows.start, rows.stop, chunk):
+            stop = min(start + chunk, rows.stop)
+            last = min(columns.stop, stop) if causal else columns.stop
+            if columns.start < last:
+                blocks.append(Block(samples, slice(start, stop), slice(columns.start, last)))
+        if blocks:
+            yield blocks
+
+
+def maps_of_both(pair: LayerPair, block: Block) -> tuple[Tensor, Tensor, Tensor]:
+    """The student's and the teacher's maps in a block, and how many rows of each sample count.
+
+    Rows that do not count, and those that see no column, are 0 in the teacher's maps.
+
+    Returns:
+        maps of the student [samples, heads, rows, columns], of the teacher likewise, and counts [samples].
+    """
+    visible = pair.visible(block.samples, block.rows, block.columns)
+    counted = pair.rows_mask[block.samples, block.rows] & visible.any(-1)
+    # A row without any column has no distribution; it gets one, which is then left out.
+    visible = visible | ~counted[..., None]
+    ours, theirs = (
+        attention_maps(
+            layer.queries[block.samples, :, block.rows],
+            layer.keys[block.samples, :, block.columns],
+            visible,
+            layer.scaling,
+        )
+        for layer in (pair.ours, pair.theirs)
+    )
+    return ours, theirs.to(ours.dtype) * counted[:, None, :, None], counted.sum(1)
+
+
+def recomputed(function: Callable[..., Any], pair: LayerPair, block: Block, *arguments: Any) -> Any:
+    """Call a function of a block, in full precision, and forget what it would keep for the backward pass."""
+
+    def call() -> Any:
+        with torch.autocast(pair.ours.queries.device.type, enabled=False):
+            return function(pair, block, *arguments)
+
+    return checkpoint(call, use_reentrant=False, preserve_rng_state=False)
+
+
+def _range(mask: Tensor) -> slice:
+    """The shortest range that holds all that is true; an empty one where nothing is."""
+    places = mask.nonzero()[:, 0]
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
