@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment list print smoke score compare export data bench test lint format clean
+.PHONY: help experiment study list print smoke score compare export data bench test lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -25,6 +25,10 @@ help:  ## show this
 experiment: $(READY)  ## NAME= [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [ARGS="--trainer.devices 4"]: fit, test, report
 	@$(call need,NAME,make list)
 	@$(PROGRAM) experiment -c '$(NAME)' $(OPTIONS)
+
+study: $(READY)  ## NAME= [SCALE=tiny] [JOBS=2]: several experiments over several seeds, one table
+	@$(call need,NAME,for example NAME=distillation)
+	@.venv/bin/python -m experiments.study '$(NAME)' $(if $(SCALE),--scale $(SCALE)) $(if $(JOBS),--jobs $(JOBS))
 
 list: $(READY)  ## every experiment and the question it answers
 	@.venv/bin/python -m experiments.catalogue

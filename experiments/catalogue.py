@@ -16,7 +16,7 @@ from experiments.run_folder import RunError
 
 EXPERIMENTS = Path(__file__).parent
 BASE = EXPERIMENTS / "base.yaml"
-NOT_EXPERIMENTS = ("sweeps",)
+NOT_EXPERIMENTS = ("studies", "sweeps")
 """Folders of YAML files that are not experiments."""
 
 
