@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from datamodules.base import Role, SpatialDataModule
+from datamodules.chosen_tasks import ChosenTasks
 from datamodules.drawing import Curriculum, Drawing
-from datamodules.grouped import GroupedQuestions
+from datamodules.grouped import GroupedQuestions, Split
 from datamodules.samples import DataError
 
 RENDERED = "rendered"
@@ -38,6 +39,7 @@ class OfficialLayout(SpatialDataModule):
         scenes_seed: decides what the rendered scenes show. `seed` only decides the order of training, so
             runs with several seeds share their scenes.
         cache: where rendered scenes and indexes are kept.
+        tasks: the kinds of question to train and test on, by the benchmark's names; all when left out.
         curriculum: the kinds of question (the benchmark's tasks) of the first training epochs, a list for
             each of them, for models that hardly learn several kinds at once from nothing. All later epochs
             have all kinds, and every epoch has as many images as there are.
@@ -58,10 +60,12 @@ class OfficialLayout(SpatialDataModule):
         size: tuple[int, int] | None = None,
         scenes_seed: int = 0,
         cache: str = "rendered_data",
+        tasks: list[str] | None = None,
         curriculum: list[list[str]] | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
+        self.tasks = tasks
         self.curriculum = curriculum or []
         self.root = root or RENDERED
         self.splits: dict[str, str] = dict(self.official_splits) | (splits or {})
@@ -87,6 +91,12 @@ class OfficialLayout(SpatialDataModule):
             self.scenes = scenes
         if size is not None and "size" in self._left_out:
             self.size = size
+
+    def split(self, role: Role) -> Split:
+        """The split, or the questions of some tasks in it, opened once."""
+        if role not in self._open_splits and self.tasks is not None:
+            self._open_splits[role] = ChosenTasks(self.open_split(role), self.tasks)
+        return super().split(role)
 
     def training_images(self) -> tuple[GroupedQuestions, Drawing]:
         """The training images, and which of them each epoch draws.

@@ -128,6 +128,28 @@ def test_a_curriculum_starts_with_some_tasks(tmp_path: Path) -> None:
         made.training_images()
 
 
+def test_some_tasks_alone_are_asked(tmp_path: Path) -> None:
+    """In training and test; questions that share an image stay together without the others."""
+    for split in ("train", "test"):
+        rows = rows_of("2D", 6)
+        for row in rows:
+            row["source_dataset"], row["source_filename"] = "ADE20K", f"{row['idx'] // 3}.png"
+        write_cv_bench(tmp_path / f"{split}_2d.parquet", rows)
+    every = samples(data(tmp_path).test_dataloader())
+    wanted = [sample for sample in every if sample.task == "Count"]
+    assert wanted and len(wanted) < len(every)
+    made = data(tmp_path, tasks=["Count"])
+    assert [sample.id for sample in samples(made.test_dataloader())] == [sample.id for sample in wanted]
+    assert {sample.id for sample in samples(made.train_dataloader())} == {sample.id for sample in wanted}
+    split = made.split("test")
+    assert split.group_sizes().sum() == len(wanted) == len(list(split.labels()))
+    assert {task for task, _ in split.labels()} == {"Count"}
+    assert len(list(split.texts(2))) == min(2, len(wanted))
+    assert len(split.lengths()) == len(split)
+    with pytest.raises(DataError, match=r"asks for Colour.*There are Count"):
+        data(tmp_path, tasks=["Colour"]).split("test")
+
+
 def test_one_part_alone_is_read(tmp_path: Path) -> None:
     write_cv_bench(tmp_path / "test_3d.parquet", rows_of("3D", 2))
     assert [sample.id for sample in samples(data(tmp_path).test_dataloader())] == ["3D/0", "3D/1"]
