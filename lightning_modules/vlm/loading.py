@@ -212,7 +212,7 @@ def _load_model(source: str, device: str | None = None, **options: Any) -> Any:
     if options["quantization_config"] is not None and torch.cuda.is_available():
         options["device_map"] = {"": device or int(os.environ.get("LOCAL_RANK", "0"))}
     try:
-        return AutoModelForImageTextToText.from_pretrained(source, **options)
+        return _always_trainable(AutoModelForImageTextToText.from_pretrained(source, **options))
     except (ImportError, ValueError) as error:
         raise ModelError(
             f"{source} cannot be loaded with attention {options['attn_implementation'] or 'auto'}: "
@@ -220,6 +220,14 @@ def _load_model(source: str, device: str | None = None, **options: Any) -> Any:
         ) from error
     except OSError as error:
         raise _unavailable(source, error) from error
+
+
+def _always_trainable(model: Any) -> Any:
+    """Keep bitsandbytes from packing weights for inference on a CPU, which gives no gradient ever after."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def _unavailable(source: str, error: Exception) -> ModelError:

@@ -196,3 +196,26 @@ def test_four_pictures_are_learnt_by_heart(family, tmp_path):
         run.test(module, PictureData(), verbose=False)
         assert module.summary["n"] == 4
         assert module.summary["score"] == 100.0
+
+
+@pytest.mark.parametrize("model", ["smolvlm_500m", "qwen2_5_vl_3b"])
+def test_weights_in_4_bits_give_the_same_gradient_after_an_evaluation(model: str) -> None:
+    """bitsandbytes packs them for inference on some CPUs, and then passes no gradient on."""
+    pytest.importorskip("bitsandbytes")
+    adapter = AdapterConfig(four_bit=True, dropout=0.0)
+    module = PeftSft(model, twin=True, twin_size=SMALL, adapter=adapter, answering="rank").train()
+    batch = module.collator("fit")(many_questions())
+
+    def gradients() -> list[torch.Tensor]:
+        module.zero_grad()
+        module.loss(batch)["answer_loss"].backward()
+        return [p.grad.clone() for p in module.parameters() if p.grad is not None]
+
+    before = gradients()
+    module.eval()
+    with torch.no_grad():
+        module.answer(batch)
+    module.train()
+    after = gradients()
+    assert len(before) == len(after) > 0
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
