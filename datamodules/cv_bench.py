@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.base import Role
-from datamodules.index_folders import cached_index
-from datamodules.official_layout import OfficialLayout
+from datamodules.parquet_layout import ParquetLayout
 from datamodules.parquet_rows import parquet_rows, picture_bytes
-from datamodules.sample_index import (
-    FORMAT_VERSION,
-    EncodedPicture,
-    IndexedQuestions,
-    IndexedRow,
-    write_sample_index,
-)
+from datamodules.sample_index import EncodedPicture, IndexedRow
 from datamodules.samples import LETTERS, AnswerType, DataError, SpatialSample
 
 if TYPE_CHECKING:
@@ -35,7 +27,7 @@ _OPTIONAL = ("filename", "source_dataset", "source_filename")
 _ANSWER = re.compile(r"\(?([A-Z])\)?")
 
 
-class CvBench(OfficialLayout):
+class CvBench(ParquetLayout):
     """CV-Bench in its official layout: `test_2d.parquet` and `test_3d.parquet` in one folder.
 
     The real benchmark has a test split only. Rendered data also have `train_2d.parquet`, `val_3d.parquet` and
@@ -50,28 +42,25 @@ class CvBench(OfficialLayout):
 
         return cached_cv_bench(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
 
-    def prepare_split(self, role: Role) -> None:
-        """Fetch or render where needed, and index the split's rows."""
-        self._index(role)
-
-    def open_split(self, role: Role) -> IndexedQuestions:
-        """Open a split; raises `DataError` where its files are missing, damaged or hold bad rows."""
-        return IndexedQuestions(self._index(role))
-
     def metric(self) -> CvBenchMetric:
         """The official score."""
         from datamodules.choice_metrics import CvBenchMetric
 
         return CvBenchMetric()
 
-    def _index(self, role: Role) -> Path:
-        folder = self.folder()
-        files = split_files(folder, self.splits[role])
-        if not files:
-            present = sorted({file.stem.rpartition("_")[0] for file in folder.glob("*_[23]d.parquet")})
-            raise self.split_missing(role, f"{folder / self.splits[role]}_2d.parquet or _3d.parquet", present)
-        write = partial(_write_index, files)
-        return cached_index(files, self.cache / "indexes", f"cv_bench-v{FORMAT_VERSION}", write)
+    def files_of(self, folder: Path, role: Role) -> list[Path]:
+        """The files of a split's two parts, or of one of them."""
+        if files := split_files(folder, self.splits[role]):
+            return files
+        present = sorted({file.stem.rpartition("_")[0] for file in folder.glob("*_[23]d.parquet")})
+        raise self.split_missing(role, f"{folder / self.splits[role]}_2d.parquet or _3d.parquet", present)
+
+    def rows_of(self, files: Sequence[Path]) -> Iterator[IndexedRow]:
+        """The rows of some files."""
+        for file in files:
+            for number, row in parquet_rows(file, (*_NEEDED, "image"), _OPTIONAL):
+                picture = EncodedPicture(f"row {number} of {file}", picture_bytes(row["image"]))
+                yield IndexedRow(sample_of(row, f"Row {number} of {file}"), (picture,))
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
@@ -146,13 +135,3 @@ def _letter(answer: object, choices: tuple[str, ...], where: str) -> str:
             f"its {len(choices)} choices. Repair or remove the row."
         )
     return found[1]
-
-
-def _write_index(files: list[Path], folder: Path) -> None:
-    write_sample_index((row for file in files for row in _indexed_rows(file)), folder)
-
-
-def _indexed_rows(file: Path) -> Iterator[IndexedRow]:
-    for number, row in parquet_rows(file, (*_NEEDED, "image"), _OPTIONAL):
-        picture = EncodedPicture(f"row {number} of {file}", picture_bytes(row["image"]))
-        yield IndexedRow(sample_of(row, f"Row {number} of {file}"), (picture,))

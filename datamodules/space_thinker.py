@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.base import Role
-from datamodules.index_folders import cached_index
-from datamodules.official_layout import RENDERED, OfficialLayout
+from datamodules.official_layout import RENDERED
+from datamodules.parquet_layout import ParquetLayout
 from datamodules.parquet_rows import parquet_rows, picture_bytes
-from datamodules.sample_index import (
-    FORMAT_VERSION,
-    EncodedPicture,
-    IndexedQuestions,
-    IndexedRow,
-    write_sample_index,
-)
+from datamodules.sample_index import EncodedPicture, IndexedRow
 from datamodules.samples import DataError, SpatialSample
 from datamodules.space_thinker_text import answer_text, answer_type_of, reasoning_text, task_of, user_text
 
@@ -28,7 +21,7 @@ if TYPE_CHECKING:
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
 
 
-class SpaceThinker(OfficialLayout):
+class SpaceThinker(ParquetLayout):
     """SpaceThinker in its official layout: `data/{split}-00000-of-00001.parquet`, or the same without `data`.
 
     The real data set has a train and a test split. For validation name one of them, for example
@@ -43,31 +36,24 @@ class SpaceThinker(OfficialLayout):
 
         return cached_space_thinker(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
 
-    def prepare_split(self, role: Role) -> None:
-        """Fetch or render where needed, and index the split's rows."""
-        self._index(role)
-
-    def open_split(self, role: Role) -> IndexedQuestions:
-        """Open a split; raises `DataError` where its files are missing, damaged or hold bad rows."""
-        return IndexedQuestions(self._index(role))
-
     def metric(self) -> SpaceThinkerMetric:
         """The score."""
         from datamodules.choice_metrics import SpaceThinkerMetric
 
         return SpaceThinkerMetric()
 
-    def _index(self, role: Role) -> Path:
-        folder = self.folder()
-        files = split_files(folder, self.splits[role])
-        if not files:
-            shards = [file.name for place in _places(folder) for file in place.glob("*-of-*.parquet")]
-            present = sorted({_SHARD.sub("", name) for name in shards})
-            wanted = f"{folder}/data/{self.splits[role]}-00000-of-00001.parquet"
-            raise self.split_missing(role, wanted, present)
-        source = RENDERED if self.root == RENDERED else self.benchmark
-        write = partial(_write_index, files, source)
-        return cached_index(files, self.cache / "indexes", f"space_thinker-v{FORMAT_VERSION}", write)
+    def files_of(self, folder: Path, role: Role) -> list[Path]:
+        """The files that a split is divided into."""
+        if files := split_files(folder, self.splits[role]):
+            return files
+        shards = [file.name for place in _places(folder) for file in place.glob("*-of-*.parquet")]
+        present = sorted({_SHARD.sub("", name) for name in shards})
+        wanted = f"{folder}/data/{self.splits[role]}-00000-of-00001.parquet"
+        raise self.split_missing(role, wanted, present)
+
+    def rows_of(self, files: Sequence[Path]) -> Iterator[IndexedRow]:
+        """The rows of some files."""
+        return _indexed_rows(files, RENDERED if self.root == RENDERED else self.benchmark)
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
@@ -126,10 +112,6 @@ def sample_of(row: dict[str, Any], number: int, where: str) -> SpatialSample:
 def _places(folder: Path) -> tuple[Path, Path]:
     """Where the files of a copy may lie."""
     return folder / "data", folder
-
-
-def _write_index(files: Sequence[Path], source: str, folder: Path) -> None:
-    write_sample_index(_indexed_rows(files, source), folder)
 
 
 def _indexed_rows(files: Sequence[Path], source: str) -> Iterator[IndexedRow]:
