@@ -62,7 +62,8 @@ data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/f
 	@.venv/bin/python -m datamodules.fetch --name '$(NAME)' --to '$(TO)'
 
 bench: $(READY)  ## measure what this project claims to be fast at, into runs/bench/
-	@for file in benchmarks/[!_]*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
+	@for file in $$(grep -l __main__ benchmarks/*.py); do \
+		echo "== $$file"; .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)" || exit 1; done
 
 test: $(READY) $(if $(CI),lint)  ## [ARGS="-k name"]: the tests; in CI the lint as well
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 $(ARGS)

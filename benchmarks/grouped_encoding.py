@@ -8,7 +8,6 @@ the same questions in batches of the same number of questions. Results go to
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 import yaml
 
+from benchmarks.measuring import write_result
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.batching import BatchRequest, ImageRequest
 from datamodules.loading import CollateLoaded, ImageLoading
@@ -62,7 +62,8 @@ def measure(size: str, images: int, repeats: int, cache: str) -> dict[str, objec
     single = [ImageRequest(image.group, (question,)) for image in grouped for question in image.questions]
     count = len(single)
     step(module, loading, grouped)
-    ours, other = [], []
+    ours: list[float] = []
+    other: list[float] = []
     for _ in range(repeats):
         for rates, way in ((ours, grouped), (other, single)):
             began = time.perf_counter()
@@ -87,14 +88,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cache", default="rendered_data")
     options = parser.parse_args()
-    folder = Path("runs/bench")
-    folder.mkdir(parents=True, exist_ok=True)
     # One thread: on a busy machine threads that wait for each other would be measured, not the work.
     torch.set_num_threads(1)
     for size in EXPERIMENTS:
         result = measure(size, options.images, options.repeats, options.cache)
-        (folder / f"grouped_encoding_{size}.json").write_text(json.dumps(result, indent=2) + "\n")
-        print(json.dumps(result))
+        write_result(f"grouped_encoding_{size}", result)
 
 
 if __name__ == "__main__":

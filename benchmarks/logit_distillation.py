@@ -14,20 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from torch import Tensor, nn
 
+from benchmarks.measuring import MEBIBYTE, in_fresh_process, peak_resident_bytes, write_result
 from lightning_modules.distillation.logit_loss import (
     LogitDistillation,
     distil_logits,
@@ -35,14 +31,14 @@ from lightning_modules.distillation.logit_loss import (
     weighted,
 )
 from lightning_modules.distillation.teacher_signal import TeacherLogits
+from lightning_modules.distillation.weights import weight_at
 
-_SUPERVISED = 0.22
+SUPERVISED = 0.22
 """Share of answer tokens, as in SpaceThinker's samples with their reasoning."""
 
 _COPIES = 9
 """Tensors of logits in memory at the worst moment, for the guess whether a size fits."""
 
-_MEBIBYTE = 2**20
 _CONFIG = LogitDistillation()
 
 
@@ -93,15 +89,15 @@ def make_sample(size: Size, device: torch.device, dtype: torch.dtype) -> Sample:
     head = nn.Linear(size.width, size.vocabulary, bias=False, **options).requires_grad_(size.trained)
     teacher_head = nn.Linear(size.teacher_width, size.vocabulary, bias=False, **options).requires_grad_(False)
     labels = torch.randint(0, size.vocabulary, (1, size.tokens), device=device)
-    labels[:, : round(size.tokens * (1 - _SUPERVISED))] = -100
+    labels[:, : round(size.tokens * (1 - SUPERVISED))] = -100
     hidden = torch.randn(1, size.tokens, size.width, **options).requires_grad_()
     teacher_hidden = torch.randn(1, size.tokens, size.teacher_width, **options)
     return Sample(hidden, teacher_hidden, head, teacher_head, labels)
 
 
-def combined(student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+def combined(student: Tensor, teacher: Tensor, targets: Tensor, config: LogitDistillation) -> Tensor:
     """`alpha * CE + (1 - alpha) * T^2 * KL` of logits `[positions, vocabulary]` where there is a target."""
-    temperature = _CONFIG.temperature
+    temperature, alpha = config.temperature, weight_at(config.alpha, 0.0)
     entropy = nn.functional.cross_entropy(student.float(), targets)
     divergence = nn.functional.kl_div(
         (student.float() / temperature).log_softmax(-1),
@@ -109,7 +105,7 @@ def combined(student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
         reduction="none",
         log_target=True,
     ).sum(-1)[targets != -100]
-    return _CONFIG.alpha * entropy + (1 - _CONFIG.alpha) * temperature**2 * divergence.mean()
+    return alpha * entropy + (1 - alpha) * temperature**2 * divergence.mean()
 
 
 def plain(sample: Sample) -> Tensor:
@@ -117,7 +113,7 @@ def plain(sample: Sample) -> Tensor:
     student = sample.head(sample.hidden)[0, :-1]
     with torch.no_grad():
         teacher = sample.teacher_head(sample.teacher_hidden)[0, :-1]
-    return combined(student, teacher, sample.labels[0, 1:])
+    return combined(student, teacher, sample.labels[0, 1:], _CONFIG)
 
 
 def selected(sample: Sample) -> Tensor:
@@ -126,7 +122,7 @@ def selected(sample: Sample) -> Tensor:
     student = sample.head(sample.hidden[rows, positions])
     with torch.no_grad():
         teacher = sample.teacher_head(sample.teacher_hidden[rows, positions])
-    return combined(student, teacher, targets)
+    return combined(student, teacher, targets, _CONFIG)
 
 
 def ours(sample: Sample) -> Tensor:
@@ -154,22 +150,18 @@ def measure(way: str, size: Size, device: torch.device) -> dict[str, float]:
     else:
         # One thread: on a busy machine threads that wait for each other would be measured, not the work.
         torch.set_num_threads(1)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        before = peak_resident_bytes()
     began, began_work = time.perf_counter(), time.process_time()
     loss = WAYS[way](sample)
     loss.backward()
     if on_gpu:
         torch.cuda.synchronize()
     seconds, work = time.perf_counter() - began, time.process_time() - began_work
-    peak = (
-        torch.cuda.max_memory_allocated()
-        if on_gpu
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    peak = torch.cuda.max_memory_allocated() if on_gpu else peak_resident_bytes()
     gradient = sample.hidden.grad
     assert gradient is not None
     return {
-        "extra_mebibytes": (peak - before) / _MEBIBYTE,
+        "extra_mebibytes": (peak - before) / MEBIBYTE,
         # Other programs take turns on a CPU: what counts there is the time that was given to this one.
         "seconds": seconds if on_gpu else work,
         "loss": loss.item(),
@@ -177,21 +169,18 @@ def measure(way: str, size: Size, device: torch.device) -> dict[str, float]:
     }
 
 
-def in_fresh_process(way: str, size: Size, device: torch.device) -> dict[str, float]:
-    """One measurement where nothing was in memory before."""
-    command = [sys.executable, "-m", "benchmarks.logit_distillation", "--device", device.type]
-    command += ["--measure", json.dumps({"way": way, **asdict(size)})]
-    # Each tensor gets and returns its own pages, so that tensors are measured and not the allocator's hoard.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(_MEBIBYTE)}
-    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    result: dict[str, float] = json.loads(output.splitlines()[-1])
-    return result
+def ask(way: str, size: Size, device: torch.device) -> dict[str, float]:
+    """One measurement in a process of its own."""
+    wanted = json.dumps({"way": way, **asdict(size)})
+    return in_fresh_process(
+        "logit_distillation", "--device", device.type, "--measure", wanted, own_pages=True
+    )
 
 
 def fits(way: str, size: Size, device: torch.device) -> bool:
     """Whether the memory that is free now is likely to be enough."""
     free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else psutil.virtual_memory().available
-    positions = size.tokens * (1 if way == "plain" else _SUPERVISED)
+    positions = size.tokens * (1 if way == "plain" else SUPERVISED)
     # A trained head has two gradients for a moment: of a chunk, and of those before.
     models = ((3 if size.trained else 1) * size.width + size.teacher_width) * size.vocabulary
     return (
@@ -204,7 +193,7 @@ def compare(sizes: list[Size], device: torch.device) -> dict[str, Any]:
     """All ways at all sizes; the headline is the largest size that each way could be measured at."""
     rows = []
     for size in sizes:
-        found = {way: in_fresh_process(way, size, device) for way in WAYS if fits(way, size, device)}
+        found = {way: ask(way, size, device) for way in WAYS if fits(way, size, device)}
         for result in found.values():
             for name in ("loss", "gradient"):
                 assert abs(result[name] / found["ours"][name] - 1) < (1e-2 if device.type == "cuda" else 1e-5)
@@ -220,7 +209,7 @@ def compare(sizes: list[Size], device: torch.device) -> dict[str, Any]:
         "ratio": memory["plain"] / memory["ours"],
         "speed_ratio": largest["plain"]["seconds"] / largest["ours"]["seconds"],
         "unit": "MiB above models and hidden states, at the peak of loss and gradient",
-        "what": f"Logit distillation of {largest['tokens']:,} tokens, {_SUPERVISED:.0%} of them answer, "
+        "what": f"Logit distillation of {largest['tokens']:,} tokens, {SUPERVISED:.0%} of them answer, "
         f"over a vocabulary of {largest['vocabulary']:,}, widths {largest['width']} and "
         f"{largest['teacher_width']}: chunks of {_CONFIG.chunk} supervised positions "
         "against all logits of both models",
@@ -244,10 +233,7 @@ def main() -> None:
         print(json.dumps(measure(asked.pop("way"), Size(**asked), device)))
         return
     result = compare([size for size in SIZES[device.type] if size.tokens <= options.tokens], device)
-    target = Path("runs/bench/logit_distillation.json")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    write_result("logit_distillation", result)
 
 
 if __name__ == "__main__":

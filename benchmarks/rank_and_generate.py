@@ -13,18 +13,17 @@ picture, where ranking only saves the second token, and where up to 32 tokens ar
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.measuring import write_result
 from datamodules.samples import AnswerType, OpenedImage, SpatialSample
 from lightning_modules.base import Batch
 from lightning_modules.vlm.collator import VlmCollator
@@ -135,10 +134,7 @@ def main() -> None:
         "generating a letter and the end of the answer",
         "details": {name: measure(scenario, options.repeats) for name, scenario in FURTHER.items()},
     }
-    target = Path("runs/bench/rank_and_generate.json")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result))
+    write_result("rank_and_generate", result)
 
 
 if __name__ == "__main__":

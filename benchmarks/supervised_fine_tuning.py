@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.measuring import MEBIBYTE, in_fresh_process, peak_resident_bytes, write_result
 from datamodules.cv_bench import CvBench
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.prompts import answer_text, question_text
@@ -107,13 +104,14 @@ def train_with_trl(data: CvBench, steps: int, batch: int) -> Tally:
 
     data.prepare_split("train")
     split = data.split("train")
-    tally, seen = Tally(), []
+    tally = Tally()
+    seen: list[int] = []
 
     class Count(TrainerCallback):
         def on_step_end(self, *arguments: Any, **options: Any) -> None:
             tally.step(seen.pop(0))
 
-    module = make_module()
+    module: Any = make_module()
     rows = [
         {
             "images": [sample.image.open().convert("RGB")],
@@ -169,10 +167,10 @@ def measure(way: str, cache: str, steps: int, batch: int) -> dict[str, float]:
     import peft  # noqa: F401
     import trl  # noqa: F401
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_resident_bytes()
     tally = train_here(data, steps) if way == "ours" else train_with_trl(data, steps, batch)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"tokens_per_second": tally.rate(), "megabytes": (after - before) / 1024}
+    after = peak_resident_bytes()
+    return {"tokens_per_second": tally.rate(), "megabytes": (after - before) / MEBIBYTE}
 
 
 def main() -> None:
@@ -189,19 +187,10 @@ def main() -> None:
         return
     make_data(options.cache, options.batch).prepare_split("train")
     found: dict[str, list[dict[str, float]]] = {"ours": [], "trl": []}
+    settings = ("--steps", options.steps, "--batch", options.batch, "--cache", options.cache)
     for _ in range(options.repeats):
         for way, results in found.items():
-            command = [sys.executable, "-m", "benchmarks.supervised_fine_tuning", "--measure", way]
-            command += [
-                "--steps",
-                str(options.steps),
-                "--batch",
-                str(options.batch),
-                "--cache",
-                options.cache,
-            ]
-            shown = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            results.append(json.loads(shown.strip().splitlines()[-1]))
+            results.append(in_fresh_process("supervised_fine_tuning", "--measure", way, *settings))
 
     def middle(way: str, name: str) -> float:
         return statistics.median(result[name] for result in found[way])
@@ -220,10 +209,7 @@ def main() -> None:
         "questions on one thread: PeftSft against TRL's SFTTrainer",
         "memory": {way: middle(way, "megabytes") for way in found} | {"unit": "MB beyond the imports"},
     }
-    folder = Path("runs/bench")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "supervised_fine_tuning.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result))
+    write_result("supervised_fine_tuning", result)
 
 
 if __name__ == "__main__":

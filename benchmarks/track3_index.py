@@ -14,8 +14,6 @@ import json
 import random
 import statistics
 import string
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.measuring import MEGABYTE, in_fresh_process, write_result
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.samples import SpatialSample
 from datamodules.track3_index import index_records
@@ -32,7 +31,6 @@ from datamodules.views import View
 _QUESTIONS_PER_IMAGE = 6.4
 _COMPARED_PART = 10
 _BATCHES = 1500
-_MEGABYTE = 1e6
 
 
 class RecordsOnly(View):
@@ -126,20 +124,9 @@ MEASUREMENTS: dict[str, Callable[[Path], dict[str, float]]] = {"ours": start_loa
 """What a fresh process can be asked to measure in a folder."""
 
 
-def in_fresh_process(measurement: str, folder: Path) -> dict[str, float]:
-    """Run one measurement where nothing is loaded or cached in memory yet."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.track3_index",
-        "--measure",
-        measurement,
-        "--folder",
-        str(folder),
-    ]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, float] = json.loads(output.splitlines()[-1])
-    return result
+def ask(measurement: str, folder: Path) -> dict[str, float]:
+    """One measurement in a process of its own."""
+    return in_fresh_process("track3_index", "--measure", measurement, "--folder", folder)
 
 
 def compare(records: int, repeats: int) -> dict[str, Any]:
@@ -153,8 +140,8 @@ def compare(records: int, repeats: int) -> dict[str, Any]:
         index_records(whole / "train.json", whole / "cache" / "indexes")
         index_s = time.perf_counter() - started
         json_bytes = (whole / "train.json").stat().st_size
-        ours = [in_fresh_process("ours", whole) for _ in range(repeats)]
-        plain = [in_fresh_process("plain", part) for _ in range(repeats)]
+        ours = [ask("ours", whole) for _ in range(repeats)]
+        plain = [ask("plain", part) for _ in range(repeats)]
     scaled = [_COMPARED_PART * run["startup_s"] for run in plain]
     own = [run["startup_s"] for run in ours]
     return {
@@ -167,13 +154,13 @@ def compare(records: int, repeats: int) -> dict[str, Any]:
         f"(measured on {records // _COMPARED_PART:,} records and scaled)",
         "details": {
             "records": records,
-            "json_megabytes": json_bytes / _MEGABYTE,
+            "json_megabytes": json_bytes / MEGABYTE,
             "indexing_once_s": index_s,
-            "worker_own_megabytes": max(run["own_bytes"] for run in ours) / _MEGABYTE,
-            "worker_unique_megabytes": max(run["unique_bytes"] for run in ours) / _MEGABYTE,
+            "worker_own_megabytes": max(run["own_bytes"] for run in ours) / MEGABYTE,
+            "worker_unique_megabytes": max(run["unique_bytes"] for run in ours) / MEGABYTE,
             "plain_megabytes_per_process": _COMPARED_PART
             * statistics.median(run["unique_bytes"] for run in plain)
-            / _MEGABYTE,
+            / MEGABYTE,
             "questions_per_s_with_2_workers": statistics.median(run["questions_per_s"] for run in ours),
         },
     }
@@ -191,10 +178,7 @@ def main() -> None:
         print(json.dumps(MEASUREMENTS[options.measure](options.folder)))
         return
     result = compare(options.records, options.repeats)
-    target = Path("runs/bench/track3_index.json")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    write_result("track3_index", result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What this project claims to be fast at, measured: `make bench`."""
