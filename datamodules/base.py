@@ -154,6 +154,16 @@ class SpatialDataModule(LightningDataModule, ABC):
         loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
         return ResumableLoader(loading, batches, self._position, **self._loader_options())
 
+    def every_training_question(self) -> DataLoader:
+        """Every question of the training images once, in a fixed order, in batches of the training's size.
+
+        In place of an image that cannot be read comes the next one, as in training, and so once more.
+        """
+        training, _ = self.training_images()
+        batches = EvaluationBatches(training.group_sizes(), self.batch_size, self.questions_per_image)
+        loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
+        return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options())
+
     def val_dataloader(self) -> DataLoader:
         """The validation batches: every question once over all ranks."""
         return self._evaluation_loader("val")

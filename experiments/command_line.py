@@ -25,6 +25,7 @@ from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE
 from experiments.composition import Composition, refuse_other_model
 from experiments.export import write_adapter
+from experiments.lessons import refuse_blind_baseline, write_missing
 from experiments.loggers import MetricsTable, drop_rows_from
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
@@ -157,10 +158,21 @@ class SpatialCLI(LightningCLI):
         return trainer
 
     def before_experiment(self) -> None:
+        """Refuse what would fail at the end, then begin as a fit does."""
+        if self._get(self.config_init, "baselines").blind:
+            refuse_blind_baseline(self.model)
+        self.before_fit()
+
+    def before_fit(self) -> None:
+        """Write the lessons of a cached teacher that are missing, then start the clock."""
+        write_missing(self.model, self.datamodule, self.trainer)
+        self.stopwatch.start()
+
+    def before_test(self) -> None:
         """Start the clock."""
         self.stopwatch.start()
 
-    before_test = before_fit = before_validate = before_predict = before_experiment
+    before_validate = before_predict = before_test
 
     def after_experiment(self) -> None:
         """Write adapter and results, then ask the baselines, then the report."""

@@ -33,6 +33,8 @@ from lightning_modules.distillation.attention_blocks import (
     recomputed,
 )
 from lightning_modules.distillation.attention_tap import TappedLayer
+from lightning_modules.distillation.head_mixture import divergence_of_mixture, inner_products
+from lightning_modules.distillation.pooled_attention import PooledLayer, pool_layer, pooled_loss
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,15 @@ class AttentionDistillation:
         columns: the keys at which maps are compared: `all` that are not padding, or those of the `image`,
             with each row scaled to sum to 1 over them. Queries that see no such key do not count.
         chunk: query rows whose maps are in memory at a time; changes neither loss nor gradient.
+        pool: compare maps of at most so many groups of rows and of columns, instead of all of them; what a
+            cached teacher needs. The published formula when left out.
     """
 
     temperature: float = 1.0
     rows: Literal["all", "answer"] = "all"
     columns: Literal["all", "image"] = "all"
     chunk: int = 128
+    pool: int | None = None
 
     def __post_init__(self) -> None:
         """Raise `ModelError` where a number makes no sense."""
@@ -61,6 +66,8 @@ class AttentionDistillation:
             )
         if self.chunk < 1:
             raise ModelError(f"The chunk of query rows is {self.chunk}, but must be at least 1.")
+        if self.pool is not None and self.pool < 1:
+            raise ModelError(f"Maps pooled into {self.pool} groups hold nothing: give a pool of at least 1.")
 
     def rows_mask(self, attention_mask: Tensor, labels: Tensor) -> Tensor:
         """Which queries count, [batch, tokens].
@@ -89,7 +96,7 @@ class AttentionDistillation:
 
 def attention_distillation(
     student: Sequence[TappedLayer],
-    teacher: Sequence[TappedLayer],
+    teacher: Sequence[TappedLayer | PooledLayer],
     pairs: Sequence[tuple[int, int]],
     rows_mask: Tensor,
     columns_mask: Tensor,
@@ -103,7 +110,8 @@ def attention_distillation(
 
     Args:
         student: tapped layers of the student, in any order.
-        teacher: tapped layers of the teacher, which ran on the same tokens; perhaps on another device.
+        teacher: tapped layers of the teacher, which ran on the same tokens; perhaps on another device. Where
+            the options say `pool`, they may be pooled already.
         pairs: numbers of the student's and the teacher's layer, as `pair_layers` makes them.
         rows_mask: which queries count, [batch, tokens]; none of padding.
         columns_mask: which keys count, [batch, tokens]; none of padding.
@@ -119,9 +127,20 @@ def attention_distillation(
     # Even where no row counts, the loss is joined to the student, with a gradient of 0.
     total = 0.0 * students[pairs[0][0]].queries.sum().float()
     for student_layer, teacher_layer in pairs:
-        ours = students[student_layer]
-        theirs = _constant(teachers[teacher_layer], ours.queries.device)
-        _require_same_tokens(ours, theirs, rows_mask)
+        ours, theirs = students[student_layer], teachers[teacher_layer]
+        if isinstance(theirs, TappedLayer):
+            theirs = _constant(theirs, ours.queries.device)
+            _require_same_tokens(ours, theirs, rows_mask)
+        if config.pool is not None:
+            mine, wanted = (
+                layer
+                if isinstance(layer, PooledLayer)
+                else pool_layer(layer, rows_mask, columns_mask, config.pool, config.chunk)
+                for layer in (ours, theirs)
+            )
+            total = total + pooled_loss(mine, wanted, config.temperature)
+            continue
+        assert isinstance(theirs, TappedLayer), "pooled maps are compared with pooled maps"
         pair = LayerPair(ours, theirs, rows_mask, columns_mask)
         for blocks in blocks_of(pair, config.chunk):
             total = total + _samples_loss(pair, blocks, config.temperature)
@@ -141,17 +160,13 @@ def _samples_loss(pair: LayerPair, blocks: list[Block], temperature: float) -> T
 def _overlap(pair: LayerPair, block: Block) -> tuple[Tensor, Tensor]:
     """Inner products of the block's rows, [samples, teacher's heads, student's heads], and their number."""
     maps, wanted, count = maps_of_both(pair, block)
-    return wanted.flatten(2) @ maps.flatten(2).mT, count
+    return inner_products(maps, wanted), count
 
 
 def _divergence(pair: LayerPair, block: Block, weights: Tensor) -> Tensor:
     """KL divergence of the block's rows from the weighted heads, summed over rows and heads, [samples]."""
     maps, wanted, _ = maps_of_both(pair, block)
-    mixture = (weights @ maps.flatten(2)).view_as(wanted)
-    # Shares that have underflowed to 0 count as the smallest number, which keeps the divergence finite.
-    smallest = torch.finfo(mixture.dtype).tiny
-    surprise = wanted.clamp_min(smallest).log() - mixture.clamp_min(smallest).log()
-    return (wanted * surprise).sum((1, 2, 3))
+    return divergence_of_mixture(maps, wanted, weights)
 
 
 def _constant(layer: TappedLayer, device: torch.device) -> TappedLayer:

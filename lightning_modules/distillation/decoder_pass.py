@@ -69,6 +69,11 @@ def layer_count(network: nn.Module) -> int:
     return int(_base(network).config.get_text_config().num_hidden_layers)
 
 
+def vocabulary_size(network: nn.Module) -> int:
+    """Tokens that a model's logits are about."""
+    return int(_base(network).config.get_text_config().vocab_size)
+
+
 def is_quantized(network: nn.Module) -> bool:
     """Whether a model's weights are held in few bits, and stay on the device they were loaded to."""
     return bool(getattr(_base(network), "is_quantized", False))

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_modules.base import Batch, Collator, ModelError
+from lightning_modules.base import Batch, Collator
 from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
+from lightning_modules.distillation.cached_teacher import CachedTeacher, require_cachable
 from lightning_modules.distillation.decoder_pass import DecoderPass, head_of, layer_count, run, softcap_of
 from lightning_modules.distillation.layer_map import LayerMap, pair_layers
 from lightning_modules.distillation.logit_loss import (
@@ -62,6 +63,8 @@ class DistilledStudent(PeftSft):
         on_policy: OnPolicy | None = None,
         **student: Any,
     ) -> None:
+        if teacher.cache is not None:
+            require_cachable(attention, on_policy)
         super().__init__(**student)
         self.teacher_settings = teacher
         self.image_tokens: int | None = student.get("image_tokens")
@@ -77,18 +80,16 @@ class DistilledStudent(PeftSft):
     def open_teacher(self) -> None:
         """Load the teacher and find out what of its attention is wanted."""
         # A plain object in the instance's dictionary: no submodule, so neither saved, trained nor counted.
-        self.__dict__["teacher"] = LiveTeacher(
-            self.teacher_settings, self.reader(learning=True), self.image_tokens
-        )
-        if self.attention_loss is None:
-            return
-        if not self.teacher.reads_alike:
-            raise ModelError(
-                "Student and teacher read a question as different tokens (another family, other sizes of "
-                "pictures, or prompt tuning), so that their attention cannot be compared. Leave `attention` "
-                "out to distil the logits alone, or take a teacher that reads as the student does."
-            )
-        self.pairs = pair_layers(layer_count(self.network), self.teacher.layer_count, self.layer_map)
+        self.__dict__["teacher"] = self._opened_teacher()
+        if self.attention_loss is not None:
+            self.pairs = pair_layers(layer_count(self.network), self.teacher.layer_count, self.layer_map)
+            self.teacher.require_attention(self.attention_loss, {teacher for _, teacher in self.pairs})
+
+    def _opened_teacher(self) -> TeacherSource:
+        settings, reader = self.teacher_settings, self.reader(learning=True)
+        if settings.cache is not None:
+            return CachedTeacher(settings, reader, self.logits, self.image_tokens)
+        return LiveTeacher(settings, reader, self.image_tokens)
 
     def setup(self, stage: str) -> None:
         """Load the teacher before a training."""

@@ -53,16 +53,19 @@ class TeacherLogits:
             student: the student's logits, `[positions, vocabulary]`.
             temperature: by which both sides' logits are divided.
         """
-        with torch.no_grad():
-            logits = logits_of(self.head, self.hidden, self.softcap).to(student.device)
-            if self.tokens is not None:
-                logits = self.tokens.of_teacher(logits)
+        logits = self.outcomes().to(student.device)
         if self.tokens is not None:
             student = self.tokens.of_student(student)
         common = min(logits.shape[-1], student.shape[-1])
         with torch.no_grad():
             teacher = log_probabilities(logits[:, :common], temperature).clamp_(min=IMPOSSIBLE)
         return teacher, log_probabilities(student[:, :common], temperature)
+
+    @torch.no_grad()
+    def outcomes(self) -> Tensor:
+        """The logits of what student and teacher may be compared on, `[positions, outcomes]`."""
+        logits = logits_of(self.head, self.hidden, self.softcap)
+        return logits if self.tokens is None else self.tokens.of_teacher(logits)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class TopKLogits:
         rest: logarithm of the remaining mass, `[positions]`; minus infinity where there is none.
         vocabulary: size of the vocabulary they are probabilities over; by default the student's.
         temperature: the one they were made with; by default the loss's, without a check.
+        tokens: what student and teacher have in common, where their tokenizers are not the same.
     """
 
     values: Tensor
@@ -87,6 +91,7 @@ class TopKLogits:
     rest: Tensor
     vocabulary: int | None = None
     temperature: float | None = None
+    tokens: CommonTokens | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -112,6 +117,8 @@ class TopKLogits:
                 f"The teacher was cached at temperature {self.temperature:g}, but the loss compares at "
                 f"{temperature:g}. Set the loss's temperature to the cache's, or cache the teacher again."
             )
+        if self.tokens is not None:
+            student = self.tokens.of_student(student)
         size = self.vocabulary or student.shape[-1]
         if size > student.shape[-1]:
             raise TeacherSignalError(

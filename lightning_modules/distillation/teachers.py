@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from datamodules.samples import SpatialSample
 from lightning_modules.base import Batch, Collator, ModelError
+from lightning_modules.distillation.attention_loss import AttentionDistillation
 from lightning_modules.distillation.attention_tap import TappedLayer
 from lightning_modules.distillation.common_tokens import common_tokens
 from lightning_modules.distillation.decoder_pass import head_of, is_quantized, layer_count, run, softcap_of
 from lightning_modules.distillation.logit_loss import supervised_positions
 from lightning_modules.distillation.on_policy import as_taught
+from lightning_modules.distillation.pooled_attention import PooledLayer
 from lightning_modules.distillation.teacher_signal import TeacherLogits, TopKLogits
 from lightning_modules.vlm.adapters import AdapterConfig, four_bit_config
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
@@ -43,6 +45,12 @@ class Teacher:
         device: where it computes, such as `cuda:1`; where the student does when left out.
         twin_size: how large the twin is.
         twin_seed: the seed of the twin's weights.
+        cache: the folder with what it has said before, to train without the teacher in memory; `make
+            cache-teacher` writes it.
+        cache_k: how many of the likeliest tokens are kept there at each position; of the others the sum.
+
+    Raises:
+        ModelError: nothing would be kept.
     """
 
     model: str
@@ -55,6 +63,22 @@ class Teacher:
     device: str | None = None
     twin_size: TwinSize | None = None
     twin_seed: int = 1
+    cache: str | None = None
+    cache_k: int = 64
+
+    def __post_init__(self) -> None:
+        if self.cache_k < 1:
+            raise ModelError(f"teacher.cache_k is {self.cache_k}; give a number of tokens, at least 1.")
+
+    def picture_limit(self, family: str, student: VlmCollator, limit: int | None) -> int | None:
+        """The most tokens that the teacher gives to a picture: in the student's family the student's limit.
+
+        Args:
+            family: the teacher's.
+            student: how the student reads.
+            limit: the most tokens that the student gives to a picture.
+        """
+        return limit if self.image_tokens is None and family == student.family.name else self.image_tokens
 
 
 @dataclass(frozen=True)
@@ -63,11 +87,11 @@ class Lesson:
 
     Attributes:
         logits: of the next token, at the supervised positions.
-        layers: the layers of its attention that were asked for.
+        layers: the layers of its attention that were asked for; pooled ones where they come from a cache.
     """
 
     logits: TeacherLogits | TopKLogits
-    layers: list[TappedLayer]
+    layers: Sequence[TappedLayer | PooledLayer]
 
 
 class TeacherSource(Protocol):
@@ -84,6 +108,10 @@ class TeacherSource(Protocol):
 
     def collator(self, student: VlmCollator) -> Collator:
         """The student's collator, with what the teacher needs to know of a batch."""
+        ...
+
+    def require_attention(self, config: AttentionDistillation, layers: Collection[int]) -> None:
+        """Raise `ModelError` where the attention of these layers cannot be compared in this way."""
         ...
 
     def to(self, device: torch.device) -> None:
@@ -112,6 +140,13 @@ class LiveTeacher:
         student: how the student reads.
         image_tokens: the most tokens that the student gives to a picture.
 
+    Attributes:
+        network: the model, with its adapter.
+        family: its family.
+        tokens: what it has in common with the student, where their tokenizers are not the same.
+        layer_count: layers of its language model.
+        reads_alike: whether student and teacher read the very same tokens.
+
     Raises:
         ModelError: it cannot be loaded, its adapter is missing, or its tokenizer is another one.
     """
@@ -122,14 +157,10 @@ class LiveTeacher:
                 by = f" `make experiment NAME={settings.made_by}` makes it." if settings.made_by else ""
                 raise ModelError(f"The teacher's {what} {path} does not exist.{by}")
         family = family_named(settings.model)
-        if settings.image_tokens is None and family.name == student.family.name:
-            limit = image_tokens
-        else:
-            limit = settings.image_tokens
         vlm = load_vlm(
             settings.model,
             settings.twin,
-            image_tokens=limit,
+            image_tokens=settings.picture_limit(family.name, student, image_tokens),
             quantization=four_bit_config(AdapterConfig(four_bit=settings.four_bit), family.parts),
             device=settings.device,
             twin_size=settings.twin_size,
@@ -137,7 +168,7 @@ class LiveTeacher:
         )
         self.family = family
         self._reading = VlmCollator(vlm.processor, family, learning=False, rationale=student.rationale)
-        self._tokens = common_tokens(
+        self.tokens = common_tokens(
             student.processor.tokenizer,
             vlm.processor.tokenizer,
             student.conversation.end_id,
@@ -155,6 +186,11 @@ class LiveTeacher:
     def collator(self, student: VlmCollator) -> Collator:
         """The student's own, or one that adds the teacher's prompts."""
         return student if self.reads_alike else TwoReaders(student, self._reading)
+
+    def require_attention(self, config: AttentionDistillation, layers: Collection[int]) -> None:
+        """Raise `ModelError` where student and teacher do not read the same tokens."""
+        if not self.reads_alike:
+            raise not_read_alike()
 
     def to(self, device: torch.device) -> None:
         """Move to its own device or the student's; weights in 4 bits stay where they were loaded."""
@@ -175,7 +211,7 @@ class LiveTeacher:
         seen = run(self.network, self.family.parts["language_model"], inputs, layers)
         rows, positions, _ = supervised_positions(labels.to(device))
         signal = TeacherLogits(
-            seen.hidden[rows, positions], head_of(self.network), softcap_of(self.network), self._tokens
+            seen.hidden[rows, positions], head_of(self.network), softcap_of(self.network), self.tokens
         )
         return Lesson(signal, seen.layers)
 
@@ -195,6 +231,15 @@ class TwoReaders:
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of some questions; raises `CollatorError`."""
         return {**self.student(samples), "teacher_prompt": self.teacher(samples)["prompt"]}
+
+
+def not_read_alike() -> ModelError:
+    """The error where attention cannot be compared, since it is that of different tokens."""
+    return ModelError(
+        "Student and teacher read a question as different tokens (another family, other sizes of "
+        "pictures, or prompt tuning), so that their attention cannot be compared. Leave `attention` "
+        "out to distil the logits alone, or take a teacher that reads as the student does."
+    )
 
 
 def _read_alike(student: VlmCollator, teacher: VlmCollator) -> bool:

@@ -1,0 +1,235 @@
+"""What the lessons in a cache are: of which teacher, for which student, and how much of them was kept.
+
+This stands beside the lessons as JSON, and is compared with what a training asks for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_modules.base import ModelError
+from lightning_modules.distillation.common_tokens import CommonTokens
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.vlm.collator import VlmCollator
+
+FORMAT = 1
+"""The version of the files."""
+
+ELSEWHERE = "elsewhere"
+"""Stands for the digest of a file that is not on this machine."""
+
+
+class CacheError(ModelError):
+    """A cache of lessons is missing, damaged, or not the one that is asked for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What settings say of lessons; two trainings that agree in it can use the same ones.
+
+    Attributes:
+        model: the teacher's name.
+        twin: whether it is a twin.
+        twin_size: how large, as far as it was said.
+        twin_seed: the seed of its weights; None where it is no twin.
+        adapter: the digest of its adapter's files, or None.
+        checkpoint: the digest of its checkpoint, or None.
+        four_bit: whether its linear layers are in NF4.
+        image_tokens: the most tokens that one picture may take for it.
+        cache_k: how many outcomes were kept at each position.
+        temperature: by which logits were divided.
+        rationale: whether reasoning is asked for and learnt.
+        tokenizer: the digest of the student's tokens.
+        end: the token that ends the student's answers.
+        before_answer: what stands between the student's prompts and answers.
+    """
+
+    model: str
+    twin: bool
+    twin_size: dict[str, int] | None
+    twin_seed: int | None
+    adapter: str | None
+    checkpoint: str | None
+    four_bit: bool
+    image_tokens: int | None
+    cache_k: int
+    temperature: float
+    rationale: bool
+    tokenizer: str
+    end: int
+    before_answer: str
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """What of the teacher's attention was kept.
+
+    Attributes:
+        pool: groups of rows and of columns.
+        rows: which queries counted, as in `AttentionDistillation`.
+        columns: which keys counted, likewise.
+        layers: numbers of the teacher's layers, ascending.
+    """
+
+    pool: int
+    rows: Literal["all", "answer"]
+    columns: Literal["all", "image"]
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a cache.
+
+    Attributes:
+        asked: what the settings said when it was written.
+        family: the teacher's family.
+        layer_count: layers of the teacher's language model.
+        reads_alike: whether student and teacher read the very same tokens.
+        vocabulary: the number of outcomes that log-probabilities are about.
+        tokens: which outcomes these are, where the tokenizers are not the same.
+        maps: what of the attention was kept; None where nothing was.
+        version: of the files' format.
+    """
+
+    asked: Asked
+    family: str
+    layer_count: int
+    reads_alike: bool
+    vocabulary: int
+    tokens: CommonTokens | None
+    maps: StoredMaps | None
+    version: int = FORMAT
+
+    def to_json(self) -> str:
+        """The text of its file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Contents:
+        """Read what `to_json` wrote.
+
+        Raises:
+            CacheError: the text is no such file, or one of another version.
+        """
+        try:
+            read: dict[str, Any] = json.loads(text)
+            if read["version"] != FORMAT:
+                raise CacheError(f"is of version {read['version']}, and this program reads {FORMAT}")
+            tokens, maps = read["tokens"], read["maps"]
+            return cls(
+                **{
+                    **read,
+                    "asked": Asked(**read["asked"]),
+                    "tokens": None if tokens is None else CommonTokens(**tokens),
+                    "maps": None if maps is None else StoredMaps(**{**maps, "layers": tuple(maps["layers"])}),
+                }
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise CacheError(f"cannot be read ({error})") from error
+
+
+def what_is_asked(
+    settings: Teacher, student: VlmCollator, temperature: float, image_tokens: int | None
+) -> Asked:
+    """What a training asks of its teacher.
+
+    Args:
+        settings: the teacher.
+        student: how the student reads.
+        temperature: the loss's.
+        image_tokens: the most tokens that one picture may take for the teacher.
+    """
+    vocabulary = json.dumps(sorted(student.processor.tokenizer.get_vocab().items()))
+    size = settings.twin_size if settings.twin else None
+    return Asked(
+        model=settings.model,
+        twin=settings.twin,
+        twin_size=None if size is None else asdict(size),
+        twin_seed=settings.twin_seed if settings.twin else None,
+        adapter=digest_of(settings.adapter),
+        checkpoint=digest_of(settings.checkpoint),
+        four_bit=settings.four_bit,
+        image_tokens=image_tokens,
+        cache_k=settings.cache_k,
+        temperature=temperature,
+        rationale=student.rationale,
+        tokenizer=hashlib.sha256(vocabulary.encode()).hexdigest(),
+        end=student.conversation.end_id,
+        before_answer=student.conversation.before_answer,
+    )
+
+
+def digest_of(path: str | None) -> str | None:
+    """The SHA-256 of a file, or of the names and contents of a folder's files.
+
+    `ELSEWHERE` for what is not on this machine, and None for nothing.
+    """
+    if path is None:
+        return None
+    there = Path(path)
+    if not there.exists():
+        return ELSEWHERE
+    digest = hashlib.sha256()
+    for file in [there] if there.is_file() else sorted(there.rglob("*")):
+        if file.is_file():
+            digest.update(b"" if file == there else file.relative_to(there).as_posix().encode() + b"\0")
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def require_same(folder: Path, cached: Asked, asked: Asked) -> None:
+    """Raise `CacheError` where a cache holds other lessons than those that are asked for.
+
+    The digest of an adapter or a checkpoint that is not on this machine is taken as it was cached.
+    """
+    for name in ("adapter", "checkpoint"):
+        if getattr(asked, name) == ELSEWHERE and getattr(cached, name) is not None:
+            asked = replace(asked, **{name: getattr(cached, name)})
+    for field in fields(Asked):
+        then, now = getattr(cached, field.name), getattr(asked, field.name)
+        if then != now:
+            raise CacheError(_difference(folder, field.name, then, now))
+
+
+def _difference(folder: Path, name: str, then: Any, now: Any) -> str:
+    anew = (
+        f"Delete {folder}, or name another folder as teacher.cache, and write the lessons with "
+        "`make cache-teacher NAME=...`."
+    )
+    if name in ("adapter", "checkpoint") and then is not None and now is not None:
+        return (
+            f"The teacher's {name} has been trained again since its lessons were cached in {folder}. {anew}"
+        )
+    if name == "tokenizer":
+        return f"The lessons in {folder} are for a student with another tokenizer. {anew}"
+    if name == "temperature":
+        return (
+            f"The lessons in {folder} were cached at temperature {then:g}, but the loss compares at {now:g}. "
+            f"Set logits.temperature to {then:g}. Or else: {anew}"
+        )
+    if name in ("end", "before_answer", "rationale"):
+        return (
+            f"The lessons in {folder} are for a student that writes its answers in another form: {name} is "
+            f"{then!r} there, and {now!r} is asked for. {anew}"
+        )
+    if name == "cache_k":
+        return (
+            f"The lessons in {folder} keep the {then} likeliest tokens, but teacher.cache_k asks for {now}. "
+            f"Set teacher.cache_k to {then}. Or else: {anew}"
+        )
+    return (
+        f"The lessons in {folder} are those of another teacher: teacher.{name} is {_shown(then)} there, and "
+        f"{_shown(now)} is asked for. {anew}"
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and len(value) == 64:
+        return "a trained one"
+    return "not set" if value is None else repr(value)

@@ -1,0 +1,191 @@
+"""A teacher that is not in memory: what it has said of the training samples, read from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.base import Batch, Collator, ModelError
+from lightning_modules.distillation.attention_loss import AttentionDistillation
+from lightning_modules.distillation.cache_contents import CacheError, require_same, what_is_asked
+from lightning_modules.distillation.lesson_keys import WithLessonKeys
+from lightning_modules.distillation.logit_loss import LogitDistillation
+from lightning_modules.distillation.on_policy import OnPolicy
+from lightning_modules.distillation.pooled_attention import PooledLayer
+from lightning_modules.distillation.teacher_cache import StoredLesson, TeacherCache, is_complete
+from lightning_modules.distillation.teacher_signal import TopKLogits
+from lightning_modules.distillation.teachers import Lesson, Teacher, not_read_alike
+from lightning_modules.vlm.collator import IGNORED, VlmCollator
+
+
+class CachedTeacher:
+    """Lessons that a live teacher has given before; a `TeacherSource`.
+
+    Args:
+        settings: which teacher, and the folder of its lessons.
+        student: how the student reads.
+        logits: how it learns from logits.
+        image_tokens: the most tokens that the student gives to a picture.
+
+    Attributes:
+        layer_count: layers of the teacher's language model.
+        reads_alike: whether student and teacher read the very same tokens.
+
+    Raises:
+        CacheError: there are no lessons, not all of them, or those of another teacher, another state of its
+            training, another student or another temperature.
+    """
+
+    def __init__(
+        self,
+        settings: Teacher,
+        student: VlmCollator,
+        logits: LogitDistillation,
+        image_tokens: int | None = None,
+    ) -> None:
+        assert settings.cache is not None, "the settings name no cache"
+        self.cache = TeacherCache(settings.cache)
+        contents = self.contents = self.cache.contents
+        limit = settings.picture_limit(contents.family, student, image_tokens)
+        require_same(
+            self.cache.folder, contents.asked, what_is_asked(settings, student, logits.temperature, limit)
+        )
+        if not is_complete(self.cache.folder):
+            raise CacheError(
+                f"The lessons in {self.cache.folder} were not written to their end: "
+                "`make cache-teacher NAME=...` goes on with them."
+            )
+        self.layer_count = contents.layer_count
+        self.reads_alike = contents.reads_alike
+
+    def collator(self, student: VlmCollator) -> Collator:
+        """The student's collator, with the keys of the samples."""
+        return WithLessonKeys(student, student.rationale)
+
+    def require_attention(self, config: AttentionDistillation, layers: Collection[int]) -> None:
+        """Raise `ModelError` where the cache does not hold these layers' attention in this form."""
+        if not self.reads_alike:
+            raise not_read_alike()
+        folder, stored = self.cache.folder, self.contents.maps
+        if stored is None:
+            raise CacheError(
+                f"The lessons in {folder} hold no attention maps. Delete it and write them with "
+                "`make cache-teacher NAME=...` of an experiment with `attention`, or leave `attention` out."
+            )
+        for name in ("pool", "rows", "columns"):
+            then, now = getattr(stored, name), getattr(config, name)
+            if then != now:
+                raise CacheError(
+                    f"The attention maps in {folder} were pooled otherwise: attention.{name} was {then!r}, "
+                    f"and {now!r} is asked for. Set it back, or delete {folder} and write the lessons with "
+                    "`make cache-teacher NAME=...`."
+                )
+        if missing := sorted(set(layers) - set(stored.layers)):
+            raise CacheError(
+                f"The lessons in {folder} hold the attention of the teacher's layers "
+                f"{', '.join(map(str, stored.layers))}, but the layer map asks for layer {missing[0]}. Set "
+                f"layer_map back, or delete {folder} and write the lessons with "
+                "`make cache-teacher NAME=...`."
+            )
+
+    def to(self, device: torch.device) -> None:
+        """Nothing: lessons go to the device of the labels."""
+
+    def lesson(
+        self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, layers: Collection[int] = ()
+    ) -> Lesson:
+        """What the teacher has said of a batch.
+
+        Raises:
+            CacheError: it has said nothing of a sample, or has read it otherwise.
+        """
+        stored = self._stored(batch, inputs, labels)
+        values = torch.cat([lesson.values for lesson in stored]).to(labels.device).float()
+        rest = torch.cat([lesson.rest for lesson in stored]).to(labels.device)
+        # Rounding to half precision leaves the sum of probabilities a little beside 1.
+        known = torch.cat([values, rest[:, None]], dim=-1).log_softmax(-1)
+        signal = TopKLogits(
+            known[:, :-1],
+            torch.cat([lesson.indices for lesson in stored]).to(labels.device).long(),
+            known[:, -1],
+            self.contents.vocabulary,
+            self.contents.asked.temperature,
+            self.contents.tokens,
+        )
+        return Lesson(signal, [self._layer(layer, stored, labels.device) for layer in sorted(set(layers))])
+
+    def _stored(self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor) -> list[StoredLesson]:
+        """The lessons of a batch, which are those of the tokens that the student reads."""
+        asked = read_by_student(inputs, labels)
+        stored = []
+        for sample, key, (prompt, targets) in zip(batch["samples"], batch["lesson_keys"], asked, strict=True):
+            if key not in self.cache:
+                raise CacheError(
+                    f"The lessons in {self.cache.folder} have none on question {sample.id!r}: its prompt, a "
+                    "picture or its answer has changed since, or it was not trained on then. "
+                    "`make cache-teacher NAME=...` adds what is missing."
+                )
+            lesson = self.cache[key]
+            different = not torch.equal(lesson.targets, targets)
+            if different or (self.reads_alike and lesson.prompt != prompt):
+                what = "answer" if different else "prompt"
+                raise CacheError(
+                    f"The {what} of question {sample.id!r} has other tokens than when its lesson was cached "
+                    f"in {self.cache.folder}: another window (maximum_tokens), other sizes of pictures, or "
+                    "another form of prompts and answers. Set them back, or delete the folder and write the "
+                    "lessons again with `make cache-teacher NAME=...`."
+                )
+            stored.append(lesson)
+        return stored
+
+    def _layer(self, number: int, stored: Sequence[StoredLesson], device: torch.device) -> PooledLayer:
+        assert self.contents.maps is not None, "attention was not asked for when the cache was opened"
+        size, place = self.contents.maps.pool, self.contents.maps.layers.index(number)
+        maps = [lesson.maps[place] for lesson in stored if lesson.maps is not None]
+        rows, columns = (torch.tensor([each.shape[axis] for each in maps]) for axis in (1, 2))
+        padded = [
+            nn.functional.pad(each.float(), (0, size - each.shape[2], 0, size - each.shape[1]))
+            for each in maps
+        ]
+        whole = torch.stack(padded).to(device)
+        whole = whole / whole.sum(-1, keepdim=True).clamp_min(torch.finfo(whole.dtype).tiny)
+        return PooledLayer(number, whole, rows.to(device), columns.to(device))
+
+
+def require_cachable(attention: AttentionDistillation | None, on_policy: OnPolicy | None) -> None:
+    """Raise `ModelError` where a student wants of its teacher what no cache can hold."""
+    if on_policy is not None:
+        raise ModelError(
+            "A cached teacher knows no answers but the true ones, so it cannot say anything of the student's "
+            "own: leave `on_policy` out, or `teacher.cache`."
+        )
+    if attention is not None and attention.pool is None:
+        raise ModelError(
+            "Whole attention maps are too large for a cache: set attention.pool to the number of groups that "
+            "rows and columns are put into, or leave `teacher.cache` out."
+        )
+
+
+def read_by_student(inputs: dict[str, Tensor], labels: Tensor) -> list[tuple[int, Tensor]]:
+    """For each sample a fingerprint of its prompt's tokens, and the tokens of its answer, `[positions]`.
+
+    Args:
+        inputs: the student's inputs, with `input_ids` and `attention_mask`, `[batch, tokens]`.
+        labels: `[batch, tokens]`, -100 where nothing is learnt.
+    """
+    tokens, labels = inputs["input_ids"].cpu(), labels.cpu()
+    learnt = labels != IGNORED
+    prompts = inputs["attention_mask"].cpu().bool() & ~learnt
+    return [
+        (_fingerprint(row[prompt]), row_labels[answer].int())
+        for row, prompt, row_labels, answer in zip(tokens, prompts, labels, learnt, strict=True)
+    ]
+
+
+def _fingerprint(tokens: Tensor) -> int:
+    digest: Any = blake2b(tokens.numpy().astype("<i8").tobytes(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little", signed=True)

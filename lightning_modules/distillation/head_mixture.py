@@ -1,0 +1,31 @@
+"""The two sums that attention maps of two models are compared by, over any of their rows and columns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def inner_products(maps: Tensor, wanted: Tensor) -> Tensor:
+    """Inner products of all pairs of heads, [samples, teacher's heads, student's heads].
+
+    Args:
+        maps: the student's, [samples, student's heads, rows, columns].
+        wanted: the teacher's, [samples, teacher's heads, rows, columns]; rows of 0 do not count.
+    """
+    return wanted.flatten(2) @ maps.flatten(2).mT
+
+
+def divergence_of_mixture(maps: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """KL divergence of the teacher's heads from mixtures of the student's, summed over all rows, [samples].
+
+    Args:
+        maps: the student's, [samples, student's heads, rows, columns].
+        wanted: the teacher's, [samples, teacher's heads, rows, columns]; rows of 0 do not count.
+        weights: of the student's heads, [samples, teacher's heads, student's heads].
+    """
+    mixture = (weights @ maps.flatten(2)).view_as(wanted)
+    # Shares that have underflowed to 0 count as the smallest number, which keeps the divergence finite.
+    smallest = torch.finfo(mixture.dtype).tiny
+    surprise = wanted.clamp_min(smallest).log() - mixture.clamp_min(smallest).log()
+    return (wanted * surprise).sum((1, 2, 3))

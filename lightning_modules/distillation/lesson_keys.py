@@ -1,0 +1,73 @@
+"""By what a cached lesson is found again: by what is asked, seen and answered, and by nothing of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from datamodules.samples import ImageSource, SpatialSample
+from lightning_modules.base import Batch, Collator
+from lightning_modules.vlm.prompts import answer_text, rationale_of, turns_of
+
+KEY_BYTES = 16
+
+
+def lesson_key(sample: SpatialSample, rationale: bool, seen: dict[ImageSource, bytes] | None = None) -> str:
+    """The digest of a sample's conversation, its answer and the pixels of its pictures.
+
+    Pixels are those of the RGB picture, which is what models are given.
+
+    Args:
+        sample: the sample, as its views show it.
+        rationale: whether reasoning is asked for and learnt.
+        seen: digests of pictures that other samples of a batch show as well; those of this one are added.
+
+    Raises:
+        UnreadableImage: a picture cannot be decoded.
+    """
+    seen = {} if seen is None else seen
+    turns = turns_of(sample, sample.examples, rationale)
+    digest = blake2b(digest_size=KEY_BYTES)
+    for turn in turns:
+        for text in (turn.text, turn.reply):
+            _add(digest, b"" if text is None else text.encode())
+        _add(digest, b"".join(_pixels(source, seen) for source in turn.images))
+    _add(digest, answer_text(sample, rationale_of(sample) if rationale else None).encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class WithLessonKeys:
+    """A collator's batches, with `lesson_keys`: the key of each question.
+
+    Attributes:
+        collator: makes the batch.
+        rationale: whether reasoning is asked for and learnt.
+    """
+
+    collator: Collator
+    rationale: bool
+
+    def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
+        """The batch of some questions."""
+        seen: dict[ImageSource, bytes] = {}
+        keys = [lesson_key(sample, self.rationale, seen) for sample in samples]
+        return {**self.collator(samples), "lesson_keys": keys}
+
+
+def _add(digest: Any, part: bytes) -> None:
+    """Add a part with its length, so that no two rows of parts look the same."""
+    digest.update(len(part).to_bytes(8, "little"))
+    digest.update(part)
+
+
+def _pixels(source: ImageSource, seen: dict[ImageSource, bytes]) -> bytes:
+    """The digest of a picture, made once."""
+    if source not in seen:
+        picture = source.open().convert("RGB")
+        digest = blake2b(repr(picture.size).encode(), digest_size=KEY_BYTES)
+        digest.update(picture.tobytes())
+        seen[source] = digest.digest()
+    return seen[source]

@@ -1,0 +1,127 @@
+"""Attention maps of few rows and columns, small enough to be kept on a disk.
+
+The query rows that count are put into groups of neighbours, and the maps of a group are averaged; so are the
+key columns, and the shares of a group are added up. Each row of a pooled map is then still a distribution.
+With as many groups as tokens nothing is pooled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lightning_modules.base import ModelError
+from lightning_modules.distillation.attention_blocks import Block, LayerPair, blocks_of, recomputed
+from lightning_modules.distillation.attention_tap import TappedLayer, attention_maps
+from lightning_modules.distillation.head_mixture import divergence_of_mixture, inner_products
+
+
+@dataclass(frozen=True)
+class PooledLayer:
+    """Pooled attention maps of one layer, for a batch.
+
+    Attributes:
+        number: the layer's number in its language model, from zero.
+        maps: [batch, heads, groups of rows, groups of columns]; 0 in groups that a sample does not have.
+        rows: how many groups of rows each sample has, [batch].
+        columns: how many groups of columns, [batch].
+    """
+
+    number: int
+    maps: Tensor
+    rows: Tensor
+    columns: Tensor
+
+
+def pool_layer(
+    layer: TappedLayer, rows_mask: Tensor, columns_mask: Tensor, size: int, chunk: int
+) -> PooledLayer:
+    """A layer's pooled maps, through which gradients flow.
+
+    A query that sees no key that counts does not count itself. Maps are computed in chunks of rows, and again
+    in the backward pass, so that no more than one chunk's maps stand in memory.
+
+    Args:
+        layer: the layer.
+        rows_mask: which queries count, [batch, tokens].
+        columns_mask: which keys count, [batch, tokens].
+        size: the number of groups, of rows and of columns; a sample with fewer has a group for each.
+        chunk: rows whose maps are in memory at a time.
+    """
+    pair = LayerPair(layer, layer, rows_mask, columns_mask)
+    whole = [(block, _counted(pair, block)) for blocks in blocks_of(pair, chunk) for block in blocks]
+    counted = torch.zeros_like(rows_mask, dtype=torch.bool)
+    for block, rows in whole:
+        counted[block.samples, block.rows] = rows
+    precise = torch.promote_types(layer.queries.dtype, torch.float32)
+    in_row_group = _groups(counted, size).to(precise)
+    in_column_group = _groups(columns_mask.bool(), size).to(precise)
+    averaging = in_row_group / in_row_group.sum(1, keepdim=True).clamp_min(1)
+    batch, heads = layer.queries.shape[:2]
+    maps = averaging.new_zeros(batch, heads, size, size)
+    for block, rows in whole:
+        part = recomputed(_pooled_block, pair, block, rows, averaging, in_column_group)
+        maps = maps.index_add(0, torch.arange(batch, device=maps.device)[block.samples], part)
+    groups = (counted.sum(1).clamp_max(size), columns_mask.sum(1).clamp_max(size))
+    return PooledLayer(layer.number, maps, *groups)
+
+
+def pooled_loss(ours: PooledLayer, theirs: PooledLayer, temperature: float) -> Tensor:
+    """The attention loss of a pair of pooled layers, summed over samples.
+
+    Args:
+        ours: the student's.
+        theirs: the teacher's, without gradient.
+        temperature: of the head weights.
+
+    Raises:
+        ModelError: their samples do not have the same groups.
+    """
+    theirs = replace(theirs, maps=theirs.maps.to(ours.maps), rows=theirs.rows.to(ours.rows))
+    if not torch.equal(ours.rows, theirs.rows) or ours.maps.shape[2:] != theirs.maps.shape[2:]:
+        raise ModelError(
+            "Pooled attention maps of different sequences cannot be compared: the student's maps have "
+            f"{ours.rows.tolist()} groups of rows, the teacher's {theirs.rows.tolist()}. Both need the same "
+            "tokens and the same pool."
+        )
+    rows = theirs.rows.clamp_min(1)
+    with torch.autocast(ours.maps.device.type, enabled=False):
+        overlap = inner_products(ours.maps, theirs.maps) / rows[:, None, None]
+        weights = (overlap / temperature).softmax(-1)
+        return (divergence_of_mixture(ours.maps, theirs.maps, weights) / rows).sum()
+
+
+def _counted(pair: LayerPair, block: Block) -> Tensor:
+    """Which rows of a block count and see a column, [samples, rows]."""
+    seen = pair.visible(block.samples, block.rows, block.columns).any(-1)
+    return pair.rows_mask[block.samples, block.rows].bool() & seen
+
+
+def _pooled_block(
+    pair: LayerPair, block: Block, counted: Tensor, averaging: Tensor, in_column_group: Tensor
+) -> Tensor:
+    """What the rows of a block add to the pooled maps, [samples, heads, groups, groups]."""
+    visible = pair.visible(block.samples, block.rows, block.columns)
+    layer = pair.ours
+    maps = attention_maps(
+        layer.queries[block.samples, :, block.rows],
+        layer.keys[block.samples, :, block.columns],
+        # A row without any column has no distribution; it gets one, which no group takes.
+        visible | ~counted[..., None],
+        layer.scaling,
+    )
+    shares = maps @ in_column_group[block.samples, None, block.columns]
+    return averaging[block.samples, None, block.rows].mT @ shares
+
+
+def _groups(counted: Tensor, size: int) -> Tensor:
+    """Which of at most `size` groups each token that counts belongs to, [batch, tokens, size].
+
+    Groups follow each other and differ by at most one in their numbers of tokens.
+    """
+    number = counted.sum(1, keepdim=True)
+    place = counted.cumsum(1) - 1
+    group = place * number.clamp_max(size) // number.clamp_min(1)
+    return (group[..., None] == torch.arange(size, device=counted.device)) & counted[..., None]

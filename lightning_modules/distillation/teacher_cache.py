@@ -1,0 +1,281 @@
+"""A teacher's lessons in a folder: safetensors and JSON, read lesson by lesson, never half written.
+
+The folder holds `contents.json` (which lessons these are), parts of some hundred lessons each, and, once all
+lessons are there, `complete.json`. A part is written under another name and renamed, so that a writing that
+was interrupted goes on behind the last whole part.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lightning_modules.distillation.cache_contents import CacheError, Contents, require_same
+
+CONTENTS = "contents.json"
+COMPLETE = "complete.json"
+LESSONS_IN_PART = 256
+
+
+@dataclass(frozen=True)
+class StoredLesson:
+    """What a teacher says of one sample.
+
+    Attributes:
+        prompt: a fingerprint of the prompt's tokens as the student read them.
+        targets: the tokens of the answer, `[positions]`.
+        values: log-probabilities of the k likeliest outcomes, `[positions, k]`.
+        indices: which outcomes these are, `[positions, k]`.
+        rest: logarithm of the remaining mass, `[positions]`.
+        maps: pooled attention, `[layers, heads, rows, columns]`; None where it was not kept.
+    """
+
+    prompt: int
+    targets: Tensor
+    values: Tensor
+    indices: Tensor
+    rest: Tensor
+    maps: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a cache amounts to.
+
+    Attributes:
+        lessons: how many samples there are.
+        megabytes: what they take on the disk.
+        remaining_mass: probability outside of the likeliest outcomes, the mean over positions, 0 to 1.
+    """
+
+    lessons: int
+    megabytes: float
+    remaining_mass: float
+
+
+class TeacherCache:
+    """Reads lessons; pickles and survives forks, since files are opened by the process that reads them.
+
+    Args:
+        folder: where the lessons are.
+
+    Attributes:
+        contents: which lessons these are.
+
+    Raises:
+        CacheError: there is no cache, or its files are damaged.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.contents = _read_contents(self.folder)
+        self._places: dict[str, tuple[int, int]] = {}
+        self._opened: dict[int, Any] = {}
+        self._process = os.getpid()
+        for number in range(len(_parts(self.folder))):
+            keys = self._part(number).get_tensor("keys").numpy()
+            self._places |= {row.tobytes().hex(): (number, place) for place, row in enumerate(keys)}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __getitem__(self, key: str) -> StoredLesson:
+        """A lesson by its key; raises `KeyError` where there is none."""
+        number, place = self._places[key]
+        part = self._part(number)
+        start, stop = part.get_slice("starts")[place : place + 2].tolist()
+        columns = {
+            name: part.get_slice(name)[start:stop] for name in ("targets", "values", "indices", "rest")
+        }
+        prompt = int(part.get_slice("prompts")[place : place + 1])
+        return StoredLesson(prompt, **columns, maps=self._maps(part, place))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without open files, which other processes cannot use."""
+        return {**self.__dict__, "_opened": {}}
+
+    def remaining_masses(self) -> Iterator[Tensor]:
+        """The probability outside of the likeliest outcomes at every position, part by part."""
+        for number in range(len(_parts(self.folder))):
+            yield self._part(number).get_tensor("rest").exp()
+
+    def _part(self, number: int) -> Any:
+        if self._process != os.getpid():
+            self._opened, self._process = {}, os.getpid()
+        if number not in self._opened:
+            path = self.folder / _part_name(number)
+            try:
+                self._opened[number] = safe_open(path, framework="pt")
+            except (OSError, SafetensorError) as error:
+                raise CacheError(
+                    f"The lessons in {path} cannot be read ({error}). Delete {self.folder} and write them "
+                    "again with `make cache-teacher NAME=...`."
+                ) from error
+        return self._opened[number]
+
+    def _maps(self, part: Any, place: int) -> Tensor | None:
+        if self.contents.maps is None:
+            return None
+        start, stop = part.get_slice("map_starts")[place : place + 2].tolist()
+        shape = part.get_slice("map_shapes")[place : place + 1].tolist()[0]
+        if start == stop:
+            return torch.zeros(shape, dtype=torch.float16)
+        return part.get_slice("maps")[start:stop].view(shape)
+
+
+class CacheWriter:
+    """Writes lessons, or goes on writing those that are missing.
+
+    Args:
+        folder: where to.
+        contents: which lessons they are.
+        lessons_in_part: how many of them are written at once.
+
+    Raises:
+        CacheError: the folder holds other lessons, or something else.
+    """
+
+    def __init__(
+        self, folder: Path | str, contents: Contents, lessons_in_part: int = LESSONS_IN_PART
+    ) -> None:
+        self.folder = Path(folder)
+        self.lessons_in_part = lessons_in_part
+        self._require_ours(contents)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".*.new"):
+            leftover.unlink()
+        if not (self.folder / CONTENTS).exists():
+            _write_whole(self.folder / CONTENTS, contents.to_json())
+        (self.folder / COMPLETE).unlink(missing_ok=True)
+        self._there = TeacherCache(self.folder)
+        self._waiting: dict[str, StoredLesson] = {}
+        self._next = len(_parts(self.folder))
+        self._new: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a lesson is there already, or waits to be written."""
+        return key in self._there or key in self._new
+
+    def __len__(self) -> int:
+        return len(self._there) + len(self._new)
+
+    def add(self, lessons: Iterable[tuple[str, StoredLesson]]) -> None:
+        """Add lessons with their keys; those that are there already are left as they are."""
+        for key, lesson in lessons:
+            if key in self:
+                continue
+            self._waiting[key] = lesson
+            self._new.add(key)
+            if len(self._waiting) == self.lessons_in_part:
+                self._write_part()
+
+    def finish(self) -> Written:
+        """Write what still waits, and note that all lessons are there."""
+        if self._waiting:
+            self._write_part()
+        cache = TeacherCache(self.folder)
+        masses = [(float(part.double().sum()), len(part)) for part in cache.remaining_masses()]
+        positions = sum(count for _, count in masses)
+        written = Written(
+            len(cache),
+            sum(path.stat().st_size for path in _parts(self.folder)) / 1e6,
+            sum(mass for mass, _ in masses) / positions if positions else math.nan,
+        )
+        _write_whole(self.folder / COMPLETE, json.dumps(asdict(written)) + "\n")
+        return written
+
+    def _require_ours(self, contents: Contents) -> None:
+        if not (self.folder / CONTENTS).exists():
+            if self.folder.exists() and any(self.folder.iterdir()):
+                raise CacheError(
+                    f"{self.folder} holds other files and no lessons: name another folder as teacher.cache."
+                )
+            return
+        there = _read_contents(self.folder)
+        require_same(self.folder, there.asked, contents.asked)
+        if there != contents:
+            what = "attention maps" if there.maps != contents.maps else "outcomes"
+            raise CacheError(
+                f"{self.folder} holds lessons with other {what} than those that shall be written. Delete "
+                "it, or name another folder as teacher.cache."
+            )
+
+    def _write_part(self) -> None:
+        lessons = list(self._waiting.values())
+        tensors = {
+            "keys": torch.tensor([list(bytes.fromhex(key)) for key in self._waiting], dtype=torch.uint8),
+            "prompts": torch.tensor([lesson.prompt for lesson in lessons]),
+            "starts": _starts([len(lesson.targets) for lesson in lessons]),
+            "targets": torch.cat([lesson.targets for lesson in lessons]).int(),
+            "values": torch.cat([lesson.values for lesson in lessons]).half(),
+            "indices": torch.cat([lesson.indices for lesson in lessons]).int(),
+            "rest": torch.cat([lesson.rest for lesson in lessons]).float(),
+        }
+        maps = [lesson.maps for lesson in lessons if lesson.maps is not None]
+        if maps:
+            tensors["maps"] = torch.cat([each.flatten() for each in maps]).half()
+            tensors["map_starts"] = _starts([each.numel() for each in maps])
+            tensors["map_shapes"] = torch.tensor([list(each.shape) for each in maps])
+        path = self.folder / _part_name(self._next)
+        temporary = path.with_name(f".{path.name}.new")
+        with temporary.open("wb") as file:
+            file.write(save(tensors))
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        self._waiting = {}
+        self._next += 1
+
+
+def is_complete(folder: Path | str) -> bool:
+    """Whether there are lessons in a folder, and all that were to be written."""
+    return all((Path(folder) / name).exists() for name in (CONTENTS, COMPLETE))
+
+
+def _read_contents(folder: Path) -> Contents:
+    path = folder / CONTENTS
+    if not path.exists():
+        raise CacheError(
+            f"There are no lessons of a teacher in {folder}. Write them with `make cache-teacher NAME=...`, "
+            "or leave teacher.cache out to train with the teacher in memory."
+        )
+    try:
+        return Contents.from_json(path.read_text())
+    except CacheError as error:
+        raise CacheError(
+            f"The file {path} {error}. Delete {folder} and write the lessons again with "
+            "`make cache-teacher NAME=...`."
+        ) from error
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The whole parts, in order."""
+    return sorted(folder.glob("part-*.safetensors"))
+
+
+def _part_name(number: int) -> str:
+    return f"part-{number:05d}.safetensors"
+
+
+def _starts(sizes: list[int]) -> Tensor:
+    """Where each of several pieces begins that lie behind each other, and where the last one ends."""
+    return torch.tensor([0, *sizes]).cumsum(0)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -1,0 +1,216 @@
+"""`make cache-teacher`: every training question once, on its own or before the training that wants it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from datamodules.cv_bench import CvBench
+from datamodules.samples import UnreadableImage
+from experiments import lessons
+from experiments.cache_teacher import main as cache_teacher
+from experiments.command_line import SpatialCLI
+from experiments.composition import compose
+from experiments.loggers import read_rows
+from experiments.run_folder import RunError
+from lightning_modules.distillation.cache_contents import CacheError
+from lightning_modules.distillation.lesson_keys import lesson_key
+from lightning_modules.distillation.lesson_writing import LessonWriting
+from lightning_modules.distillation.teacher_cache import TeacherCache, is_complete
+from tests.experiments.test_command_line import PreparedCLI, prepared
+
+__all__ = ["prepared"]
+
+SIZE = {"width": 64, "layers": 2, "vision_layers": 2}
+TWIN = {"model": "smolvlm_500m", "twin": True, "twin_size": SIZE}
+TIMES = {"train/tokens_per_second"}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the rendered scenes lie, which all tests share."""
+    return str(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, scenes: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a student and its cached teacher, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    content = {
+        "name": "stub",
+        "model": {
+            "class_path": "lightning_modules.distillation.module.DistilledStudent",
+            "init_args": {**TWIN, "teacher": {**TWIN, "cache": "lessons", "cache_k": 8}},
+        },
+        "data": {
+            "class_path": "datamodules.cv_bench.CvBench",
+            "init_args": {
+                "scenes": {"train": 5, "val": 1, "test": 2},
+                "size": [112, 80],
+                "cache": scenes,
+                "num_workers": 0,
+                "batch_size": 2,
+                "questions_per_image": 1,
+            },
+        },
+        "trainer": {"accelerator": "cpu", "max_epochs": 1, "limit_val_batches": 0, "log_every_n_steps": 1},
+    }
+    file = tmp_path / "stub.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def training_keys(data: CvBench) -> set[str]:
+    """The keys of all training questions, however many of an image an epoch would ask."""
+    split = data.split("train")
+    return {
+        lesson_key(sample, False)
+        for group, size in enumerate(split.group_sizes())
+        for sample in split.samples(group, range(size))
+    }
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_training_question_is_written_down_once(
+    experiment: Path, prepared: type[PreparedCLI], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache_teacher(["-c", str(experiment)])
+    shown = capsys.readouterr().out
+    data: Any = prepared(["experiment", "-c", str(experiment)]).datamodule
+    cache = TeacherCache("lessons")
+    keys = training_keys(data)
+    assert len(cache) == len(keys) > 5
+    assert all(key in cache for key in keys)
+    assert f"teacher: {len(keys)} of {len(keys)} questions (100%)" in shown
+    assert f"lessons holds lessons on {len(keys)} questions" in shown
+    assert "of the teacher's probability lies outside of its 8 likeliest tokens" in shown
+    assert "make experiment NAME=stub" in shown
+    summary = json.loads(Path("lessons/complete.json").read_text())
+    assert summary["lessons"] == len(keys)
+    assert 0 < summary["remaining_mass"] < 1
+
+
+def test_it_leaves_no_run(experiment: Path) -> None:
+    cache_teacher(["-c", str(experiment)])
+    assert not Path("runs").exists()
+
+
+def test_an_interrupted_command_goes_on(
+    experiment: Path, scenes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_teacher(["-c", str(experiment)])
+    Path("lessons").rename("whole")
+    lessons_of, asked = LessonWriting.lessons, []
+
+    def dying(self: LessonWriting, batch: Any) -> Any:
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(len(batch["lesson_keys"]))
+        return lessons_of(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_modules.distillation.teacher_cache.LESSONS_IN_PART", 1)
+        patch.setattr(LessonWriting, "lessons", dying)
+        with pytest.raises(KeyboardInterrupt):
+            cache_teacher(["-c", str(experiment)])
+    assert not is_complete("lessons")
+    cache_teacher(["-c", str(experiment)])
+    whole, goes_on = TeacherCache("whole"), TeacherCache("lessons")
+    assert len(whole) == len(goes_on)
+    data = CvBench(scenes={"train": 5, "val": 1, "test": 2}, size=(112, 80), cache=scenes)
+    for key in training_keys(data):
+        assert all(
+            one is other is None or one.equal(other)
+            for one, other in (
+                (getattr(whole[key], name), getattr(goes_on[key], name))
+                for name in ("targets", "values", "indices", "rest", "maps")
+            )
+        )
+
+
+def test_what_is_written_already_is_not_asked_again(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_teacher(["-c", str(experiment)])
+    before = files(Path("lessons"))
+
+    def asked(*_: Any) -> Any:
+        raise AssertionError("the teacher was asked")
+
+    monkeypatch.setattr(LessonWriting, "lessons", asked)
+    cache_teacher(["-c", str(experiment)])
+    assert files(Path("lessons")) == before
+
+
+def test_an_image_that_cannot_be_read_is_passed_over_with_a_warning(
+    experiment: Path, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data: Any = prepared(["experiment", "-c", str(experiment)]).datamodule
+    data.prepare_split("train")
+    keys = training_keys(data)
+    broken = data.split("train").samples(1, [0])[0].image
+    kind, opened = type(broken), type(broken).open
+
+    def opening(self: Any) -> Image.Image:
+        if self == broken:
+            raise UnreadableImage(f"The image {self.name} cannot be read: it is half.")
+        return opened(self)
+
+    monkeypatch.setattr(kind, "open", opening)
+    with pytest.warns(UserWarning, match="Passing over an image that cannot be read"):
+        cache_teacher(["-c", str(experiment)])
+    cache = TeacherCache("lessons")
+    lost = len(keys) - len(cache)
+    assert lost == data.split("train").group_sizes()[1]
+    assert sum(key in cache for key in keys) == len(cache)
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [
+        {column: value for column, value in row.items() if column not in TIMES}
+        for row in read_rows(Path(f"runs/{name}/latest/metrics.csv"))
+    ]
+
+
+def test_a_training_writes_what_is_missing_and_then_learns_the_same(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "first"]))
+    assert "not all in lessons yet: they are written first" in capsys.readouterr().out
+    monkeypatch.setattr(lessons, "write_lessons", lambda *_: pytest.fail("they were there"))
+    SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "second"]))
+    assert rows("first") == rows("second")
+    assert any(row.get("train/divergence") for row in rows("first"))
+
+
+def test_lessons_of_another_teacher_are_refused_and_kept(experiment: Path) -> None:
+    cache_teacher(["-c", str(experiment)])
+    before = files(Path("lessons"))
+    another = ["-c", str(experiment), "--model.init_args.teacher.twin_seed=7"]
+    for start in (cache_teacher, lambda typed: SpatialCLI(compose(["fit", *typed]))):
+        with pytest.raises(CacheError, match=r"teacher\.twin_seed is 1 there, and 7"):
+            start(another)
+    assert files(Path("lessons")) == before
+
+
+def test_an_experiment_without_a_cached_teacher_is_told_so(experiment: Path) -> None:
+    live = experiment.with_name("live.yaml")
+    live.write_text(experiment.read_text().replace("cache: lessons", "cache: null"))
+    with pytest.raises(RunError, match=r"stub does not learn from a cached teacher: name a folder"):
+        cache_teacher(["-c", str(live)])
+
+
+def test_a_blind_baseline_is_refused_at_once(experiment: Path) -> None:
+    with pytest.raises(RunError, match=r"set baselines\.blind: false"):
+        SpatialCLI(compose(["experiment", "-c", str(experiment), "--baselines.blind=true"]))
+    assert not Path("lessons").exists()
+    shutil.rmtree("runs")

@@ -1,0 +1,368 @@
+"""A cached teacher says what the live one says, is asked by content, and refuses what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from datamodules.samples import ImageSource, OpenedImage, SpatialSample
+from datamodules.views import Grayscale, RotatedChoices
+from lightning_modules.base import ModelError
+from lightning_modules.distillation import teachers
+from lightning_modules.distillation.attention_loss import AttentionDistillation
+from lightning_modules.distillation.cache_contents import CacheError
+from lightning_modules.distillation.cached_teacher import CachedTeacher
+from lightning_modules.distillation.lesson_keys import lesson_key
+from lightning_modules.distillation.lesson_writing import LessonWriting
+from lightning_modules.distillation.logit_loss import LogitDistillation
+from lightning_modules.distillation.module import DistilledStudent
+from lightning_modules.distillation.on_policy import OnPolicy
+from lightning_modules.distillation.teacher_cache import CacheWriter, Written
+from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.vlm.adapters import AdapterConfig
+from lightning_modules.vlm.export import save_adapter
+from lightning_modules.vlm.twins import TwinSize
+from tests.bare_trainer import bare_trainer
+from tests.lightning_modules.vlm.picture_data import PictureData
+from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, picture
+from tests.lightning_modules.vlm.small import as_if_trained
+
+SMALL = TwinSize(width=64, layers=2, vision_layers=2)
+DEEPER = TwinSize(width=64, layers=3, vision_layers=2)
+WHOLE = 10**6
+"""More tokens than any vocabulary has."""
+
+SAMPLES = many_questions()
+POOLED = AttentionDistillation(pool=5, chunk=16)
+
+
+def student(teacher: Teacher, **options: Any) -> DistilledStudent:
+    """A student whose adapter has moved from where it began, the same one each time."""
+    defaults: dict[str, Any] = {
+        "model": "smolvlm_500m",
+        "twin": True,
+        "twin_size": SMALL,
+        "adapter": AdapterConfig(dropout=0.0),
+        "logits": LogitDistillation(temperature=1.5, chunk=7),
+    }
+    torch.manual_seed(0)
+    model = DistilledStudent(teacher, **{**defaults, **options})
+    as_if_trained(model.network)
+    return model.eval()
+
+
+def teacher_of(folder: Path, **changes: Any) -> Teacher:
+    settings = Teacher("smolvlm_500m", twin=True, twin_size=DEEPER, cache=str(folder), cache_k=WHOLE)
+    return replace(settings, **changes)
+
+
+def batches(samples: Sequence[SpatialSample], size: int) -> Iterator[list[SpatialSample]]:
+    for start in range(0, len(samples), size):
+        yield list(samples[start : start + size])
+
+
+def write(model: DistilledStudent, samples: Sequence[SpatialSample] = SAMPLES, size: int = 3) -> Written:
+    writing = LessonWriting(model, torch.device("cpu"))
+    assert model.teacher_settings.cache is not None
+    writer = CacheWriter(model.teacher_settings.cache, writing.contents, 4)
+    for some in batches(samples, size):
+        writer.add(writing.lessons(writing.collator(some)))
+    return writer.finish()
+
+
+def learn(
+    model: DistilledStudent, cached: bool, samples: Sequence[SpatialSample] = SAMPLES
+) -> tuple[dict[str, float], torch.Tensor]:
+    """The terms of the loss, and all gradients, with the teacher in memory or from its cache."""
+    settings = model.teacher_settings
+    model.teacher_settings = settings if cached else replace(settings, cache=None)
+    model.open_teacher()
+    model.teacher_settings = settings
+    assert isinstance(model.teacher, CachedTeacher) == cached
+    model.zero_grad()
+    terms = model.loss(model.collator("fit")(samples))
+    torch.stack(list(terms.values())).sum().backward()
+    gradients = [p.grad.flatten() for p in model.network.parameters() if p.grad is not None]
+    return {name: float(term.detach()) for name, term in terms.items()}, torch.cat(gradients)
+
+
+READERS = {
+    "the same tokens": ({}, {}),
+    "other pictures": ({"twin_size": replace(DEEPER, image_size=168)}, {}),
+    "another family": (
+        {"model": "qwen2_5_vl_7b"},
+        {"model": "internvl3_1b"},
+    ),
+}
+
+
+@pytest.mark.parametrize("divergence", ["forward_kl", "jsd"])
+@pytest.mark.parametrize("readers", READERS)
+def test_with_all_outcomes_it_is_the_live_teacher(readers: str, divergence: Any, tmp_path: Path) -> None:
+    """Within what half precision leaves; written in other batches than those that are learnt."""
+    asked, options = READERS[readers]
+    logits = LogitDistillation(temperature=1.5, divergence=divergence, chunk=7)
+    model = student(teacher_of(tmp_path, **asked), logits=logits, **options)
+    assert write(model).remaining_mass == pytest.approx(0.0, abs=1e-6)
+    live, wanted = learn(model, cached=False)
+    found, gradients = learn(model, cached=True)
+    assert live["divergence"] > 0.05
+    assert found == pytest.approx(live, rel=1e-3)
+    assert (gradients - wanted).norm() <= 1e-3 * wanted.norm()
+
+
+def test_fewer_outcomes_are_never_more_divergent(tmp_path: Path) -> None:
+    """Data processing: what is added up cannot be told apart."""
+    live, _ = learn(student(teacher_of(tmp_path)), cached=False)
+    found = []
+    masses = []
+    for k in (1, 8, 512):
+        model = student(teacher_of(tmp_path / str(k), cache_k=k))
+        masses.append(write(model).remaining_mass)
+        found.append(learn(model, cached=True)[0])
+    divergences = [terms["divergence"] for terms in found]
+    assert 0 < divergences[0] < divergences[1] < divergences[2] < live["divergence"]
+    assert 1 > masses[0] > masses[1] > masses[2] > 0
+    assert all(terms["cross_entropy"] == pytest.approx(live["cross_entropy"]) for terms in found)
+
+
+@pytest.mark.parametrize(
+    "attention", [POOLED, replace(POOLED, rows="answer", columns="image", temperature=0.1, pool=3)]
+)
+def test_pooled_attention_is_that_of_the_live_teacher(
+    attention: AttentionDistillation, tmp_path: Path
+) -> None:
+    model = student(teacher_of(tmp_path), attention=attention)
+    write(model)
+    live, wanted = learn(model, cached=False)
+    found, gradients = learn(model, cached=True)
+    assert live["attention"] > 1e-3
+    assert found == pytest.approx(live, rel=1e-3)
+    assert (gradients - wanted).norm() <= 1e-3 * wanted.norm()
+
+
+def test_lessons_do_not_depend_on_padding_or_order(tmp_path: Path) -> None:
+    one, many = (student(teacher_of(tmp_path / name), attention=POOLED) for name in ("alone", "together"))
+    write(one, size=1)
+    write(many, SAMPLES[::-1], size=len(SAMPLES))
+    first, gradients = learn(one, cached=True)
+    second, others = learn(many, cached=True, samples=SAMPLES)
+    assert first == pytest.approx(second, rel=1e-3)
+    assert (gradients - others).norm() <= 1e-3 * others.norm()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lessons on all questions, of a teacher with an adapter."""
+    folder = tmp_path_factory.mktemp("lessons")
+    with_adapter(folder / "adapter", 1)
+    write(student(cached(folder), attention=POOLED))
+    return folder
+
+
+def with_adapter(folder: Path, seed: int) -> None:
+    torch.manual_seed(seed)
+    teacher = student(Teacher("smolvlm_500m", twin=True), twin_size=DEEPER, twin_seed=1).network
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(seed)
+    save_adapter(teacher, folder)
+
+
+def cached(folder: Path, **changes: Any) -> Teacher:
+    return teacher_of(folder / "cache", **{"adapter": str(folder / "adapter"), "cache_k": 4, **changes})
+
+
+def no_model(*_: Any, **__: Any) -> Any:
+    raise AssertionError("the teacher was loaded")
+
+
+def test_a_training_from_lessons_loads_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = PictureData(batch_size=2)
+    settings = Teacher("smolvlm_500m", twin=True, twin_size=DEEPER, cache=str(tmp_path), cache_k=4)
+    model = student(settings, attention=POOLED)
+    writing = LessonWriting(model, torch.device("cpu"))
+    writer = CacheWriter(tmp_path, writing.contents)
+    data.collator = writing.collator
+    for batch in data.every_training_question():
+        writer.add(writing.lessons(batch))
+    assert writer.finish().lessons == 4
+    monkeypatch.setattr(teachers, "load_vlm", no_model)
+    model.train()
+    before = [parameter.clone() for parameter in model.parameters() if parameter.requires_grad]
+    bare_trainer(max_epochs=1).fit(model, datamodule=data)
+    after = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert "teacher" not in model.__dict__
+
+
+def test_an_adapter_that_is_elsewhere_is_taken_as_it_was(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teachers, "load_vlm", no_model)
+    terms, _ = learn(student(cached(written), attention=POOLED), cached=True)
+    elsewhere, _ = learn(student(cached(written, adapter="nowhere/adapter")), cached=True)
+    assert elsewhere["divergence"] == terms["divergence"]
+
+
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "another model": ({"model": "smolvlm_2b"}, {}, "teacher.model is 'smolvlm_500m' there"),
+    "another seed": ({"twin_seed": 2}, {}, "teacher.twin_seed is 1 there, and 2"),
+    "no adapter": ({"adapter": None}, {}, "teacher.adapter is a trained one there, and not set"),
+    "another k": ({"cache_k": 5}, {}, "teacher.cache_k asks for 5"),
+    "image tokens": ({}, {"image_tokens": 64}, "teacher.image_tokens is not set there, and 64"),
+    "temperature": ({}, {"logits": LogitDistillation(temperature=3.0)}, "cached at temperature 1.5"),
+    "reasoning": ({}, {"rationale": True, "answering": "generate"}, "rationale is False there"),
+    "another space": ({}, {"before_answer": ""}, "before_answer is ' ' there, and ''"),
+    "another tokenizer": ({}, {"model": "qwen2_5_vl_3b"}, "another tokenizer"),
+    "other groups": ({}, {"attention": replace(POOLED, pool=4)}, "attention.pool was 5, and 4"),
+    "other rows": ({}, {"attention": replace(POOLED, rows="answer")}, "attention.rows was 'all'"),
+    "other columns": ({}, {"attention": replace(POOLED, columns="image")}, "attention.columns was 'all'"),
+    "other layers": ({}, {"attention": POOLED, "layer_map": "first"}, "layer map asks for layer 1"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_other_lessons_are_refused_before_the_training(name: str, written: Path) -> None:
+    changes, options, message = REFUSED[name]
+    model = student(cached(written, **changes), **options)
+    with pytest.raises(CacheError, match="make cache-teacher NAME=") as raised:
+        model.open_teacher()
+    assert message in str(raised.value)
+
+
+def test_lessons_of_an_adapter_that_was_trained_again_are_refused(tmp_path: Path) -> None:
+    with_adapter(tmp_path / "adapter", 1)
+    model = student(cached(tmp_path))
+    write(model, SAMPLES[:1])
+    model.open_teacher()
+    with_adapter(tmp_path / "adapter", 2)
+    with pytest.raises(CacheError, match=r"adapter has been trained again .*make cache-teacher"):
+        model.open_teacher()
+
+
+def test_no_lessons_and_a_part_of_them_are_refused(tmp_path: Path) -> None:
+    model = student(teacher_of(tmp_path, cache_k=4))
+    with pytest.raises(CacheError, match=r"no lessons of a teacher in .*make cache-teacher NAME="):
+        model.open_teacher()
+    writing = LessonWriting(model, torch.device("cpu"))
+    CacheWriter(tmp_path, writing.contents).add(writing.lessons(writing.collator(SAMPLES)))
+    with pytest.raises(
+        CacheError, match=r"not written to their end.*make cache-teacher NAME=\.\.\.` goes on"
+    ):
+        model.open_teacher()
+
+
+def test_attention_that_was_not_kept_is_refused(tmp_path: Path) -> None:
+    write(student(teacher_of(tmp_path, cache_k=4)), SAMPLES[:1])
+    with pytest.raises(CacheError, match=r"hold no attention maps.*make cache-teacher"):
+        student(teacher_of(tmp_path, cache_k=4), attention=POOLED).open_teacher()
+    with pytest.raises(ModelError, match=r"too large for a cache: set attention\.pool"):
+        student(teacher_of(tmp_path), attention=AttentionDistillation())
+
+
+def test_own_answers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="knows no answers but the true ones"):
+        student(teacher_of(tmp_path), on_policy=OnPolicy())
+
+
+def test_a_sample_without_a_lesson_is_named(written: Path) -> None:
+    model = student(cached(written))
+    model.open_teacher()
+    with pytest.raises(CacheError, match=r"none on question 'letter-5'.*make cache-teacher"):
+        model.loss(model.collator("fit")([SAMPLES[0], letter_question(5)]))
+
+
+@pytest.mark.parametrize(
+    ("sample", "what", "options"),
+    [
+        (
+            letter_question(1, rationale="The chair is near. " * 20),
+            "answer",
+            {"rationale": True, "answering": "generate"},
+        ),
+        (letter_question(2, examples=(letter_question(3),)), "prompt", {}),
+    ],
+    ids=["a cut reasoning", "a solved example less"],
+)
+def test_a_sample_that_another_window_shortens_is_named(
+    sample: SpatialSample, what: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = teacher_of(tmp_path, cache_k=4)
+    model = student(settings, **options)
+    write(model, [sample])
+    tokens = model.reader(learning=True)([sample])["tokens"]
+    shorter = student(settings, maximum_tokens=tokens - 1, **options)
+    shorter.open_teacher()
+    with pytest.raises(CacheError, match=rf"The {what} of question '{sample.id}' has .*maximum_tokens"):
+        shorter.loss(shorter.collator("fit")([sample]))
+
+
+def changed_pixel(source: ImageSource) -> OpenedImage:
+    copy = source.open().copy()
+    value = copy.getpixel((3, 4))
+    assert isinstance(value, tuple)
+    copy.putpixel((3, 4), (value[0] ^ 1, *value[1:]))
+    return OpenedImage(source.name, copy)
+
+
+ASKED = letter_question(0, examples=(letter_question(1),))
+SHOWN = ASKED.image
+assert SHOWN is not None
+OTHER = {
+    "a pixel": ASKED.replace(image=changed_pixel(SHOWN)),
+    "a pixel of an example": ASKED.replace(
+        examples=(letter_question(1, image=changed_pixel(letter_question(1).image)),)  # type: ignore[arg-type]
+    ),
+    "the shape": ASKED.replace(
+        image=OpenedImage("0.png", Image.frombytes("RGB", (60, 90), SHOWN.open().tobytes()))
+    ),
+    "a word": ASKED.replace(question=ASKED.question.replace("closer", "nearer")),
+    "a choice": ASKED.replace(choices=("the red chair", "the zürich lamp", "the bag")),
+    "the answer": ASKED.replace(answer="B"),
+    "the answer of an example": ASKED.replace(examples=(letter_question(1, answer="C"),)),
+    "no example": ASKED.replace(examples=()),
+    "one more picture": ASKED.replace(further_images=(picture(9),)),
+    "no picture": ASKED.replace(image=None),
+    "rotated choices": RotatedChoices(1)(ASKED),
+    "grey": Grayscale()(ASKED),
+}
+
+
+def test_the_key_is_that_of_what_is_asked_seen_and_answered() -> None:
+    keys = {name: lesson_key(sample, False) for name, sample in OTHER.items()}
+    keys["itself"] = lesson_key(ASKED, False)
+    keys["with reasoning"] = lesson_key(ASKED, True)
+    keys["other reasoning"] = lesson_key(ASKED.replace(rationale="I guess."), True)
+    assert len(set(keys.values())) == len(keys)
+
+
+def test_the_key_knows_neither_names_nor_batches(tmp_path: Path) -> None:
+    assert SHOWN is not None
+    again = ASKED.replace(
+        id="another", image=OpenedImage("copy.png", SHOWN.open().copy()), group="x", rationale="unread"
+    )
+    assert lesson_key(again, False) == lesson_key(ASKED, False)
+    model = student(teacher_of(tmp_path, cache_k=4))
+    write(model, SAMPLES[:1])
+    model.open_teacher()
+    collate = model.collator("fit")
+    alone = [collate([sample])["lesson_keys"][0] for sample in SAMPLES]
+    assert collate(SAMPLES)["lesson_keys"] == alone == collate(SAMPLES[::-1])["lesson_keys"][::-1]
+
+
+def test_a_picture_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    shown = picture(1)
+    monkeypatch.setattr(OpenedImage, "open", lambda self: opened.append(self) or self.picture)
+    seen: dict[ImageSource, bytes] = {}
+    keys = [lesson_key(letter_question(number, image=shown), False, seen) for number in range(3)]
+    assert len(set(keys)) == 3
+    assert opened == [shown]

@@ -1,0 +1,301 @@
+"""The files of a cache: what goes in comes out, whenever the writing was interrupted and whoever reads."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_modules.distillation import teacher_cache
+from lightning_modules.distillation.cache_contents import (
+    ELSEWHERE,
+    Asked,
+    CacheError,
+    Contents,
+    StoredMaps,
+    digest_of,
+    require_same,
+)
+from lightning_modules.distillation.common_tokens import CommonTokens
+from lightning_modules.distillation.teacher_cache import (
+    CacheWriter,
+    StoredLesson,
+    TeacherCache,
+    is_complete,
+)
+
+K = 3
+ASKED = Asked(
+    model="smolvlm_500m",
+    twin=True,
+    twin_size={"layers": 2},
+    twin_seed=1,
+    adapter=None,
+    checkpoint=None,
+    four_bit=False,
+    image_tokens=None,
+    cache_k=K,
+    temperature=2.0,
+    rationale=False,
+    tokenizer="0" * 64,
+    end=7,
+    before_answer=" ",
+)
+CONTENTS = Contents(ASKED, "smolvlm", 2, True, 50, CommonTokens(49, 7, 8), None)
+WITH_MAPS = replace(CONTENTS, maps=StoredMaps(4, "all", "image", (0, 1)))
+
+
+def key(number: int) -> str:
+    return f"{number:032x}"
+
+
+def lesson(number: int, maps: bool = False) -> StoredLesson:
+    """A lesson on a few positions, in the precision of the files."""
+    generator = torch.Generator().manual_seed(number)
+    positions, rows = 1 + number % 4, number % 5
+    known = torch.rand(positions, K + 1, generator=generator).log_softmax(-1)
+    return StoredLesson(
+        prompt=(-1) ** number * (2**62 + number),
+        targets=torch.randint(50, (positions,), generator=generator).int(),
+        values=known[:, :K].half(),
+        indices=torch.randint(50, (positions, K), generator=generator).int(),
+        rest=known[:, K],
+        maps=torch.rand(2, 3, rows, 4, generator=generator).half() if maps else None,
+    )
+
+
+def write(folder: Path, numbers: range, contents: Contents = CONTENTS, in_part: int = 4) -> CacheWriter:
+    writer = CacheWriter(folder, contents, in_part)
+    writer.add((key(number), lesson(number, contents.maps is not None)) for number in numbers)
+    return writer
+
+
+def assert_equal(found: StoredLesson, wanted: StoredLesson) -> None:
+    assert found.prompt == wanted.prompt
+    for name in ("targets", "values", "indices", "rest", "maps"):
+        one, other = getattr(found, name), getattr(wanted, name)
+        assert (one is None) == (other is None)
+        assert one is None or (one.dtype == other.dtype and torch.equal(one, other)), name
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("contents", [CONTENTS, WITH_MAPS], ids=["logits", "maps"])
+def test_what_goes_in_comes_out(contents: Contents, tmp_path: Path) -> None:
+    write(tmp_path, range(10), contents).finish()
+    cache = TeacherCache(tmp_path)
+    assert cache.contents == contents
+    assert len(cache) == 10
+    for number in (7, 0, 9, 3, 4, 7):
+        assert_equal(cache[key(number)], lesson(number, contents.maps is not None))
+    assert key(10) not in cache
+    with pytest.raises(KeyError):
+        cache[key(10)]
+
+
+def test_the_sum_up_is_that_of_all_lessons(tmp_path: Path) -> None:
+    write(tmp_path, range(5)).finish()
+    written = write(tmp_path, range(11)).finish()
+    masses = torch.cat([lesson(number).rest.exp() for number in range(11)])
+    assert written.lessons == 11
+    assert written.remaining_mass == pytest.approx(float(masses.mean()), rel=1e-6)
+    assert written.megabytes == pytest.approx(
+        sum(path.stat().st_size for path in tmp_path.glob("part-*")) / 1e6
+    )
+
+
+class Killed(BaseException):
+    """What cannot be caught by anybody on the way."""
+
+
+@settings(max_examples=15, deadline=None)
+@given(dies_at=st.integers(1, 5), in_part=st.integers(1, 5), after_write=st.booleans())
+def test_an_interrupted_writing_goes_on_and_equals_one_in_one_go(
+    dies_at: int, in_part: int, after_write: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It dies in the middle of a part, or between the writing and the renaming of one."""
+    whole, parts = (tmp_path_factory.mktemp(name) / "cache" for name in ("whole", "parts"))
+    write(whole, range(9), in_part=in_part).finish()
+    written = 0
+    save = teacher_cache.save
+
+    def deadly(tensors: Any) -> bytes:
+        nonlocal written
+        written += 1
+        if written == dies_at and not after_write:
+            raise Killed
+        return save(tensors)
+
+    def dying_replace(path: Path, target: Path) -> Path:
+        if written == dies_at and after_write and path.name.startswith(".part"):
+            raise Killed
+        return rename(path, target)
+
+    rename = Path.replace
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(teacher_cache, "save", deadly)
+        patch.setattr(Path, "replace", dying_replace)
+        try:
+            write(parts, range(9), in_part=in_part).finish()
+        except Killed:
+            assert not is_complete(parts)
+            for number in range(len(cache := TeacherCache(parts))):
+                assert_equal(cache[key(number)], lesson(number))
+    write(parts, range(9), in_part=in_part).finish()
+    assert is_complete(parts)
+    assert files(parts) == files(whole)
+
+
+def test_lessons_that_are_there_are_not_written_again(tmp_path: Path) -> None:
+    write(tmp_path, range(4)).finish()
+    before = files(tmp_path)
+    writer = CacheWriter(tmp_path, CONTENTS, 4)
+    assert all(key(number) in writer for number in range(4)) and key(4) not in writer
+    assert not is_complete(tmp_path)
+    writer.add([(key(0), lesson(1)), (key(3), lesson(1))])
+    writer.finish()
+    assert files(tmp_path) == before
+
+
+class Reading(Dataset[torch.Tensor]):
+    """Reads lessons where a data-loading worker runs."""
+
+    def __init__(self, cache: TeacherCache) -> None:
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        return self.cache[key(number)].rest.clone()
+
+
+@pytest.mark.parametrize("way", ["fork", "pickle"])
+def test_other_processes_read_as_well(way: str, tmp_path: Path) -> None:
+    write(tmp_path, range(10)).finish()
+    cache = TeacherCache(tmp_path)
+    assert_equal(cache[key(0)], lesson(0))
+    if way == "pickle":
+        again = Reading(pickle.loads(pickle.dumps(cache)))
+        read = [again[number] for number in range(len(again))]
+    else:
+        read = list(DataLoader(Reading(cache), batch_size=None, num_workers=1, multiprocessing_context=way))
+    assert all(torch.equal(rest, lesson(number).rest) for number, rest in enumerate(read))
+    assert_equal(cache[key(9)], lesson(9))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 2**31), st.floats(0.1, 10), st.booleans(), st.booleans())
+def test_contents_come_back_from_their_text(end: int, temperature: float, tokens: bool, maps: bool) -> None:
+    contents = Contents(
+        replace(ASKED, end=end, temperature=temperature),
+        "smolvlm",
+        2,
+        True,
+        50,
+        CommonTokens(49, 7, 8) if tokens else None,
+        WITH_MAPS.maps if maps else None,
+    )
+    assert Contents.from_json(contents.to_json()) == contents
+
+
+DIFFERENT = {
+    "model": ("smolvlm_2b", "another teacher: teacher.model is 'smolvlm_500m' there, and 'smolvlm_2b' is"),
+    "twin": (False, "teacher.twin is True there"),
+    "twin_size": (None, "teacher.twin_size is {'layers': 2} there, and not set"),
+    "twin_seed": (2, "teacher.twin_seed is 1 there, and 2"),
+    "four_bit": (True, "teacher.four_bit"),
+    "image_tokens": (64, "teacher.image_tokens is not set there, and 64"),
+    "adapter": ("1" * 64, "teacher.adapter is not set there, and a trained one"),
+    "cache_k": (5, "keep the 3 likeliest tokens, but teacher.cache_k asks for 5"),
+    "temperature": (1.5, "cached at temperature 2, but the loss compares at 1.5"),
+    "rationale": (True, "another form: rationale is False there"),
+    "tokenizer": ("2" * 64, "another tokenizer"),
+    "end": (8, "another form: end is 7 there"),
+    "before_answer": ("", "another form: before_answer is ' ' there"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_other_lessons_are_refused_with_what_differs(name: str, tmp_path: Path) -> None:
+    write(tmp_path, range(1)).finish()
+    value, message = DIFFERENT[name]
+    asked = replace(ASKED, **{name: value})
+    with pytest.raises(CacheError, match="make cache-teacher") as raised:
+        require_same(tmp_path, ASKED, asked)
+    assert message in str(raised.value)
+    with pytest.raises(CacheError):
+        CacheWriter(tmp_path, replace(CONTENTS, asked=asked))
+    assert is_complete(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["adapter", "checkpoint"])
+def test_a_teacher_that_has_been_trained_again_is_refused_and_one_elsewhere_is_not(name: str) -> None:
+    cached, asked = (replace(ASKED, **{name: digit * 64}) for digit in "12")
+    with pytest.raises(CacheError, match=f"teacher's {name} has been trained again"):
+        require_same(Path("cache"), cached, asked)
+    elsewhere = replace(ASKED, **{name: ELSEWHERE})
+    require_same(Path("cache"), cached, elsewhere)
+    with pytest.raises(CacheError, match="another teacher"):
+        require_same(Path("cache"), ASKED, elsewhere)
+    with pytest.raises(CacheError, match="another teacher"):
+        require_same(Path("cache"), cached, ASKED)
+
+
+def test_a_digest_is_that_of_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a").write_text("1")
+    (tmp_path / "one" / "b").write_text("2")
+    first = digest_of(str(tmp_path / "one"))
+    (tmp_path / "latest").symlink_to("one")
+    assert digest_of(str(tmp_path / "latest")) == first
+    (tmp_path / "one" / "b").write_text("3")
+    second = digest_of(str(tmp_path / "one"))
+    (tmp_path / "one" / "b").rename(tmp_path / "one" / "c")
+    assert len({first, second, digest_of(str(tmp_path / "one"))}) == 3
+    assert digest_of(None) is None
+    assert digest_of(str(tmp_path / "nowhere")) == ELSEWHERE
+    assert digest_of(str(tmp_path / "one/a")) == digest_of(str(tmp_path / "latest/a"))
+
+
+def test_maps_of_another_form_are_not_added(tmp_path: Path) -> None:
+    write(tmp_path, range(1), WITH_MAPS).finish()
+    with pytest.raises(CacheError, match="other attention maps"):
+        CacheWriter(tmp_path, CONTENTS)
+    with pytest.raises(CacheError, match="other outcomes"):
+        CacheWriter(tmp_path, replace(WITH_MAPS, vocabulary=49))
+
+
+def test_what_is_no_cache_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match=r"no lessons of a teacher in .*make cache-teacher"):
+        TeacherCache(tmp_path / "nowhere")
+    (tmp_path / "thesis.tex").write_text("half done")
+    with pytest.raises(CacheError, match="holds other files and no lessons"):
+        CacheWriter(tmp_path, CONTENTS)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("file", ["part-00000.safetensors", "contents.json"])
+def test_damaged_files_are_refused(file: str, tmp_path: Path) -> None:
+    write(tmp_path, range(1)).finish()
+    path = tmp_path / file
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(CacheError, match=rf"{file}.* cannot be read .*write .*again"):
+        TeacherCache(tmp_path)
+
+
+def test_a_later_version_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, range(1)).finish()
+    path = tmp_path / "contents.json"
+    path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(CacheError, match="is of version 2, and this program reads 1"):
+        TeacherCache(tmp_path)
