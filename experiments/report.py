@@ -107,6 +107,7 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
         ),
         "model": model["class_path"].rpartition(".")[2],
         "vision-language model": _vlm(shape),
+        "teacher": _teacher(shape.get("teacher")),
         "trained": str((shape.get("adapter") or {}).get("method", "")),
         "answers": str(shape.get("answering", "")),
         "region geometry": str(shape["geometry"]) if "geometry" in shape else "",
@@ -122,6 +123,19 @@ def _vlm(shape: dict[str, Any]) -> str:
     if isinstance(name, dict):
         name = f"{name['encoder']} and {name['language_model']}"
     return f"tiny twin of {name}, begun with random weights" if shape.get("twin") else name
+
+
+def _teacher(settings: dict[str, Any] | None) -> str:
+    """Which model taught, and what it had learnt itself."""
+    if not settings:
+        return ""
+    twin = settings.get("twin")
+    if settings.get("adapter") or settings.get("checkpoint"):
+        learnt = "as a run has trained it"
+    else:
+        learnt = "with random weights" if twin else "as it is"
+    name = f"tiny twin of {settings['model']}" if twin else settings["model"]
+    return f"{name} {learnt}" + (", from a cache" if settings.get("cache") else "")
 
 
 def gallery(folder: RunFolder) -> list[dict[str, Any]]:

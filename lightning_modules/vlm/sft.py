@@ -197,9 +197,9 @@ class PeftSft(SpatialModule):
         """Log how fast tokens go through, which part of the places is padding, how often text was cut."""
         now = time.monotonic()
         options: dict[str, Any] = {"batch_size": len(batch["samples"])}
-        self.log("train/tokens_per_second", batch["tokens"] / max(now - self._clock, 1e-9), **options)
-        self.log("train/padding_fraction", 1 - batch["tokens"] / batch["cells"], **options)
-        self.log("train/shortened", float(batch["shortened"]), reduce_fx="sum", **options)
+        self.log("batch/tokens_per_second", batch["tokens"] / max(now - self._clock, 1e-9), **options)
+        self.log("batch/padding_fraction", 1 - batch["tokens"] / batch["cells"], **options)
+        self.log("batch/shortened", float(batch["shortened"]), reduce_fx="sum", **options)
         self._clock = now
 
     @staticmethod

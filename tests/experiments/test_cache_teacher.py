@@ -22,14 +22,14 @@ from experiments.run_folder import RunError
 from lightning_modules.distillation.cache_contents import CacheError
 from lightning_modules.distillation.lesson_keys import lesson_key
 from lightning_modules.distillation.lesson_writing import LessonWriting
-from lightning_modules.distillation.teacher_cache import TeacherCache, is_complete
+from lightning_modules.distillation.teacher_cache import CacheWriter, TeacherCache, is_complete
 from tests.experiments.test_command_line import PreparedCLI, prepared
 
 __all__ = ["prepared"]
 
 SIZE = {"width": 64, "layers": 2, "vision_layers": 2}
 TWIN = {"model": "smolvlm_500m", "twin": True, "twin_size": SIZE}
-TIMES = {"train/tokens_per_second"}
+TIMES = {"batch/tokens_per_second"}
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +118,12 @@ def test_an_interrupted_command_goes_on(
         return lessons_of(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lightning_modules.distillation.teacher_cache.LESSONS_IN_PART", 1)
+        patch.setattr(CacheWriter.__init__, "__defaults__", (1,))
         patch.setattr(LessonWriting, "lessons", dying)
         with pytest.raises(KeyboardInterrupt):
             cache_teacher(["-c", str(experiment)])
     assert not is_complete("lessons")
+    assert len(TeacherCache("lessons")) == sum(asked) > 0
     cache_teacher(["-c", str(experiment)])
     whole, goes_on = TeacherCache("whole"), TeacherCache("lessons")
     assert len(whole) == len(goes_on)

@@ -152,6 +152,17 @@ def test_a_twin_is_called_a_twin() -> None:
     )
     assert told["vision-language model"] == "tiny twin of smolvlm_500m, begun with random weights"
     assert (told["data"], told["trained"], told["answers"]) == ("rendered", "lora", "rank")
+    assert "teacher" not in told
+    arguments["teacher"] = {"model": "smolvlm_2b", "twin": True, "checkpoint": "last.ckpt", "cache": None}
+    told = facts(
+        {"data": data, "model": {"class_path": "b.DistilledStudent", "init_args": arguments}, "scale": "tiny"}
+    )
+    assert told["teacher"] == "tiny twin of smolvlm_2b as a run has trained it"
+    arguments["teacher"] = {"model": "qwen2_5_vl_7b", "twin": False, "adapter": None, "cache": "lessons"}
+    told = facts(
+        {"data": data, "model": {"class_path": "b.DistilledStudent", "init_args": arguments}, "scale": "tiny"}
+    )
+    assert told["teacher"] == "qwen2_5_vl_7b as it is, from a cache"
     composed = {"encoder": "vit", "language_model": "llm"}
     told = facts(
         {"data": data, "model": {"class_path": "b", "init_args": {"model": composed}}, "scale": "full"}
