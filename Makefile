@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment study list print smoke score compare export data bench test lint format clean
+.PHONY: help experiment study list print smoke score compare cache-teacher export data bench test lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -18,7 +18,7 @@ OPTIONS = $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed_everything $(SEED)
 help:  ## show this
 	@echo "SmallSpatial: small vision-language models that reason about space"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 	@echo
 	@echo "Start with:  make experiment NAME=quickstart"
 
@@ -50,6 +50,10 @@ export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has train
 	@$(call need,NAME,make list)
 	@.venv/bin/python -m experiments.export --name '$(NAME)' $(if $(RUN),--run '$(RUN)') \
 		$(if $(MERGE),--merge) $(if $(TO),--to '$(TO)')
+
+cache-teacher: $(READY)  ## NAME= [SCALE=tiny] [DATA=/folder] [ARGS=]: what a teacher says of the training questions, to train without it
+	@$(call need,NAME,for example NAME=distillation/logit_kd_cached)
+	@.venv/bin/python -m experiments.cache_teacher -c '$(NAME)' $(OPTIONS)
 
 compare: $(READY)  ## A= B=: two runs (names or folders) on the same questions, by paired tests
 	@$(call need,A,a run's folder or the name of an experiment)
