@@ -149,41 +149,39 @@ def measure(way: str, kind: str, tokens: int, repeats: int) -> dict[str, Any]:
 
 
 def _measured(way: str, kind: str, tokens: int, repeats: int) -> dict[str, Any]:
-    peak = peak_operations() if DEVICE == "cuda" else None
+    fastest = peak_operations() if DEVICE == "cuda" else None
     eager = way == "straightforward" and kind != "logit"
     shapes = SHAPES[DEVICE]
     models = make_models(shapes, DEVICE, "eager" if eager else "sdpa")
     batch = make_sequences(tokens, shapes["student"].vocabulary, DEVICE)
-    if DEVICE == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        forget_peak()
-    seconds = []
+    seconds, peaks = [], []
     for _ in range(1 + repeats):
         models.student.zero_grad()
+        _forget_peak()
         began = _now()
         # As Lightning does with `bf16-mixed`.
         with torch.autocast(DEVICE, torch.bfloat16, enabled=DEVICE == "cuda"):
             loss = compute_loss(way, kind, models, batch)
         loss.backward()
         seconds.append(_now() - began)
+        peaks.append(torch.cuda.max_memory_allocated() if DEVICE == "cuda" else peak_resident_bytes())
     median = statistics.median(seconds[1:])
-    most = torch.cuda.max_memory_allocated() if DEVICE == "cuda" else peak_resident_bytes()
     gradients = [part.grad for part in models.student.parameters() if part.grad is not None]
     result = {
-        "megabytes": most / MEGABYTE,
+        "megabytes": statistics.median(peaks[1:]) / MEGABYTE,
+        "megabytes_of_steps": [peak / MEGABYTE for peak in peaks[1:]],
         "seconds": median,
         "tokens_per_second": tokens / median,
         "loss": loss.item(),
         "gradient": nn.utils.get_total_norm(gradients).item(),
     }
-    if peak is not None:
+    if fastest is not None:
         makes_logits = way != "plain" and kind != "attention"
         positions = len(supervised_positions(batch.labels).targets) if makes_logits else 0
         work = work_of(*models, tokens, positions)
-        result["share_of_peak"] = work.needed / median / peak
-        result["share_of_peak_with_recomputation"] = sum(work) / median / peak
-        result["peak_teraflops"] = peak / 1e12
+        result["share_of_peak"] = work.needed / median / fastest
+        result["share_of_peak_with_recomputation"] = sum(work) / median / fastest
+        result["peak_teraflops"] = fastest / 1e12
     return result
 
 
@@ -192,6 +190,13 @@ def compute_loss(way: str, kind: str, models: Models, batch: Sequences) -> Tenso
     if way == "plain":
         return plain_loss(models, batch)
     return (our_loss if way == "ours" else straightforward_loss)(models, batch, kind)
+
+
+def _forget_peak() -> None:
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        forget_peak()
 
 
 def _now() -> float:
@@ -221,12 +226,15 @@ def compare(tokens: int, repeats: int) -> dict[str, Any]:
         for result in found.values():
             if "out_of_memory" not in result:
                 result["extra_megabytes"] = result["megabytes"] - plain["megabytes"]
+                result["extra_of_steps"] = [
+                    megabytes - plain["megabytes"] for megabytes in result.pop("megabytes_of_steps")
+                ]
                 result["extra_seconds"] = result["seconds"] - plain["seconds"]
         row[kind] = {**found, **_ratios(**found)}
     return row
 
 
-def _ratios(ours: dict[str, Any], straightforward: dict[str, Any]) -> dict[str, float]:
+def _ratios(ours: dict[str, Any], straightforward: dict[str, Any]) -> dict[str, Any]:
     """How many times the extra memory, and the time of the whole step; nothing where one does not fit."""
     if "out_of_memory" in ours or "out_of_memory" in straightforward:
         return {}
@@ -235,6 +243,10 @@ def _ratios(ours: dict[str, Any], straightforward: dict[str, Any]) -> dict[str, 
         assert apart < _TOLERANCE[DEVICE], f"{name}: {ours[name]} against {straightforward[name]}"
     return {
         "ratio": straightforward["extra_megabytes"] / ours["extra_megabytes"],
+        "spread": [
+            min(straightforward["extra_of_steps"]) / max(ours["extra_of_steps"]),
+            max(straightforward["extra_of_steps"]) / min(ours["extra_of_steps"]),
+        ],
         "speed_ratio": straightforward["seconds"] / ours["seconds"],
     }
 
@@ -248,6 +260,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "ours": both["ours"].get("extra_megabytes"),
         "other": both["straightforward"].get("extra_megabytes"),
         "ratio": both.get("ratio"),
+        "spread": both.get("spread"),
         "speed_ratio": both.get("speed_ratio"),
         "unit": "megabytes beyond a step without distillation",
         "what": f"a step of logit and attention distillation on {largest['tokens']:,} tokens, "

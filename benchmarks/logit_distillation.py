@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measuring import MEBIBYTE, in_fresh_process, peak_resident_bytes, write_result
+from benchmarks.measuring import MEBIBYTE, forget_peak, in_fresh_process, peak_resident_bytes, write_result
 from lightning_modules.distillation.logit_loss import (
     LogitDistillation,
     distil_logits,
@@ -67,6 +68,8 @@ SIZES = {
 }
 """On a CPU the widths of SmolVLM 500M to 256M; on a GPU of 2.2B to 500M, and of Qwen2.5-VL 7B to 3B."""
 
+
+_REPEATS = 3
 
 _FIRST_USE = Size(64, 64, 8, 8, True)
 
@@ -136,40 +139,47 @@ def ours(sample: Sample) -> Tensor:
 WAYS: dict[str, Callable[[Sample], Tensor]] = {"plain": plain, "selected": selected, "ours": ours}
 
 
-def measure(way: str, size: Size, device: torch.device) -> dict[str, float]:
-    """Extra memory and seconds of one loss and its gradient, and numbers to recognise the result by."""
+def measure(way: str, size: Size, device: torch.device) -> dict[str, Any]:
+    """Extra memory and seconds of a loss and its gradient, and numbers to recognise the result by."""
     on_gpu = device.type == "cuda"
     dtype = torch.bfloat16 if on_gpu else torch.float32
     # What is loaded at first use (checkpointing brings torch's compiler along) belongs to no implementation.
     WAYS[way](make_sample(_FIRST_USE, device, dtype)).backward()
     sample = make_sample(size, device, dtype)
-    if on_gpu:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-    else:
+    if not on_gpu:
         # One thread: on a busy machine threads that wait for each other would be measured, not the work.
         torch.set_num_threads(1)
-        before = peak_resident_bytes()
-    began, began_work = time.perf_counter(), time.process_time()
-    loss = WAYS[way](sample)
-    loss.backward()
-    if on_gpu:
-        torch.cuda.synchronize()
-    seconds, work = time.perf_counter() - began, time.process_time() - began_work
-    peak = torch.cuda.max_memory_allocated() if on_gpu else peak_resident_bytes()
+    extra, seconds = [], []
+    for _ in range(_REPEATS):
+        sample.hidden.grad = sample.head.weight.grad = None
+        if on_gpu:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+        else:
+            forget_peak()
+            before = peak_resident_bytes()
+        began, began_work = time.perf_counter(), time.process_time()
+        loss = WAYS[way](sample)
+        loss.backward()
+        if on_gpu:
+            torch.cuda.synchronize()
+        # Other programs take turns on a CPU: what counts there is the time that was given to this one.
+        seconds.append(time.perf_counter() - began if on_gpu else time.process_time() - began_work)
+        peak = torch.cuda.max_memory_allocated() if on_gpu else peak_resident_bytes()
+        extra.append((peak - before) / MEBIBYTE)
     gradient = sample.hidden.grad
     assert gradient is not None
     return {
-        "extra_mebibytes": (peak - before) / MEBIBYTE,
-        # Other programs take turns on a CPU: what counts there is the time that was given to this one.
-        "seconds": seconds if on_gpu else work,
+        "extra_mebibytes": statistics.median(extra),
+        "extra_of_repeats": extra,
+        "seconds": statistics.median(seconds),
         "loss": loss.item(),
         "gradient": gradient.double().norm().item(),
     }
 
 
-def ask(way: str, size: Size, device: torch.device) -> dict[str, float]:
+def ask(way: str, size: Size, device: torch.device) -> dict[str, Any]:
     """One measurement in a process of its own."""
     wanted = json.dumps({"way": way, **asdict(size)})
     return in_fresh_process(
@@ -207,6 +217,10 @@ def compare(sizes: list[Size], device: torch.device) -> dict[str, Any]:
         "ours": memory["ours"],
         "other": memory["plain"],
         "ratio": memory["plain"] / memory["ours"],
+        "spread": [
+            min(largest["plain"]["extra_of_repeats"]) / max(largest["ours"]["extra_of_repeats"]),
+            max(largest["plain"]["extra_of_repeats"]) / min(largest["ours"]["extra_of_repeats"]),
+        ],
         "speed_ratio": largest["plain"]["seconds"] / largest["ours"]["seconds"],
         "unit": "MiB above models and hidden states, at the peak of loss and gradient",
         "what": f"Logit distillation of {largest['tokens']:,} tokens, {SUPERVISED:.0%} of them answer, "

@@ -34,9 +34,7 @@ SAMPLES = [
     question(picture(2), 1).replace(rationale="One, two."),
     question(picture(3), 3),
     question(picture(4), 2, 2),
-    question(None, 4).replace(
-        rationale="The door is two metres high, and so is the lamp. " * 3
-    ),
+    question(None, 4).replace(rationale="The door is two metres high, and so is the lamp. " * 3),
 ]
 SHARES = (slice(0, 3), slice(3, 5))
 
