@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.run_folder import RunError
@@ -40,16 +44,19 @@ def write_missing(module: Any, data: SpatialDataModule, trainer: Trainer) -> Non
         return
     from lightning_modules.distillation.teacher_cache import is_complete
 
-    if is_complete(module.teacher_settings.cache):
+    cache = Path(module.teacher_settings.cache)
+    if is_complete(cache):
         return
-    print(
-        f"The teacher's lessons are not all in {module.teacher_settings.cache} yet: they are written first."
-    )
-    print(f"{write_lessons(module, data, trainer)}\n", flush=True)
+    print(f"The teacher's lessons are not all in {cache} yet: they are written first.", flush=True)
+    with _alone(cache):
+        if not is_complete(cache):
+            print(f"{_write(module, data, trainer)}\n", flush=True)
 
 
 def write_lessons(module: Any, data: SpatialDataModule, trainer: Trainer) -> str:
     """Go once over all training questions with the teacher, and write down what it says.
+
+    Of several runs that want the same lessons, one writes and the others wait.
 
     Args:
         module: the student, with the settings of its teacher.
@@ -62,6 +69,24 @@ def write_lessons(module: Any, data: SpatialDataModule, trainer: Trainer) -> str
     Raises:
         SmallSpatialError: the teacher cannot be loaded, or its folder holds other lessons.
     """
+    with _alone(Path(module.teacher_settings.cache)):
+        return _write(module, data, trainer)
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Let one run at a time write a cache; the system takes the lock back from one that dies."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with cache.with_name(f".{cache.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another run writes the lessons in {cache}: waiting for it.", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(module: Any, data: SpatialDataModule, trainer: Trainer) -> str:
     from lightning.pytorch.utilities.seed import isolate_rng
 
     from lightning_modules.distillation.lesson_writing import LessonWriting

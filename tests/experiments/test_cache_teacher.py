@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +190,31 @@ def test_a_training_writes_what_is_missing_and_then_learns_the_same(
 ) -> None:
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "first"]))
     assert "not all in lessons yet: they are written first" in capsys.readouterr().out
-    monkeypatch.setattr(lessons, "write_lessons", lambda *_: pytest.fail("they were there"))
+    monkeypatch.setattr(LessonWriting, "lessons", lambda *_: pytest.fail("they were there"))
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "second"]))
     assert rows("first") == rows("second")
     assert any(row.get("train/divergence") for row in rows("first"))
+
+
+def test_of_two_runs_one_writes_and_the_other_waits(
+    experiment: Path, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_teacher(["-c", str(experiment)])
+    Path("lessons").rename("written")
+    waits = threading.Event()
+    monkeypatch.setattr(
+        lessons, "print", lambda text, **_: "waiting for it" in text and waits.set(), raising=False
+    )
+    monkeypatch.setattr(LessonWriting, "lessons", lambda *_: pytest.fail("both wrote"))
+    cli: Any = prepared(["experiment", "-c", str(experiment)])
+    with ThreadPoolExecutor(1) as pool:
+        with Path(".lessons.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            other = pool.submit(lessons.write_missing, cli.model, cli.datamodule, cli.trainer)
+            waits.wait(60)
+            Path("written").rename("lessons")
+        other.result()
+    assert waits.is_set()
 
 
 def test_lessons_of_another_teacher_are_refused_and_kept(experiment: Path) -> None:
