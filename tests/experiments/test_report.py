@@ -88,6 +88,15 @@ def test_a_tested_run(folder: RunFolder) -> None:
     assert page.count("data:image/jpeg;base64,") == 1
 
 
+@pytest.mark.parametrize("scale", ["full", "tiny"])
+def test_a_tiny_run_is_not_held_against_published_figures(folder: RunFolder, scale: str) -> None:
+    folder.config.write_text(CONFIG.replace("scale: full", f"scale: {scale}"))
+    add_results(folder)
+    page = write_report(folder).read_text()
+    assert "12.3 by others" in page
+    assert ("which this run is not" in page) == (scale == "tiny")
+
+
 def test_it_needs_nothing_from_outside(folder: RunFolder) -> None:
     add_results(folder)
     add_gallery(folder, correct=True)
