@@ -79,6 +79,7 @@ class DistilledStudent(PeftSft):
 
     def open_teacher(self) -> None:
         """Load the teacher and find out what of its attention is wanted."""
+        self._reading = self.reader(learning=True)
         # A plain object in the instance's dictionary: no submodule, so neither saved, trained nor counted.
         self.__dict__["teacher"] = self._opened_teacher()
         if self.attention_loss is not None:
@@ -86,10 +87,10 @@ class DistilledStudent(PeftSft):
             self.teacher.require_attention(self.attention_loss, {teacher for _, teacher in self.pairs})
 
     def _opened_teacher(self) -> TeacherSource:
-        settings, reader = self.teacher_settings, self.reader(learning=True)
+        settings = self.teacher_settings
         if settings.cache is not None:
-            return CachedTeacher(settings, reader, self.logits, self.image_tokens)
-        return LiveTeacher(settings, reader, self.image_tokens)
+            return CachedTeacher(settings, self._reading, self.logits, self.image_tokens)
+        return LiveTeacher(settings, self._reading, self.image_tokens)
 
     def setup(self, stage: str) -> None:
         """Load the teacher before a training."""
@@ -101,7 +102,7 @@ class DistilledStudent(PeftSft):
         """The student's; for training with what the teacher has to know."""
         if stage != "fit":
             return super().collator(stage)
-        return self.teacher.collator(self.reader(learning=True))
+        return self.teacher.collator(self._reading)
 
     def on_fit_start(self) -> None:
         """Take the teacher to where the student is."""
@@ -141,7 +142,7 @@ class DistilledStudent(PeftSft):
         answers = own_answers(
             self.network, self.tokenizer, batch["prompt"], self.on_policy, self.vlm.family.stop_strings
         )
-        inputs, labels = as_taught(self.reader(learning=True), batch["prompt"], answers)
+        inputs, labels = as_taught(self._reading, batch["prompt"], answers)
         ours, lesson = self._both(batch, inputs, labels, [])
         divergence = self._logit_terms(ours, lesson, labels)["divergence"]
         weight = weight_at(self.logit_weight, self._progress) * self.logits.temperature**2
