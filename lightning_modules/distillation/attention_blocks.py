@@ -43,6 +43,15 @@ class LayerPair:
             return seen
         return seen & self.theirs.visible(samples, rows, columns)
 
+    def counted(self, block: Block, visible: Tensor) -> Tensor:
+        """Which rows of a block count and see a column, [samples, rows].
+
+        Args:
+            block: the block.
+            visible: what `visible` says of it.
+        """
+        return self.rows_mask[block.samples, block.rows].bool() & visible.any(-1)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -86,7 +95,7 @@ def maps_of_both(pair: LayerPair, block: Block) -> tuple[Tensor, Tensor, Tensor]
         maps of the student [samples, heads, rows, columns], of the teacher likewise, and counts [samples].
     """
     visible = pair.visible(block.samples, block.rows, block.columns)
-    counted = pair.rows_mask[block.samples, block.rows] & visible.any(-1)
+    counted = pair.counted(block, visible)
     # A row without any column has no distribution; it gets one, which is then left out.
     visible = visible | ~counted[..., None]
     ours, theirs = (

@@ -51,7 +51,11 @@ def pool_layer(
         chunk: rows whose maps are in memory at a time.
     """
     pair = LayerPair(layer, layer, rows_mask, columns_mask)
-    whole = [(block, _counted(pair, block)) for blocks in blocks_of(pair, chunk) for block in blocks]
+    whole = [
+        (block, pair.counted(block, pair.visible(block.samples, block.rows, block.columns)))
+        for blocks in blocks_of(pair, chunk)
+        for block in blocks
+    ]
     counted = torch.zeros_like(rows_mask, dtype=torch.bool)
     for block, rows in whole:
         counted[block.samples, block.rows] = rows
@@ -91,12 +95,6 @@ def pooled_loss(ours: PooledLayer, theirs: PooledLayer, temperature: float) -> T
         overlap = inner_products(ours.maps, theirs.maps) / rows[:, None, None]
         weights = (overlap / temperature).softmax(-1)
         return (divergence_of_mixture(ours.maps, theirs.maps, weights) / rows).sum()
-
-
-def _counted(pair: LayerPair, block: Block) -> Tensor:
-    """Which rows of a block count and see a column, [samples, rows]."""
-    seen = pair.visible(block.samples, block.rows, block.columns).any(-1)
-    return pair.rows_mask[block.samples, block.rows].bool() & seen
 
 
 def _pooled_block(
