@@ -18,7 +18,7 @@ OPTIONS = $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed_everything $(SEED)
 help:  ## show this
 	@echo "SmallSpatial: small vision-language models that reason about space"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]*:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Start with:  make experiment NAME=quickstart"
 

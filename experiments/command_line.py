@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.base import SpatialDataModule
+from datamodules.cores import available_cores
 from experiments.baselines import Baselines, run_baselines
 from experiments.callbacks.gallery import GalleryWriter
 from experiments.callbacks.predictions import PredictionsWriter
@@ -27,12 +29,16 @@ from experiments.composition import Composition, refuse_other_model
 from experiments.export import write_adapter
 from experiments.lessons import refuse_blind_baseline, write_missing
 from experiments.loggers import MetricsTable, drop_rows_from
+from experiments.memory import is_out_of_memory, out_of_memory
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
 from experiments.run_folder import RUNS, RunFolder
 from experiments.started import parameter_counts, started
+from experiments.strategies import settled_strategy
 from experiments.submission import write_submission_file
 from lightning_modules.base import SpatialModule
+from lightning_modules.placement import Placement, device_of, placed
+from lightning_modules.precision import Combination, refuse_unworkable
 
 PROGRAM = "python -m experiments.run"
 
@@ -80,21 +86,30 @@ class SpatialCLI(LightningCLI):
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
         parser = {"parser_mode": "omegaconf+"}
-        super().__init__(
-            SpatialModule,
-            SpatialDataModule,
-            trainer_class=ExperimentTrainer,
-            seed_everything_default=0,
-            parser_kwargs={
-                **parser,
-                **{name: {**parser, "default_config_files": [str(BASE)]} for name in self.subcommands()},
-            },
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            args=composition.arguments,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        try:
+            with ExitStack() as self.until_the_end:
+                super().__init__(
+                    SpatialModule,
+                    SpatialDataModule,
+                    trainer_class=ExperimentTrainer,
+                    seed_everything_default=0,
+                    parser_kwargs={
+                        **parser,
+                        **{
+                            name: {**parser, "default_config_files": [str(BASE)]}
+                            for name in self.subcommands()
+                        },
+                    },
+                    subclass_mode_model=True,
+                    subclass_mode_data=True,
+                    args=composition.arguments,
+                    auto_configure_optimizers=False,
+                    load_from_checkpoint_support=False,
+                )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self.config[self.subcommand], self._trains, error) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -123,13 +138,13 @@ class SpatialCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle what was left open, so that the saved configuration is the whole truth of the run."""
         config = self.config[self.subcommand]
-        if config.trainer.precision is None:
-            config.trainer.precision = default_precision(config.trainer.accelerator)
-        if config.trainer.strategy == "auto" and (
-            str(config.trainer.devices) != "1" or config.trainer.num_nodes > 1
-        ):
-            # Views may leave parts of a model without work: no picture, no gradient for what looks at it.
-            config.trainer.strategy = "ddp_find_unused_parameters_true"
+        placement = Placement.of(config.trainer.accelerator, config.trainer.precision)
+        config.trainer.precision = placement.precision
+        several = str(config.trainer.devices) != "1" or config.trainer.num_nodes > 1
+        config.trainer.strategy = settled_strategy(config.trainer.strategy, several)
+        # What is clear before a large model is loaded.
+        refuse_unworkable(Combination(placement.precision, placement.device, self.subcommand == "fit"))
+        self.until_the_end.enter_context(placed(placement))
         config.tiny = config.starts_from = None  # already merged in
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
             dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
@@ -161,15 +176,20 @@ class SpatialCLI(LightningCLI):
         """Refuse what would fail at the end, then begin as a fit does."""
         if self._get(self.config_init, "baselines").blind:
             refuse_blind_baseline(self.model)
-        self.before_fit()
+        if parameter_counts(self.model)[1]:
+            self.before_fit()
+        else:
+            self.before_test()
 
     def before_fit(self) -> None:
         """Write the lessons of a cached teacher that are missing, then start the clock."""
+        self.model.refuse_unworkable(self.trainer, trains=True)
         write_missing(self.model, self.datamodule, self.trainer)
         self.stopwatch.start()
 
     def before_test(self) -> None:
         """Start the clock."""
+        self.model.refuse_unworkable(self.trainer, trains=False)
         self.stopwatch.start()
 
     before_validate = before_predict = before_test
@@ -204,6 +224,11 @@ class SpatialCLI(LightningCLI):
     def name(self) -> str:
         """The experiment's name."""
         return self._get(self.config, "name")
+
+    @property
+    def _trains(self) -> bool:
+        trainer = getattr(self, "trainer", None)
+        return self.subcommand in ("fit", "experiment") if trainer is None else trainer.state.fn == "fit"
 
     def _callbacks(self) -> list[Callback]:
         return [
@@ -252,12 +277,6 @@ class SpatialCLI(LightningCLI):
             )
 
 
-def default_precision(accelerator: str) -> str:
-    """bf16-mixed on a GPU, full precision on a CPU (where bf16 is slower)."""
-    on_gpu = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
-
-
 def computing_threads(config: Any) -> int:
     """Threads that torch computes with: the cores that data-loading workers leave over, at least one.
 
@@ -266,8 +285,8 @@ def computing_threads(config: Any) -> int:
     """
     if os.environ.get("OMP_NUM_THREADS"):
         return int(os.environ["OMP_NUM_THREADS"])
-    on_cpu = config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    on_cpu = device_of(config.trainer.accelerator) == "cpu"
     devices = str(config.trainer.devices)
     processes = int(devices) if on_cpu and devices.isdigit() else 1
     workers = int(config.data.init_args.get("num_workers", 0))
-    return max(1, len(os.sched_getaffinity(0)) // processes - workers)
+    return max(1, available_cores() // processes - workers)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from experiments.run_folder import RunError
 
@@ -77,13 +78,16 @@ def write_lessons(module: Any, data: SpatialDataModule, trainer: Trainer) -> str
 def _alone(cache: Path) -> Iterator[None]:
     """Let one run at a time write a cache; the system takes the lock back from one that dies."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.with_name(f".{cache.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Another run writes the lessons in {cache}: waiting for it.", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(cache.with_name(f".{cache.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another run writes the lessons in {cache}: waiting for it.", flush=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _write(module: Any, data: SpatialDataModule, trainer: Trainer) -> str:

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from rich.console import Console
 
+from datamodules.cores import available_cores
 from experiments.errors import plain_errors
 from experiments.run_folder import RunFolder
 from experiments.study_file import Study, StudyError, find_study, read_study
@@ -160,7 +161,7 @@ class StudyRunner:
         """Several runs share the cores, unless the user has dealt them out."""
         if self.jobs == 1:
             return dict(os.environ)
-        threads = max(1, len(os.sched_getaffinity(0)) // self.jobs)
+        threads = max(1, available_cores() // self.jobs)
         return {"OMP_NUM_THREADS": str(threads), **os.environ}
 
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torchmetrics import Metric
 
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample
 from lightning_modules.checkpoints import keep_trainable, require_trainable
+from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
 from lightning_modules.schedule import WarmupCosine
 
 Batch = dict[str, Any]
@@ -92,8 +93,18 @@ class SpatialModule(LightningModule):
             )
         return datamodule
 
+    def refuse_unworkable(self, trainer: Trainer, trains: bool) -> None:
+        """Raise `PrecisionError` where this module cannot run in what a Trainer computes with.
+
+        Args:
+            trainer: the Trainer.
+            trains: whether it is about to train, and not only to answer.
+        """
+        refuse_unworkable(combination_of(self, trainer, trains, self.optimizer_callable))
+
     def setup(self, stage: str) -> None:
         """Exchange collator and metric with the datamodule."""
+        self.refuse_unworkable(self.trainer, stage == "fit")
         self.data.collator = self.collator(stage)
         if stage != "predict":
             self.metric = self.data.metric()
@@ -106,6 +117,7 @@ class SpatialModule(LightningModule):
                 f"{type(self).__name__} has no parameter left to train: unfreeze something or run `test`."
             )
         optimizer = self.optimizer_callable(trainable)
+        leave_scaling_to_trainer(optimizer)
         total_steps = self.trainer.estimated_stepping_batches
         scheduler = self.schedule.scheduler(optimizer, int(total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import shutil
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from datamodules.cores import available_cores
 from datamodules.samples import DataError
 
 SPLITS = ("train", "val", "test")
@@ -83,7 +83,7 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """Do all jobs, by default with one process per available core, and give the results in their order."""
     if processes is None:
-        processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = available_cores()
     processes = min(processes, 1 + len(jobs) // SCENES_A_PROCESS)
     if processes == 1:
         yield from map(render, jobs)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from typing import Any
 
+import psutil
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
@@ -35,9 +35,13 @@ class Throughput:
 
 
 def peak_memory_gb() -> float:
-    """The highest memory use so far in GB: the GPU's where there is one, else this process's."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
+    """The highest memory use so far in GB: the GPU's where one is used, else this process's."""
+    if torch.cuda.is_available() and (used := torch.cuda.max_memory_allocated()):
+        return used / 1e9
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 1e9
+    import resource  # which Windows does not have
+
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kibibytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 

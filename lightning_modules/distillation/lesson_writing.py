@@ -42,7 +42,7 @@ class LessonWriting:
 
     def __init__(self, student: DistilledStudent, device: torch.device) -> None:
         settings, reader = student.teacher_settings, student.reader(learning=True)
-        self.teacher = LiveTeacher(settings, reader, student.image_tokens)
+        self.teacher = LiveTeacher(settings, reader, student.image_tokens, student.placement)
         self.teacher.to(device)
         self.collator: Collator = WithLessonKeys(self.teacher.collator(reader), reader.rationale)
         self.image_token: int = student.vlm.processor.image_token_id

@@ -90,7 +90,7 @@ class DistilledStudent(PeftSft):
         settings = self.teacher_settings
         if settings.cache is not None:
             return CachedTeacher(settings, self._reading, self.logits, self.image_tokens)
-        return LiveTeacher(settings, self._reading, self.image_tokens)
+        return LiveTeacher(settings, self._reading, self.image_tokens, self.placement)
 
     def setup(self, stage: str) -> None:
         """Load the teacher before a training."""

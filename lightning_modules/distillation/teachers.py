@@ -20,6 +20,7 @@ from lightning_modules.distillation.logit_loss import supervised_positions
 from lightning_modules.distillation.on_policy import as_taught
 from lightning_modules.distillation.pooled_attention import PooledLayer
 from lightning_modules.distillation.teacher_signal import TeacherLogits, TopKLogits
+from lightning_modules.placement import Placement, present_placement
 from lightning_modules.vlm.adapters import AdapterConfig, four_bit_config
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.conversation import Conversation
@@ -139,6 +140,7 @@ class LiveTeacher:
         settings: which model.
         student: how the student reads.
         image_tokens: the most tokens that the student gives to a picture.
+        placement: what the student computes on; the present one when left out.
 
     Attributes:
         network: the model, with its adapter.
@@ -151,7 +153,14 @@ class LiveTeacher:
         ModelError: it cannot be loaded, its adapter is missing, or its tokenizer is another one.
     """
 
-    def __init__(self, settings: Teacher, student: VlmCollator, image_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Teacher,
+        student: VlmCollator,
+        image_tokens: int | None = None,
+        placement: Placement | None = None,
+    ) -> None:
+        placement = placement or present_placement()
         for what, path in (("adapter", settings.adapter), ("checkpoint", settings.checkpoint)):
             if path is not None and not Path(path).exists():
                 by = f" `make experiment NAME={settings.made_by}` makes it." if settings.made_by else ""
@@ -161,7 +170,10 @@ class LiveTeacher:
             settings.model,
             settings.twin,
             image_tokens=settings.picture_limit(family.name, student, image_tokens),
-            quantization=four_bit_config(AdapterConfig(four_bit=settings.four_bit), family.parts),
+            quantization=four_bit_config(
+                AdapterConfig(four_bit=settings.four_bit), family.parts, placement.products
+            ),
+            placement=placement,
             device=settings.device,
             twin_size=settings.twin_size,
             twin_seed=settings.twin_seed,

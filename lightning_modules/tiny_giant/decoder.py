@@ -218,6 +218,8 @@ class Decoder(nn.Module):
             pointed = encoded.regions.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
             states = torch.where(is_region[..., None], self.read_region(pointed).to(states.dtype), states)
         log_value = torch.where(values > 0, values.clamp(min=0.05).log(), values)
+        # Values are float32 in every precision, the layers may not be.
+        log_value = log_value.to(self.read_value.weight.dtype)
         states = states + self.read_value(log_value[..., None]) * (values > 0)[..., None]
         states = states + self.read_summary(encoded.summary)[:, None]
         return states + self.position[: tokens.shape[1]]

@@ -112,10 +112,17 @@ def prompt_tokens(config: AdapterConfig) -> list[str]:
     return virtual_names(config.virtual_tokens) if config.method == "prompt_tuning" else []
 
 
-def four_bit_config(config: AdapterConfig, parts: Mapping[str, str]) -> Any:
-    """How transformers loads the base model: in NF4 with double quantisation, computing in bfloat16.
+def four_bit_config(
+    config: AdapterConfig, parts: Mapping[str, str], products: torch.dtype = torch.bfloat16
+) -> Any:
+    """How transformers loads the base model: in NF4 with double quantisation.
 
     The connector, parts that are trained whole, and the output head stay as they are.
+
+    Args:
+        config: what is trained.
+        parts: the dotted names of the model's parts.
+        products: the precision in which products are computed.
 
     Returns:
         A `transformers.BitsAndBytesConfig`, or None unless `config.four_bit`.
@@ -137,7 +144,7 @@ def four_bit_config(config: AdapterConfig, parts: Mapping[str, str]) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=products,
         llm_int8_skip_modules=[*sorted(whole), "lm_head"],
     )
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from lightning_modules.base import ModelError
+from lightning_modules.placement import Placement, present_placement
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.encoder_swap import Weights, compose
 from lightning_modules.vlm.families import FAMILIES, Family, family_of
@@ -78,6 +79,7 @@ def load_vlm(
     image_tokens: int | None = None,
     quantization: Any = None,
     dtype: torch.dtype | None = None,
+    placement: Placement | None = None,
     device: str | None = None,
     activation_checkpointing: bool = False,
     trust_remote_code: bool = False,
@@ -89,13 +91,14 @@ def load_vlm(
     Args:
         name: a name of the zoo, a folder, or a name on the hub; for a twin also a family's name; or the parts
             to compose a model from.
-        twin: make the family's twin from a seed instead, in float32. Nothing is read or fetched.
+        twin: make the family's twin from a seed instead. Nothing is read or fetched.
         attention: how attention is computed.
         image_tokens: the most tokens that one picture may take; as many as the model was made for when left
             out. Twins have pictures of `twin_size`.
         quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
-        dtype: the weights' precision; when left out, bfloat16 on a GPU and float32 on a CPU.
-        device: where weights in 4 bits go, which cannot be moved later; the process's own GPU when left out.
+        dtype: the weights' precision; when left out, that of the placement.
+        placement: what the run will compute on; the present one when left out.
+        device: where weights in 4 bits go, which cannot be moved later; where the run computes when left out.
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
         twin_size: how large the twin is.
@@ -107,15 +110,18 @@ def load_vlm(
     """
     # Data-loading workers are forked; the tokenizer's own threads would not survive that.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    placement = placement or present_placement()
+    dtype = dtype or placement.weights
     family = family_named(name, trust_remote_code)
     if twin:
         model, processor = make_twin(family.name, twin_seed, twin_size)
+        model = model.to(dtype)
         if quantization is not None:
-            model = _quantized(model, quantization)
+            model = _quantized(model, quantization, dtype, device or placement.device)
         if attention != "auto":
             model.set_attn_implementation(attention)
     elif isinstance(name, Composed):
-        model, processor = _compose(name, twin_seed, dtype or usual_dtype(), attention, quantization)
+        model, processor = _compose(name, twin_seed, dtype, attention, quantization)
     else:
         source = ZOO[name].hub if name in ZOO else name
         if family.name == COMPOSED:
@@ -123,11 +129,11 @@ def load_vlm(
         processor = _load_processor(source, trust_remote_code)
         model = _load_model(
             source,
-            dtype=dtype or usual_dtype(),
+            dtype=dtype,
             attn_implementation=None if attention == "auto" else attention,
             quantization_config=quantization,
             trust_remote_code=trust_remote_code,
-            device=device,
+            device=device or placement.device,
         )
     if image_tokens is not None and not twin:
         family.limit_image_tokens(processor, image_tokens)
@@ -137,11 +143,6 @@ def load_vlm(
         # Only reentrant checkpoints need inputs with gradients; here they would also reach frozen towers.
         model.disable_input_require_grads()
     return LoadedVlm(model.eval(), processor, family, str(name))
-
-
-def usual_dtype() -> torch.dtype:
-    """The precision of weights that are not trained."""
-    return torch.bfloat16 if torch.cuda.is_available() else torch.float32
 
 
 def family_named(name: str | Composed, trust_remote_code: bool = False) -> Family:
@@ -206,11 +207,12 @@ def _load_processor(source: str, trust_remote_code: bool) -> Any:
     return processor
 
 
-def _load_model(source: str, device: str | None = None, **options: Any) -> Any:
+def _load_model(source: str, device: str, **options: Any) -> Any:
     from transformers import AutoModelForImageTextToText
 
-    if options["quantization_config"] is not None and torch.cuda.is_available():
-        options["device_map"] = {"": device or int(os.environ.get("LOCAL_RANK", "0"))}
+    if options["quantization_config"] is not None:
+        # Weights in 4 bits are made where they stay; of several GPUs, on the process's own.
+        options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0")) if device == "cuda" else device}
     try:
         return _always_trainable(AutoModelForImageTextToText.from_pretrained(source, **options))
     except (ImportError, ValueError) as error:
@@ -260,7 +262,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _quantized(model: Any, quantization: Any) -> Any:
+def _quantized(model: Any, quantization: Any, dtype: torch.dtype, device: str) -> Any:
     """A twin in 4 bits; transformers quantises while it loads, so the twin goes through a folder."""
     from transformers.utils import logging
 
@@ -270,7 +272,7 @@ def _quantized(model: Any, quantization: Any) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             return _load_model(
-                folder, dtype=torch.float32, attn_implementation=None, quantization_config=quantization
+                folder, device, dtype=dtype, attn_implementation=None, quantization_config=quantization
             )
     finally:
         if bars:

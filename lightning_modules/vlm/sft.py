@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, Collator, ModelError, SpatialModule
+from lightning_modules.placement import present_placement
 from lightning_modules.processes import mean_over_processes
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.vlm.adapters import (
@@ -99,13 +100,15 @@ class PeftSft(SpatialModule):
         self.before_answer = before_answer
         self.maximum_new_tokens = maximum_new_tokens or (512 if rationale else 32)
         parts = family_named(model, trust_remote_code).parts
+        # Remembered for a teacher, which is loaded later.
+        self.placement = present_placement()
         # Not a module: its model is `network` without the adapter, and must not be counted or saved twice.
         self.vlm = load_vlm(
             model,
             twin,
             attention=attention,
             image_tokens=image_tokens,
-            quantization=four_bit_config(self.adapter, parts),
+            quantization=four_bit_config(self.adapter, parts, self.placement.products),
             # SmolVLM cannot put features of one precision between the embeddings of another one.
             dtype=torch.float32 if _trains_language_model(self.adapter) else None,
             activation_checkpointing=activation_checkpointing,

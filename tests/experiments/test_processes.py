@@ -14,7 +14,7 @@ TWO = ("--trainer.devices=2", "--trainer.accelerator=cpu")
 
 @pytest.mark.slow
 def test_two_processes_ask_every_question_once(tmp_path: Path, stub: Path, command: Command) -> None:
-    command("experiment", "-c", str(stub), "--baselines.blind=true", *TWO)
+    command("experiment", "-c", str(stub), "--baselines.blind=true", *TWO, "--trainer.strategy=ddp")
     folder = tmp_path / "runs/stub/latest"
     assert [path.name for path in (tmp_path / "runs/stub").iterdir() if not path.is_symlink()] == [
         folder.resolve().name

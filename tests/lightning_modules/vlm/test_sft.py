@@ -6,8 +6,8 @@ from lightning import Trainer
 from torch import nn
 
 from lightning_modules.base import ModelError
+from lightning_modules.placement import Placement, placed
 from lightning_modules.schedule import WarmupCosine
-from lightning_modules.vlm import loading
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from tests.lightning_modules.vlm.picture_data import PictureData
@@ -102,13 +102,13 @@ def test_activation_checkpointing_changes_no_gradient(family):
 
 @families
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_weights_of_half_precision_train_and_write_in_mixed_precision(family, method, tmp_path, monkeypatch):
+def test_weights_of_half_precision_train_and_write_in_mixed_precision(family, method, tmp_path):
     """As on a GPU: what is frozen is bfloat16, what is trained float32."""
     model, processor, _ = twin(family)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    monkeypatch.setattr(loading, "usual_dtype", lambda: torch.bfloat16)
-    module = PeftSft(str(tmp_path), adapter=AdapterConfig(method=method)).train()
+    with placed(Placement.of("cpu", "bf16-mixed")):
+        module = PeftSft(str(tmp_path), adapter=AdapterConfig(method=method)).train()
     trained = {parameter.dtype for parameter in module.parameters() if parameter.requires_grad}
     frozen = {parameter.dtype for parameter in module.parameters() if not parameter.requires_grad}
     assert trained == {torch.float32}
