@@ -1,4 +1,4 @@
-"""How much of a GPU's matrix units a step of distillation uses."""
+"""How much of a device's matrix units a step of training uses, with a teacher or without."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from torch import nn
 
 from lightning_modules.distillation.decoder_pass import head_of
 
-_LARGE = 8192
+_EDGE = {"cuda": 8192, "cpu": 1024}
 """Edge of the matrices whose product shows the peak."""
+
+_PRECISION = {"cuda": torch.bfloat16, "cpu": torch.float32}
 
 
 class Work(NamedTuple):
@@ -31,42 +33,79 @@ def work_of(student: Any, teacher: Any, tokens: int, positions: int) -> Work:
 
     Each weight takes 2 operations a token forward and 2 backward, for the gradient of what went in; a trained
     one 2 more, for its own gradient. Attention takes 4 for each pair of tokens, channel and layer, of which
-    causality leaves half, and backward twice that.
+    causality leaves half, and backward twice that. Of a vision-language model its language model is counted.
 
     Args:
-        student: a language model of transformers, perhaps wrapped by peft; its head is frozen.
-        teacher: another one.
+        student: a model of transformers, perhaps wrapped by peft; its head is frozen.
+        teacher: another one, or None.
         tokens: of the sequence.
         positions: how many of them go through the heads.
     """
     forward = 2 * tokens * _weights(student) + _attention(student, tokens)
     backward = forward + _attention(student, tokens) + 2 * tokens * _weights(student, trained=True)
-    taught = 2 * tokens * _weights(teacher) + _attention(teacher, tokens)
-    heads = 2 * positions * (2 * _head(student) + _head(teacher))
-    return Work(forward + backward + taught + heads, forward)
+    heads = 2 * positions * 2 * _head(student)
+    needed = forward + backward + heads
+    if teacher is not None:
+        needed += (
+            2 * tokens * _weights(teacher) + _attention(teacher, tokens) + 2 * positions * _head(teacher)
+        )
+    return Work(needed, forward)
 
 
-def peak_operations() -> float:
-    """Operations a second of the GPU's matrix units in the product of two large matrices of bfloat16."""
-    left, right = (torch.randn(_LARGE, _LARGE, dtype=torch.bfloat16, device="cuda") for _ in range(2))
+def work_of_tower(tower: Any, patches: int) -> float:
+    """What a frozen vision tower of Qwen2.5-VL takes for a picture.
+
+    Args:
+        tower: its layers see windows, or the whole picture; then neighbouring patches are merged.
+        patches: of the picture.
+    """
+    config = tower.config
+    merged = config.spatial_merge_size**2
+    after = _linear_weights(tower.merger)
+    window = min(patches, (config.window_size // config.patch_size) ** 2)
+    whole = len(config.fullatt_block_indexes)
+    seen = whole * patches + (config.depth - whole) * window
+    weights = tower.patch_embed.proj.weight.numel() + _linear_weights(tower) - after + after / merged
+    return float(2 * patches * weights + 4 * patches * seen * config.hidden_size)
+
+
+def peak_operations(device: str = "cuda") -> float:
+    """Operations a second in the product of two large matrices: bfloat16 on a GPU, float32 on a CPU."""
+    edge = _EDGE[device]
+    left, right = (torch.randn(edge, edge, dtype=_PRECISION[device], device=device) for _ in range(2))
     seconds = []
     for _ in range(20):
-        torch.cuda.synchronize()
+        _wait(device)
         began = time.perf_counter()
         torch.mm(left, right)
-        torch.cuda.synchronize()
+        _wait(device)
         seconds.append(time.perf_counter() - began)
-    return 2 * _LARGE**3 / min(seconds)
+    return 2 * edge**3 / min(seconds)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _decoder(model: Any) -> Any:
+    """The layers of a language model, without its head."""
+    return (model.get_base_model() if hasattr(model, "get_base_model") else model).get_decoder()
 
 
 def _weights(model: Any, trained: bool = False) -> int:
     """Weights of the linear layers without the head; or those of them that are trained."""
-    layers = {module for module in model.modules() if isinstance(module, nn.Linear)} - {head_of(model)}
-    return sum(layer.weight.numel() for layer in layers if layer.weight.requires_grad or not trained)
+    return _linear_weights(_decoder(model), trained)
+
+
+def _linear_weights(module: nn.Module, trained: bool = False) -> int:
+    weights = [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return sum(weight.numel() for weight in weights if weight.requires_grad or not trained)
 
 
 def _attention(model: Any, tokens: int) -> float:
-    return 4 * tokens**2 / 2 * model.config.hidden_size * model.config.num_hidden_layers
+    config = _decoder(model).config
+    return 4 * tokens**2 / 2 * config.hidden_size * config.num_hidden_layers
 
 
 def _head(model: Any) -> int:
