@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment study list print smoke score compare cache-teacher export data bench test lint format clean
+.PHONY: help experiment study list print smoke score compare cache-teacher export data bench gpu-bench gpu-check test lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -66,8 +66,14 @@ data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/f
 	@.venv/bin/python -m datamodules.fetch --name '$(NAME)' --to '$(TO)'
 
 bench: $(READY)  ## measure what this project claims to be fast at, into runs/bench/
-	@for file in $$(grep -l __main__ benchmarks/*.py); do \
+	@for file in $$(grep -l __main__ benchmarks/*.py | grep -v /on_gpu.py); do \
 		echo "== $$file"; .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)" || exit 1; done
+
+gpu-bench: $(READY)  ## [PARTS="tinygiant lora"]: figures of one GPU, within eight minutes
+	@.venv/bin/python -m benchmarks.on_gpu $(PARTS)
+
+gpu-check: $(READY)  ## [STEPS="lora figures"]: what runs on a GPU, and how fast, within fifteen minutes
+	@.venv/bin/python -m benchmarks.gpu.check $(STEPS)
 
 test: $(READY) $(if $(CI),lint)  ## [ARGS="-k name"]: the tests; in CI the lint as well
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 $(ARGS)

@@ -442,3 +442,21 @@ def test_the_check_says_that_there_is_no_gpu(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert check.main([]) == 1
     assert "torch finds no GPU here" in capsys.readouterr().err
+
+
+def test_the_readme_names_every_benchmark_and_what_a_gpu_needs():
+    described = (ROOT / "benchmarks" / "README.md").read_text()
+    usual = {file.stem for file in (ROOT / "benchmarks").glob("*.py") if "__main__" in file.read_text()}
+    assert len(usual) > 5
+    for name in usual:
+        assert f"`{name}`" in described or f"benchmarks.{name}" in described, name
+    for name in (*needs.INSTALLED, *on_gpu.PARTS, *check.EXPERIMENTS):
+        assert name in described, name
+
+
+def test_make_bench_leaves_the_gpu_to_its_own_target():
+    makefile = (ROOT / "Makefile").read_text()
+    (command,) = re.findall(r"\$\$\((grep -l __main__ [^)]*)\)", makefile)
+    files = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert "benchmarks/on_gpu.py" not in files and "benchmarks/distillation_step.py" in files
+    assert "-m benchmarks.on_gpu $(PARTS)" in makefile and "-m benchmarks.gpu.check $(STEPS)" in makefile
