@@ -25,17 +25,17 @@ import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from benchmarks.gpu import needs
 from benchmarks.gpu.figures import Figures
 from benchmarks.gpu.limits import limit_of, no_time, run_within
 
+Result = Literal["measured", "left out", "failed"]
+"""What can become of a part."""
+
 SECONDS = 480.0
 """How long all parts together may take."""
-
-RESULTS = ("measured", "failed", "left out")
-"""What can become of a part."""
 
 
 class Part(NamedTuple):
@@ -94,10 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     if len(asked.parts) == 1:
         return 0 if measure_here(asked.parts[0], Figures(run, asked.parts[0], asked.seconds), asked) else 1
     found = measure_each(asked, run)
-    together = (
-        f"{result}: {', '.join(name for name in found if found[name] == result)}" for result in RESULTS
-    )
-    print("; ".join(together), file=sys.stderr)
+    for result in get_args(Result):
+        if named := [name for name in found if found[name] == result]:
+            print(f"{result}: {', '.join(named)}", file=sys.stderr)
     return 1 if "failed" in found.values() else 0
 
 
@@ -124,11 +123,11 @@ def measure_here(name: str, figures: Figures, asked: Asked) -> bool:
     return True
 
 
-def measure_each(asked: Asked, run: str) -> dict[str, str]:
-    """Measure parts in processes of their own; what became of each, one of `RESULTS`."""
+def measure_each(asked: Asked, run: str) -> dict[str, Result]:
+    """Measure parts in processes of their own; each is measured, failed or left out."""
     ends = time.monotonic() + asked.seconds
     shares = [PARTS[name].share for name in asked.parts]
-    found = {}
+    found: dict[str, Result] = {}
     for place, name in enumerate(asked.parts):
         left = ends - time.monotonic()
         seconds = limit_of(place, shares, left)

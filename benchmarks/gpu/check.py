@@ -87,16 +87,18 @@ def steps(accelerator: str) -> list[Step]:
         accelerator: where the experiments run: gpu, or cpu for a rehearsal.
     """
     run = (sys.executable, "-m", "experiments.run", "experiment", "--trainer.accelerator", accelerator)
-    four_bits = not needs.lacking(["bitsandbytes"])
+    without = needs.lacking(["bitsandbytes"])
     found = [Step("quickstart", (*run, "-c", "quickstart"), 210)]
     for name, experiment in EXPERIMENTS.items():
-        tiny = (*run, "-c", experiment, "--scale", "tiny", "--name", f"gpu_check/{experiment}")
-        if name in TEACHERS and not four_bits:
-            found.append(
-                Step(name, (*tiny, *WITHOUT_FOUR_BITS), 35, "not in 4 bits, for want of bitsandbytes")
-            )
-        else:
-            found.append(Step(name, tiny, 35))
+        tiny = [*run, "-c", experiment, "--scale", "tiny", "--name", f"gpu_check/{experiment}"]
+        remark = ""
+        if name == "cached":
+            # Lessons of its own, whatever other teachers have said on this machine.
+            tiny.append(f"--model.init_args.teacher.cache=runs/gpu_check/teacher_caches/{time.time():.0f}")
+        if name in TEACHERS and without:
+            tiny += WITHOUT_FOUR_BITS
+            remark = "not in 4 bits, for want of bitsandbytes"
+        found.append(Step(name, tuple(tiny), 35, remark))
     return [*found, Step("figures", (sys.executable, "-m", "benchmarks.on_gpu"), 480)]
 
 
