@@ -166,7 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 1
     absent = not_installed()
-    print("\n".join(f"Not as the project demands: {package}" for package in absent), flush=True)
+    for package in absent:
+        print(f"Not as the project demands: {package}", flush=True)
     chosen = [step for step in steps(options.accelerator) if step.name in (options.steps or [step.name])]
     outcomes = run_steps(chosen, SECONDS)
     result: dict[str, Any] = {"not_installed": absent, "steps": [one._asdict() for one in outcomes]}
