@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
+
+from experiments import memory
 
 RESULTS = Path("runs/bench")
 """Where results go."""
@@ -50,8 +51,7 @@ def limit_to_free_memory() -> None:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error says that something does not fit into the memory of a GPU or of the machine."""
-    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or memory.is_out_of_memory(error)
 
 
 def forget_peak() -> None:

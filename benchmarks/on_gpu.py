@@ -107,6 +107,7 @@ def measure_here(name: str, figures: Figures, asked: Asked) -> bool:
 
         quiet_libraries()
         from benchmarks.gpu.machine import Machine
+        from lightning_modules.placement import placed
 
         machine = Machine.find(asked.stand_ins)
         figures.common |= {
@@ -115,7 +116,9 @@ def measure_here(name: str, figures: Figures, asked: Asked) -> bool:
             "peak_teraflops": machine.peak / 1e12,
         }
         part = PARTS[name]
-        getattr(importlib.import_module(part.module), part.function)(machine, figures)
+        measure = getattr(importlib.import_module(part.module), part.function)
+        with placed(machine.placement):
+            measure(machine, figures)
     except Exception as error:
         traceback.print_exc()
         figures.add(failed=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")

@@ -26,6 +26,7 @@ from benchmarks.logit_distillation import SUPERVISED
 from benchmarks.matrix_units import work_of, work_of_tower
 from datamodules.samples import SmallSpatialError
 from experiments.catalogue import experiment_names
+from lightning_modules.placement import placed
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 
@@ -85,6 +86,13 @@ def measured(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert (folder / FIGURES).read_text() == done.stdout
     return folder
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu():
+    """Models are loaded for the CPU, even where there is a GPU."""
+    with placed(CPU.placement):
+        yield
 
 
 @pytest.fixture

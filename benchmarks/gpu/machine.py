@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.matrix_units import peak_operations
 from benchmarks.measuring import forget_peak, is_out_of_memory, peak_resident_bytes
+from lightning_modules.placement import Placement
 
 GIGABYTE = 1e9
 
@@ -49,10 +50,10 @@ class Machine:
         """Operations a second of its matrix units: bfloat16 on a GPU, float32 on a CPU."""
         return peak_operations(self.device)
 
-    @property
-    def precision(self) -> Literal["bf16-mixed", "32-true"]:
-        """Lightning's precision, the project's default on the device."""
-        return "bf16-mixed" if self.is_gpu else "32-true"
+    @cached_property
+    def placement(self) -> Placement:
+        """What models are loaded for: the device with the project's usual precision on it."""
+        return Placement.of(self.device)
 
     def now(self) -> float:
         """Seconds, once all is done that was begun."""

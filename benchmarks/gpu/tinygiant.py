@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmarks.gpu.frames import FULL_SIZE, Frames, write_frames
 from benchmarks.gpu.machine import Machine
 from benchmarks.gpu.needs import ROOT
 from benchmarks.gpu.training import MadeUpData, Steps, train
+from datamodules.cores import available_cores
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
@@ -54,9 +54,7 @@ def measure_data_wait(machine: Machine, figures: Figures) -> None:
     """Frames of the real size from files, through the project's loader, against a batch that is there."""
     images, steps = batch_size(machine), 30 if machine.is_gpu else 3
     experiment = yaml.safe_load(EXPERIMENT.read_text())["data"]["init_args"]
-    workers = (
-        sorted({experiment["num_workers"], max(1, (os.cpu_count() or 1) - 2)}) if machine.is_gpu else [0]
-    )
+    workers = sorted({experiment["num_workers"], max(1, available_cores() - 2)}) if machine.is_gpu else [0]
     with tempfile.TemporaryDirectory() as folder:
         frames = _frames(Path(folder), machine, images * (steps + 10))
         for count in (None, *workers):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, Trainer
@@ -168,9 +168,9 @@ def train(
     # What is said of a training does not belong among the figures.
     with redirect_stdout(sys.stderr), _determinism_restored():
         trainer = Trainer(
-            accelerator="gpu" if machine.is_gpu else "cpu",
+            accelerator=machine.device,
             devices=1,
-            precision=machine.precision,
+            precision=cast(Any, machine.placement.precision),
             max_steps=warm_up + steps,
             gradient_clip_val=gradient_clip,
             deterministic="warn" if deterministic else False,
