@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,10 +78,12 @@ class AiCityTrack3(OfficialLayout):
         difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step) or "real".
         shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
             `splits` names the JSON files (without `.json`; also the names of their picture folders). A
-            rendered test split has its answers in `test_truth.json`, which is read when it exists.
+            rendered test split has its answers in `test_truth.json`, which is read when it exists. Where the
+            answers of the test split are not known at all, a test scores the val split.
     """
 
     benchmark = "ai_city_track3"
+    title = "AI City Track 3"
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class AiCityTrack3(OfficialLayout):
 
     def prepare_split(self, role: Role) -> None:
         """Render where needed, and index the split's records."""
-        index_records(self._records_file(role), self.cache / "indexes")
+        self._index(role)
 
     def open_split(self, role: Role) -> Track3Questions:
         """Open a split.
@@ -112,11 +115,9 @@ class AiCityTrack3(OfficialLayout):
         Raises:
             DataError: the folder, the JSON file or a picture folder is missing, or the file has bad records.
         """
-        records = self._records_file(role)
-        index = Track3Index(index_records(records, self.cache / "indexes"))
-        folder = records.parent / self.splits[role]
+        index = Track3Index(self._index(role))
         source = RENDERED if self.root == RENDERED else self.benchmark
-        questions = Track3Questions(index, folder, source)
+        questions = Track3Questions(index, self.folder() / self.splits[role], source)
         self._require_picture_folders(questions)
         return questions
 
@@ -124,16 +125,36 @@ class AiCityTrack3(OfficialLayout):
         """The official score."""
         return Track3Metric()
 
-    def _records_file(self, role: Role) -> Path:
-        """The JSON file of a split; for the test split the one with answers where there is one."""
-        folder, stem = self.folder(), self.splits[role]
+    def files_of(self, folder: Path, role: Role) -> list[Path]:
+        """The JSON file of a split, for the test split the one with answers where there is one.
+
+        Raises:
+            MissingSplit: there is no such file.
+        """
+        stem = self.splits[role]
         with_answers = folder / f"{stem}_truth.json"
         if role == "test" and with_answers.is_file():
-            return with_answers
+            return [with_answers]
         records = folder / f"{stem}.json"
         if not records.is_file():
             raise self.split_missing(role, str(records), [file.stem for file in folder.glob("*.json")])
-        return records
+        return [records]
+
+    @cached_property
+    def scored(self) -> Role:
+        """The split that a test scores: val where the test split has no answers.
+
+        The challenge keeps the answers of its test split to itself. A test split that `splits` names has to
+        have them.
+        """
+        if "test" in self.named_splits or not self.has_split("val"):
+            return "test"
+        answers = Track3Index(self._index("test")).columns("answer")
+        return "test" if any(answer for (answer,) in answers) else "val"
+
+    def _index(self, role: Role) -> Path:
+        (records,) = self.files_of(self.folder(), role)
+        return index_records(records, self.cache / "indexes")
 
     def _require_picture_folders(self, questions: Track3Questions) -> None:
         """Raise when the folder of a picture that the views leave in does not exist."""

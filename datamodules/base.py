@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from datamodules.loading import (
     samples_only,
 )
 from datamodules.samples import DataError
+from datamodules.split_answers import require_answers
 from datamodules.views import View
 
 Role = Literal["train", "val", "test"]
@@ -44,7 +46,9 @@ class SpatialDataModule(LightningDataModule, ABC):
     A batch is what the collator returned, plus `samples` (the light records, in the collator's order) and
     `skipped` (names of unreadable images and what was wrong).
 
-    Run it with `Trainer(use_distributed_sampler=False)`: the ranks' shares are dealt out here.
+    Run it with `Trainer(use_distributed_sampler=False)`: the ranks' shares are dealt out here. Data without a
+    val split are not validated on (see `validates`), and a test may score another split (see `scored`);
+    without a trainer, a loader is that of the split it is named after.
 
     Args:
         batch_size: images in a training batch of one process; all their questions come along.
@@ -106,6 +110,31 @@ class SpatialDataModule(LightningDataModule, ABC):
     def metric(self) -> torchmetrics.Metric:
         """A fresh metric that computes the benchmark's official score from answers."""
 
+    def require_split(self, role: Role) -> None:
+        """Raise `DataError` where the data have no such split, as far as a glance tells.
+
+        A run asks before it loads a model: nothing is rendered, fetched or read for the answer.
+        """
+
+    def has_split(self, role: Role) -> bool:
+        """Whether the data have such a split, or were told to have one; they lie on this machine now."""
+        return True
+
+    @property
+    def validates(self) -> bool:
+        """Whether a training is validated: the trainer wants it, and there is a split for it."""
+        wanted = self.trainer is None or self.trainer.limit_val_batches != 0
+        return wanted and self.has_split("val")
+
+    @property
+    def scored(self) -> Role:
+        """The split that a test scores; predictions are always made for the test split."""
+        return "test"
+
+    def require_answers(self, role: Role) -> None:
+        """Raise `DataError` where a split cannot be scored, since its answers or tasks are not known."""
+        require_answers(self.split(role), self.metric(), role)
+
     def split(self, role: Role) -> Split:
         """The whole split, opened once."""
         if role not in self._open_splits:
@@ -130,9 +159,18 @@ class SpatialDataModule(LightningDataModule, ABC):
             self.prepare_split(role)
 
     def setup(self, stage: str) -> None:
-        """Open the splits the stage needs, so that what is wrong with them is said before training."""
+        """Open the splits the stage needs, so that what is wrong with them is said before training.
+
+        Raises:
+            DataError: a split is missing or unusable, one that will be scored has no answers, or a callback
+                watches a validation that there is not.
+        """
         for role in self._needed(stage):
             self.split(role)
+            if stage != "predict" and role != "train":
+                self.require_answers(role)
+        if stage == "fit" and not self.validates:
+            self._refuse_monitors()
 
     def train_dataloader(self) -> DataLoader:
         """The training batches; resumable within an epoch.
@@ -164,16 +202,16 @@ class SpatialDataModule(LightningDataModule, ABC):
         loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
         return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options())
 
-    def val_dataloader(self) -> DataLoader:
-        """The validation batches: every question once over all ranks."""
-        return self._evaluation_loader("val")
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """The validation batches: every question once over all ranks; none where a fit validates nothing."""
+        return [] if self.trainer is not None and not self.validates else self._evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        """The test batches: every question once over all ranks."""
-        return self._evaluation_loader("test")
+        """The batches of the split that a trainer's test scores: every question once over all ranks."""
+        return self._evaluation_loader("test" if self.trainer is None else self.scored)
 
     def predict_dataloader(self) -> DataLoader:
-        """The test batches again, for answers that are written down instead of scored."""
+        """The batches of the test split, for answers that are written down instead of scored."""
         return self._evaluation_loader("test")
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -226,10 +264,22 @@ class SpatialDataModule(LightningDataModule, ABC):
         if stage is None:
             stage = str(trainer.state.fn.value) if trainer is not None and trainer.state.fn else None
         if stage == "fit":
-            validates = trainer is None or trainer.limit_val_batches != 0
-            return ["train", "val"] if validates else ["train"]
+            return ["train", "val"] if self.validates else ["train"]
         if stage == "validate":
             return ["val"]
-        if stage in ("test", "predict"):
+        if stage == "test":
+            return [self.scored]
+        if stage == "predict":
             return ["test"]
-        return ["train", "val", "test"]
+        return ["train", "val", "test"] if self.validates else ["train", "test"]
+
+    def _refuse_monitors(self) -> None:
+        """Raise where early stopping or a checkpoint waits for a validation score that nobody will log."""
+        for callback in self.trainer.callbacks if self.trainer is not None else ():  # type: ignore[attr-defined]
+            monitor = str(getattr(callback, "monitor", None) or "")
+            if re.match(r"val(?![a-z])", monitor):
+                raise DataError(
+                    f"The callback {type(callback).__name__} watches {monitor}, but nothing is validated: "
+                    "the data have no val split, or trainer.limit_val_batches is 0. Name a split to "
+                    "validate on with `splits: {val: NAME}`, or leave the callback out."
+                )

@@ -19,7 +19,7 @@ _CENTIMETRES_PER_METRE = 100
 
 
 def majority_baseline(datamodule: SpatialDataModule) -> dict[str, Any]:
-    """Answer every test question with the best fixed answer of its task in the training set.
+    """Answer every question that a test scores with the best fixed answer of its task in the training set.
 
     That is the most frequent training answer; for distances, which hardly repeat, it is the value (in whole
     centimetres) that lies within 10 % of the most training distances, which beats the median. Where lengths
@@ -31,9 +31,9 @@ def majority_baseline(datamodule: SpatialDataModule) -> dict[str, Any]:
         `{"score", "n", "tasks"}` of the benchmark's own metric.
 
     Raises:
-        DataError: the test split is missing or has no answers, or a split is not usable.
+        DataError: the split that is scored is missing or has no answers, or a split is not usable.
     """
-    test = datamodule.split("test")
+    test = datamodule.split(datamodule.scored)
     forms: dict[str, AnswerType | None] = {}
     samples = [
         sample for group, size in enumerate(test.group_sizes()) for sample in test.samples(group, range(size))

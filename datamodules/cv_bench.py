@@ -35,6 +35,7 @@ class CvBench(ParquetLayout):
     """
 
     benchmark = "cv_bench"
+    title = "CV-Bench"
 
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""

@@ -70,6 +70,20 @@ class Mixture(SpatialDataModule):
                     )
         self.views = ()
 
+    def require_split(self, role: Role) -> None:
+        """Raise `DataError` where a benchmark that has a share in a split does not have it."""
+        for part in self._parts(role):
+            part.require_split(role)
+
+    def has_split(self, role: Role) -> bool:
+        """Whether every benchmark that has a share in the split has it."""
+        return all(part.has_split(role) for part in self._parts(role))
+
+    @property
+    def scored(self) -> Role:
+        """The split that a test scores, as the evaluated benchmark has it."""
+        return self.evaluation.scored
+
     def prepare_split(self, role: Role) -> None:
         """Prepare the split of every benchmark that has a share in it."""
         for part in self._parts(role):

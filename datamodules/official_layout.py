@@ -49,8 +49,8 @@ class OfficialLayout(SpatialDataModule):
     benchmark: ClassVar[str]
     """The benchmark's name for `make data` and `make score`."""
 
-    official_splits: ClassVar[dict[str, str]] = {"train": "train", "val": "val", "test": "test"}
-    """The benchmark's names of its splits."""
+    title: ClassVar[str]
+    """What the benchmark is called."""
 
     def __init__(
         self,
@@ -68,7 +68,8 @@ class OfficialLayout(SpatialDataModule):
         self.tasks = tasks
         self.curriculum = curriculum or []
         self.root = root or RENDERED
-        self.splits: dict[str, str] = dict(self.official_splits) | (splits or {})
+        self.splits: dict[str, str] = {"train": "train", "val": "val", "test": "test"} | (splits or {})
+        self.named_splits = frozenset(splits or {})
         self.scenes = scenes or {"train": 600, "val": 60, "test": 150}
         self.size = size or (224, 128)
         given = {"root": root, "scenes": scenes, "size": size}
@@ -125,6 +126,31 @@ class OfficialLayout(SpatialDataModule):
         return images, Curriculum(len(images), tuple(stages))
 
     @abstractmethod
+    def files_of(self, folder: Path, role: Role) -> list[Path]:
+        """The files with the records of a split in a folder of the official layout; raises `MissingSplit`."""
+
+    def require_split(self, role: Role) -> None:
+        """Raise `DataError` where the folder, or what is fetched from the hub, has no such split."""
+        if self.root == HUB:
+            from datamodules.hub_datasets import DATASETS
+
+            fetched = DATASETS[self.benchmark].splits
+            if self.splits[role] not in fetched:
+                raise self.split_missing(role, f"a split {self.splits[role]!r} on the hub", list(fetched))
+        elif self.root != RENDERED:
+            self.files_of(self.folder(), role)
+
+    def has_split(self, role: Role) -> bool:
+        """Whether the folder has such a split, or `splits` names it, which then has to be there."""
+        if role in self.named_splits:
+            return True
+        try:
+            self.files_of(self.folder(), role)
+        except MissingSplit:
+            return False
+        return True
+
+    @abstractmethod
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""
 
@@ -150,8 +176,15 @@ class OfficialLayout(SpatialDataModule):
 
     def split_missing(self, role: Role, wanted: str, present: list[str]) -> MissingSplit:
         """The error for a split that the folder does not hold, naming what is there."""
+        from datamodules.hub_datasets import DATASETS
+
         there = ", ".join(sorted(present)) or "none"
-        return MissingSplit(
-            f"The {role} split needs {wanted}, which does not exist (splits there: {there}). Point it at "
-            f"another with `splits: {{{role}: NAME}}`."
-        )
+        missing = f"The {role} split needs {wanted}, which does not exist (splits there: {there})."
+        another = f"`splits: {{{role}: NAME}}`"
+        if role == "train" and "train" not in (*DATASETS[self.benchmark].splits, *self.named_splits):
+            return MissingSplit(
+                f"{self.title} has no train split: it is there to be tested on. {missing} Leave DATA "
+                "(`root`) out to train and test on rendered scenes, give a folder that holds train files as "
+                f"well, or point at another split with {another}."
+            )
+        return MissingSplit(f"{missing} Point it at another with {another}.")

@@ -56,10 +56,12 @@ class OmniSpatial(OfficialLayout):
     """OmniSpatial in its official layout: `data.json` and one folder of pictures for each task type.
 
     The test split may lie in the folder itself, in `test/` or (as it is unpacked) in `OmniSpatial-test/`, and
-    so for the other splits, except that they have a folder of their own.
+    so for the other splits, except that they have a folder of their own. The real benchmark has a test split
+    only.
     """
 
     benchmark = "omni_spatial"
+    title = "OmniSpatial"
 
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""
@@ -67,18 +69,22 @@ class OmniSpatial(OfficialLayout):
 
         return cached_omni_spatial(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
 
+    def files_of(self, folder: Path, role: Role) -> list[Path]:
+        """The `data.json` of a split; raises `MissingSplit`."""
+        name = self.splits[role]
+        if (place := split_folder(folder, name)) is not None:
+            return [place / _RECORDS]
+        named = [file.parent.name.removeprefix("OmniSpatial-") for file in folder.glob(f"*/{_RECORDS}")]
+        present = [*named, *(["test"] if (folder / _RECORDS).is_file() else [])]
+        raise self.split_missing(role, f"{folder / name / _RECORDS}", present)
+
     def prepare_split(self, role: Role) -> None:
         """Fetch or render where needed."""
         self.folder()
 
     def open_split(self, role: Role) -> ListedQuestions:
         """Open a split; raises `DataError` where it is missing, empty or has bad rows, or no pictures."""
-        folder, name = self.folder(), self.splits[role]
-        place = split_folder(folder, name)
-        if place is None:
-            named = [file.parent.name.removeprefix("OmniSpatial-") for file in folder.glob(f"*/{_RECORDS}")]
-            present = [*named, *(["test"] if (folder / _RECORDS).is_file() else [])]
-            raise self.split_missing(role, f"{folder / name / _RECORDS}", present)
+        place = self.files_of(self.folder(), role)[0].parent
         samples = list(read_rows(place))
         self._require_picture_folders(samples, place)
         return ListedQuestions.grouped(samples)

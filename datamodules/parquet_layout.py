@@ -19,10 +19,6 @@ class ParquetLayout(OfficialLayout):
     """
 
     @abstractmethod
-    def files_of(self, folder: Path, role: Role) -> list[Path]:
-        """The files of a split in a folder of the official layout; raises `MissingSplit`."""
-
-    @abstractmethod
     def rows_of(self, files: Sequence[Path]) -> Iterator[IndexedRow]:
         """The rows of some files; raises `DataError` where one is not usable."""
 

@@ -24,11 +24,12 @@ _SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
 class SpaceThinker(ParquetLayout):
     """SpaceThinker in its official layout: `data/{split}-00000-of-00001.parquet`, or the same without `data`.
 
-    The real data set has a train and a test split. For validation name one of them, for example
-    `splits: {val: test}`, or train with `trainer.limit_val_batches: 0`.
+    The real data set has a train and a test split, so that a training is not validated, unless one of them is
+    named for it: `splits: {val: test}`.
     """
 
     benchmark = "space_thinker"
+    title = "SpaceThinker"
 
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
@@ -22,7 +22,7 @@ from experiments.baselines import Baselines, run_baselines
 from experiments.callbacks.gallery import GalleryWriter
 from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
-from experiments.callbacks.start_card import StartCard
+from experiments.callbacks.start_card import StartCard, scored_elsewhere
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE
 from experiments.composition import Composition, refuse_other_model
@@ -30,6 +30,7 @@ from experiments.export import write_adapter
 from experiments.lessons import refuse_blind_baseline, write_missing
 from experiments.loggers import MetricsTable, drop_rows_from
 from experiments.memory import is_out_of_memory, out_of_memory
+from experiments.preconditions import require_splits, require_teacher, trains
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
 from experiments.run_folder import RUNS, RunFolder
@@ -151,8 +152,17 @@ class SpatialCLI(LightningCLI):
             refuse_other_model(yaml.safe_load(dumped), RunFolder.of_checkpoint(Path(config.ckpt_path)))
             # `runs/<name>/latest` is about to point to this run, which has no checkpoint.
             config.ckpt_path = str(Path(config.ckpt_path).resolve())
+        self._refuse_what_is_missing(config)
         torch.set_num_threads(computing_threads(config))
         self.folder = self.resumed or RunFolder.new(RUNS, config.name)
+
+    def _refuse_what_is_missing(self, config: Any) -> None:
+        """Say what a run lacks before a model is loaded, data are fetched, or a run folder is made."""
+        training = trains(str(self.subcommand), config.model)
+        data = self._parser(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
+        require_splits(data, str(self.subcommand), training)
+        if training and (teacher := config.model.init_args.get("teacher")):
+            require_teacher(teacher)
 
     def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
         """Add the run folder's table and the callbacks that belong to every run."""
@@ -176,16 +186,25 @@ class SpatialCLI(LightningCLI):
         """Refuse what would fail at the end, then begin as a fit does."""
         if self._get(self.config_init, "baselines").blind:
             refuse_blind_baseline(self.model)
-        if parameter_counts(self.model)[1]:
-            self.before_fit()
-        else:
-            self.before_test()
+        learns = parameter_counts(self.model)[1] > 0
+        self.model.refuse_unworkable(self.trainer, trains=learns)
+        self.stopwatch.start()
+        self._require_answers()
+        if learns:
+            self._write_lessons()
+
+    @rank_zero_only
+    def _require_answers(self) -> None:
+        """Open the split that the test will score: what is wrong with it is said before the training."""
+        if self.trainer.limit_test_batches != 0:
+            self.datamodule.prepare_split(self.datamodule.scored)
+            self.datamodule.require_answers(self.datamodule.scored)
 
     def before_fit(self) -> None:
-        """Write the lessons of a cached teacher that are missing, then start the clock."""
+        """Start the clock, and write the lessons of a cached teacher that are missing."""
         self.model.refuse_unworkable(self.trainer, trains=True)
-        write_missing(self.model, self.datamodule, self.trainer)
         self.stopwatch.start()
+        self._write_lessons()
 
     def before_test(self) -> None:
         """Start the clock."""
@@ -230,6 +249,10 @@ class SpatialCLI(LightningCLI):
         trainer = getattr(self, "trainer", None)
         return self.subcommand in ("fit", "experiment") if trainer is None else trainer.state.fn == "fit"
 
+    def _write_lessons(self) -> None:
+        with self.stopwatch.paused():
+            write_missing(self.model, self.datamodule, self.trainer)
+
     def _callbacks(self) -> list[Callback]:
         return [
             self.stopwatch,
@@ -260,6 +283,9 @@ class SpatialCLI(LightningCLI):
         if not self.trainer.is_global_zero or not summary or not summary["n"]:
             return None
         results = collect(summary, baselines, self.stopwatch.seconds, parameter_counts(self.model))
+        tested = self.subcommand in ("experiment", "test")
+        if tested and (note := scored_elsewhere(self.datamodule)):
+            results["scored_on"] = note
         write_results(self.folder, results)
         return results
 

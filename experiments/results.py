@@ -8,7 +8,10 @@ from typing import Any
 from experiments.run_folder import RunFolder, write_whole
 
 Results = dict[str, Any]
-"""score, n, interval, unreadable, tasks, baselines, seconds, parameters, and the metric's further scores."""
+"""score, n, interval, unreadable, tasks, baselines, seconds, parameters, and the metric's further scores.
+
+`scored_on` says which split was scored, where that is not the test split.
+"""
 
 OF_EVERY_RUN = (
     "score",
@@ -87,6 +90,7 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         "",
         f"**{percent(results)}** on {results['n']:,} questions ({results['unreadable']} answers unreadable), "
         f"95 % interval {interval(results)}, clustered by image.",
+        *([f"Scored on {results['scored_on']}."] if "scored_on" in results else []),
         "",
         "| | score | 95 % interval | n |",
         "|---|---|---|---|",

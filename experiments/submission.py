@@ -8,6 +8,7 @@ from pathlib import Path
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
+from datamodules.mixture import Mixture
 from datamodules.samples import Answer, SpatialSample
 from datamodules.submission import write_submission
 from datamodules.track3_records import CATEGORIES
@@ -21,6 +22,8 @@ WRITERS: dict[type[SpatialDataModule], Callable[[Iterable[Answer], Path], int]] 
 
 def write_submission_file(datamodule: SpatialDataModule, folder: RunFolder) -> Path | None:
     """Turn `predictions.jsonl` into `submission.json`; None where the benchmark takes no file."""
+    if isinstance(datamodule, Mixture):
+        return write_submission_file(datamodule.evaluation, folder)
     writer = WRITERS.get(type(datamodule))
     if writer is None or not folder.predictions.exists():
         return None

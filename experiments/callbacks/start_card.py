@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from datamodules.base import SpatialDataModule
 from datamodules.loading import ResumableLoader
 from experiments.callbacks.base import InRunFolder
 from experiments.loggers import describe
@@ -53,10 +54,12 @@ class StartCard(InRunFolder):
         card = self.folder.read_card()
         total, trainable = parameter_counts(module)
         epoch = f"goes on in epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
         rows = {
             "model": f"{type(module).__name__}, {total:,} parameters: "
             f"{trainable:,} trainable, {total - trainable:,} frozen",
-            "data": f"{type(trainer.datamodule).__name__}, {data}",  # type: ignore[attr-defined]
+            "data": f"{type(datamodule).__name__}, {data}",
+            **_splits(datamodule, card.get("subcommand"), trainer),
             "device": f"{trainer.world_size} x {trainer.strategy.root_device.type}, "
             f"precision {trainer.precision}",
             "seed": str(card.get("seed")),
@@ -72,3 +75,20 @@ class StartCard(InRunFolder):
         Console().print(Panel(table, title=self.title, title_align="left", expand=False))
         if trainer.training:
             print(f"To go on after an interruption: {self.resume_command}", flush=True)
+
+
+def scored_elsewhere(data: SpatialDataModule) -> str:
+    """What to say where a test scores another split than the test split; "" where it does not."""
+    if data.scored == "test":
+        return ""
+    return f"the {data.scored} split, since the answers of the test split are not known"
+
+
+def _splits(data: SpatialDataModule, subcommand: str | None, trainer: Trainer) -> dict[str, str]:
+    """The lines on what is not asked of the splits that one would expect."""
+    lines = {}
+    if trainer.training and not data.has_split("val"):
+        lines["validation"] = "none, the data have no val split"
+    if subcommand in ("experiment", "test") and (scored := scored_elsewhere(data)):
+        lines["scored on"] = f"{scored}; `predict` takes the test split"
+    return lines

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -23,6 +25,13 @@ class Stopwatch(Callback):
     def start(self) -> None:
         """The data begin to be made ready now."""
         self._began = time.monotonic()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the clock stand still meanwhile."""
+        since = time.monotonic()
+        yield
+        self._began += time.monotonic() - since
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The data are ready."""

@@ -161,10 +161,7 @@ class LiveTeacher:
         placement: Placement | None = None,
     ) -> None:
         placement = placement or present_placement()
-        for what, path in (("adapter", settings.adapter), ("checkpoint", settings.checkpoint)):
-            if path is not None and not Path(path).exists():
-                by = f" `make experiment NAME={settings.made_by}` makes it." if settings.made_by else ""
-                raise ModelError(f"The teacher's {what} {path} does not exist.{by}")
+        require_files(settings.adapter, settings.checkpoint, settings.made_by)
         family = family_named(settings.model)
         vlm = load_vlm(
             settings.model,
@@ -226,6 +223,17 @@ class LiveTeacher:
             seen.hidden[rows, positions], head_of(self.network), softcap_of(self.network), self.tokens
         )
         return Lesson(signal, seen.layers)
+
+
+def require_files(adapter: str | None, checkpoint: str | None, made_by: str) -> None:
+    """Raise `ModelError` where a teacher's adapter or checkpoint is missing; it names the command for it.
+
+    The arguments are those of `Teacher`.
+    """
+    for what, path in (("adapter", adapter), ("checkpoint", checkpoint)):
+        if path is not None and not Path(path).exists():
+            by = f" `make experiment NAME={made_by}` makes it." if made_by else ""
+            raise ModelError(f"The teacher's {what} {path} does not exist.{by}")
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ def test_it_parses_and_builds(
     for module in (sft, teachers):
         monkeypatch.setattr(module, "load_vlm", load_a_twin)
     monkeypatch.setattr(teachers, "load_adapter", lambda model, folder: model)
-    teacher = Path("runs/distillation/teacher_sft_7b")
-    (teacher / "trained/adapter").mkdir(parents=True)
-    (teacher / "latest").symlink_to("trained")
+    for teacher in (Path("runs/distillation/teacher_sft_7b"), Path("runs/small_vlm/smolvlm_2b_lora")):
+        (teacher / "trained/adapter").mkdir(parents=True)
+        (teacher / "latest").symlink_to("trained")
     cli = prepared(["experiment", "-c", name, "--scale", scale])
     assert cli.name == name
     assert cli.config["experiment"].scale == scale
