@@ -2,7 +2,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment study list print smoke score compare cache-teacher export data bench gpu-bench gpu-check test lint format clean
+.PHONY: help experiment study list print smoke matrix score compare cache-teacher export data bench gpu-bench \
+	gpu-check test lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -39,6 +40,9 @@ print: $(READY)  ## NAME= [SCALE=tiny]: the experiment's whole configuration
 
 smoke: $(READY)  ## [NAME=]: every experiment, or one, at the tiny size
 	@.venv/bin/python -m experiments.smoke $(NAME)
+
+matrix: $(READY)  ## [NAME=] [JOBS=2]: every experiment, full-size file and tiny models, on copies of the published benchmarks
+	@.venv/bin/python -m experiments.matrix $(if $(NAME),'$(NAME)') $(if $(JOBS),--jobs $(JOBS))
 
 score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by the official rules
 	@$(call need,BENCHMARK,for example BENCHMARK=ai_city_track3)

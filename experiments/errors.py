@@ -24,6 +24,7 @@ CHATTER = (
     "Couldn't infer the batch indices",  # predictions carry their question's id
     "Grad strides do not match bucket view strides",
     ".*Checkpoint directory .* exists and is not empty",
+    "Total length of `list` across ranks is zero",  # no validation split: the start card says so
     "`is_gradient_checkpointing` is deprecated",  # peft asks transformers for it
 )
 """Warnings of the libraries about things that are meant here."""

@@ -237,6 +237,20 @@ def test_omni_spatial(tmp_path: Path, prefix: str) -> None:
     assert sentence.endswith("Complex_Logic lacks 1 pictures: 0.png.")
 
 
+def test_omni_spatials_training_archive_is_not_fetched(tmp_path: Path) -> None:
+    """It is nine times as large as the benchmark, of which it is no part."""
+    rows = [omni_spatial_files.row(number) for number in range(8)]
+    (tmp_path / "hub").mkdir()
+    for split in ("test", "train"):
+        archive = tmp_path / f"hub/OmniSpatial-{split}.zip"
+        packed(write_omni_spatial(tmp_path / split, rows), archive, f"OmniSpatial-{split}/")
+    (tmp_path / "hub/README.md").write_text("OmniSpatial")
+    dataset, repository = small("omni_spatial", {"test": SplitCounts(8)})
+    hub = FolderAsHub(tmp_path / "hub", repository=repository)
+    assert fetch(dataset, tmp_path / "copy", hub) == []
+    assert hub.copied == ["OmniSpatial-test.zip"]
+
+
 def test_zips_that_cannot_be_unpacked(tmp_path: Path) -> None:
     archive = tmp_path / "OmniSpatial-test.zip"
     archive.write_bytes(b"PK nothing more")
