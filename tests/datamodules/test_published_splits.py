@@ -121,7 +121,7 @@ def test_without_a_validation_split_nothing_is_validated(name: str, tmp_path: Pa
     assert not data.has_split("val")
     trainer.test(module, datamodule=data, verbose=False)
     assert len(module.seen["test"]) > 0
-    with pytest.raises(DataError, match="The val split needs .*splits there: .*test"):
+    with pytest.raises(DataError, match=r"The val split needs .*splits there: .*test"):
         trainer.validate(module, datamodule=data, verbose=False)
 
 
@@ -228,7 +228,7 @@ def test_answers_that_are_missing_in_places_are_an_error(tmp_path: Path) -> None
     ):
         bare_trainer().test(Asked(), datamodule=published(folder), verbose=False)
     write_split(folder, "test", [record("test-000.png", number, category=None) for number in range(4)])
-    with pytest.raises(DataError, match="has questions of the task ''.*left_right, mcq"):
+    with pytest.raises(DataError, match=r"has questions of the task ''.*left_right, mcq"):
         bare_trainer().test(Asked(), datamodule=published(folder), verbose=False)
 
 
@@ -284,7 +284,7 @@ def test_a_glance_says_what_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
             else:
                 with pytest.raises(DataError, match=f"{made.title} has no train split.*rendered scenes"):
                     made(root=HUB).require_split(role)  # type: ignore[arg-type]
-        with pytest.raises(DataError, match="The data folder .* does not exist"):
+        with pytest.raises(DataError, match=r"The data folder .* does not exist"):
             made(root=str(tmp_path / "nowhere")).require_split("test")
     with pytest.raises(DataError, match="CV-Bench has no train split"):
         Mixture([SpaceThinker(), CvBench(root=HUB)], OmniSpatial()).require_split("train")

@@ -143,7 +143,7 @@ def test_cv_bench_has_nothing_to_train_on(name: str, prepared: type[PreparedCLI]
     write_cv_bench(tmp_path / "real/test_2d.parquet", [cv_bench_row(number) for number in range(4)])
     for root in ("hub", str(tmp_path / "real")):
         with pytest.raises(
-            DataError, match="CV-Bench has no train split.*DATA.*rendered scenes.*train files"
+            DataError, match=r"CV-Bench has no train split.*DATA.*rendered scenes.*train files"
         ):
             prepared(["experiment", "-c", name, "--data.init_args.root", root])
     assert not Path("runs").exists()
