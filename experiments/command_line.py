@@ -24,7 +24,7 @@ from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard, scored_elsewhere
 from experiments.callbacks.stopwatch import Stopwatch
-from experiments.catalogue import BASE
+from experiments.catalogue import BASE, read_yaml
 from experiments.composition import Composition, refuse_other_model
 from experiments.export import write_adapter
 from experiments.lessons import refuse_blind_baseline, write_missing
@@ -214,9 +214,9 @@ class SpatialCLI(LightningCLI):
     before_validate = before_predict = before_test
 
     def after_experiment(self) -> None:
-        """Write adapter and results, then ask the baselines, then the report."""
-        self._write_adapter()
+        """Write results and adapter, then ask the baselines, then the report."""
         results = self._write_results({})
+        self._write_adapter()
         baselines = run_baselines(self, self._get(self.config_init, "baselines"))
         if results is not None and baselines:
             results = self._write_results(baselines)
@@ -276,7 +276,7 @@ class SpatialCLI(LightningCLI):
     @rank_zero_only
     def _write_adapter(self) -> None:
         if parameter_counts(self.model)[1]:
-            write_adapter(self.model, self.folder.adapter)
+            write_adapter(self.model, read_yaml(self.folder.config)["model"], self.folder.path)
 
     def _write_results(self, baselines: dict[str, Any]) -> Results | None:
         summary = self.model.summary

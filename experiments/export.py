@@ -1,13 +1,15 @@
 """`python -m experiments.export --name NAME`: take what a run has trained along, to use without this project.
 
 Into the run's folder, or one of your choice, it writes `adapter/`, which `PeftModel.from_pretrained` opens on
-the base model; with `--merge` also `merged/`, a model like any other of transformers; and for a twin `base/`,
-since nobody else can make that model.
+the base model; with `--merge` also `merged/`, a model like any other of transformers; and `base/` where
+nobody else has the base model: a twin, or one that was put together here. Each has a README with the code.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,32 +20,16 @@ from experiments.run_folder import LATEST, RUNS, RunError, RunFolder
 if TYPE_CHECKING:
     from lightning_modules.base import SpatialModule
 
+ADAPTER = "adapter"
 MERGED = "merged"
 BASE = "base"
 
-
-def write_adapter(module: SpatialModule, folder: Path, base: str | None = None) -> bool:
-    """Write the adapter of a module that has one into a folder.
-
-    Args:
-        module: any module.
-        folder: where the adapter's files go.
-        base: where the base model is found; by default where it was loaded from.
-
-    Returns:
-        Whether there was an adapter.
-    """
-    if not hasattr(module, "vlm"):
-        return False
-    from lightning_modules.vlm.export import save_adapter
-
-    vlm: Any = module.vlm
-    network: Any = module.network
-    return save_adapter(network, folder, vlm.processor.tokenizer, base)
+WRITTEN_BY_EXPORT = {"adapter_config.json", "bottleneck.json", "config.json"}
+"""A folder that an export has written holds one of these."""
 
 
 def export(run: RunFolder, to: Path, merge: bool = False) -> list[str]:
-    """Write what a run has trained into a folder.
+    """Write what a run has trained into a folder, in place of what an earlier export has left there.
 
     Args:
         run: the run.
@@ -54,7 +40,8 @@ def export(run: RunFolder, to: Path, merge: bool = False) -> list[str]:
         Sentences that say what was written and how to open it.
 
     Raises:
-        SmallSpatialError: the run has trained nothing that can be exported like this.
+        SmallSpatialError: the run has trained nothing that can be exported like this, or the folder holds
+            what no export has written.
     """
     settings = read_yaml(run.config)["model"]
     module: Any = trained_module(run, settings)
@@ -65,26 +52,58 @@ def export(run: RunFolder, to: Path, merge: bool = False) -> list[str]:
         )
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise RunError(f"{run.path} trained nothing: the model is still the one it was given.")
-    if merge:
-        from lightning_modules.vlm.export import require_mergeable
+    from lightning_modules.vlm.export import has_adapter, require_mergeable
 
+    if merge:
         require_mergeable(module.network)
-    said = []
-    twin = settings["init_args"].get("twin", False)
-    base = (to / BASE).absolute()
-    adapter = to / run.adapter.name
-    if write_adapter(module, adapter, str(base) if twin else None):
-        said.append(f"Adapter: {adapter}, {_opened_by(adapter)}.")
-    elif not merge:
+    elif not has_adapter(module.network):
         raise RunError(f"{run.path} trained parts of the model whole, without an adapter: add MERGE=1.")
-    if twin and said:
-        _write_base(settings, base, module.vlm.processor)
-        said.append(f"Its base model, a twin: {base}")
+    _clear([to / name for name in (ADAPTER, BASE, MERGED)], module.vlm.name)
+    said = write_adapter(module, settings, to)
     if tokens := _added_tokens(module):
         said.append(f"Begin every prompt with {tokens[0]} ... {tokens[-1]}, which the run was trained with.")
     if merge:
-        said.append(_write_merged(module, adapter, to / MERGED))
+        said.append(_write_merged(module, to / ADAPTER, to / MERGED))
     return said
+
+
+def write_adapter(module: SpatialModule, settings: dict[str, Any], to: Path) -> list[str]:
+    """Write the adapter of a module that has one into a folder, and its base model where nobody else has it.
+
+    Args:
+        module: any module.
+        settings: its class and arguments.
+        to: the folder; `adapter/` and `base/` lie in it.
+
+    Returns:
+        Sentences that say what was written and how to open it; none where there is no adapter.
+    """
+    if not hasattr(module, "vlm"):
+        return []
+    from lightning_modules.vlm.export import save_adapter
+
+    trained: Any = module
+    made_here = _made_here(settings, trained.vlm.name)
+    adapter, folder = to / ADAPTER, (to / BASE).absolute()
+    answering = _answering(trained)
+    base = save_adapter(
+        trained.network,
+        adapter,
+        trained.vlm.processor,
+        str(folder) if made_here else None,
+        made_here,
+        answering,
+    )
+    if base is None:
+        return []
+    if made_here:
+        _write_base(trained, settings, folder, made_here, answering)
+    return [
+        f"Adapter: {adapter}, {_opened_by(adapter)}.",
+        f"Its base model{f', {made_here}' if made_here else ''}: {base.place}, "
+        f"opened by {_opening(trained, base.place)}.",
+        f"{adapter / 'README.md'} has all of the code, down to asking a question.",
+    ]
 
 
 def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
@@ -150,23 +169,68 @@ def make_module(settings: dict[str, Any]) -> Any:
     return parser.instantiate_classes(parser.parse_object({"model": settings})).model
 
 
-def _write_base(settings: dict[str, Any], folder: Path, processor: Any) -> None:
-    """A twin as it was before it was trained, with room for tokens that were added since."""
+def _clear(folders: Sequence[Path], base_model: str) -> None:
+    """Remove what an earlier export has left, so that nothing of another method lies beside the new files."""
+    source = Path(base_model).resolve()
+    for folder in folders:
+        if source.is_dir() and folder.resolve() in (source, *source.parents):
+            raise RunError(
+                f"{folder} holds the model that the run started from: export to another folder, TO=."
+            )
+        names = {path.name for path in folder.glob("*")}
+        if names and not names & WRITTEN_BY_EXPORT:
+            raise RunError(
+                f"{folder} holds files that no export has written, such as {min(names)}: export to another "
+                "folder, TO=, or move them."
+            )
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _made_here(settings: dict[str, Any], name: str) -> str:
+    """What a base model is that nobody else has; "" for one of the hub or of a folder."""
+    arguments = settings["init_args"]
+    if arguments.get("twin"):
+        return f"a twin of {name}, tiny and with random weights"
+    return "" if isinstance(arguments["model"], str) else f"{name}, put together by SmallSpatial"
+
+
+def _answering(module: Any) -> Any:
+    from lightning_modules.vlm.generation import answering_config
+
+    return answering_config(module.network, module.tokenizer, module.maximum_new_tokens)
+
+
+def _write_base(module: Any, settings: dict[str, Any], folder: Path, what: str, answering: Any) -> None:
+    """A model as it was before it was trained, with room for tokens that were added since."""
+    from lightning_modules.vlm.export import save_model
     from lightning_modules.vlm.prompt_tuning import make_room
 
     untrained = {**settings["init_args"], "adapter": {"method": "none"}}
     model = make_module({**settings, "init_args": untrained}).vlm.model
-    make_room(model, len(processor.tokenizer))
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    if tokens := _added_tokens(module):
+        make_room(model, len(module.tokenizer))
+    title = f"{what[0].upper()}{what[1:]}, as it was before training."
+    save_model(model, folder, module.vlm.processor, answering, title, tokens)
 
 
 def _write_merged(module: Any, adapter: Path, folder: Path) -> str:
-    from lightning_modules.vlm.export import merge
+    from lightning_modules.vlm.export import merge, save_model
 
-    merge(module.network, adapter).save_pretrained(folder)
-    module.vlm.processor.save_pretrained(folder)
-    return f"Merged model: {folder}, opened by AutoModelForImageTextToText.from_pretrained({str(folder)!r})."
+    answering, tokens = _answering(module), _added_tokens(module)
+    model = merge(module.network, adapter)
+    title = f"{module.vlm.name}, with what was trained in its weights."
+    save_model(model, folder, module.vlm.processor, answering, title, tokens)
+    return f"Merged model: {folder}, opened by {_opening(module, str(folder))}."
+
+
+def _opening(module: Any, place: str) -> str:
+    from lightning_modules.vlm.loading import COMPOSED
+
+    call = f"AutoModelForImageTextToText.from_pretrained({place!r})"
+    if module.vlm.family.name != COMPOSED:
+        return call
+    return f"{call} after `from lightning_modules.vlm.composed_model import register; register()`"
 
 
 def _opened_by(adapter: Path) -> str:

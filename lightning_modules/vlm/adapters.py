@@ -211,7 +211,7 @@ def describe_trainable(model: Any, parts: Mapping[str, str]) -> str:
         total[part] += _count(parameter)
         trained[part] += _count(parameter) * parameter.requires_grad
     rows = [("part", "parameters", "trained", "share", "how")]
-    method = _method(model)
+    method = method_of(model)
     for part in parts:
         how = "frozen" if not trained[part] else "whole" if trained[part] == total[part] else method
         rows.append((part, *_figures(total[part], trained[part]), how))
@@ -310,7 +310,8 @@ def _base(model: Any) -> Any:
     )
 
 
-def _method(model: Any) -> str:
+def method_of(model: Any) -> str:
+    """The method that a model's adapter was made with; `partly` for a model without one."""
     if bottleneck_names(model):
         return "bottleneck"
     settings = getattr(model, "peft_config", {}).get(ADAPTER)

@@ -83,15 +83,21 @@ def remove_bottlenecks(model: nn.Module) -> None:
         model.set_submodule(name, wrapped.layer)
 
 
-def save_bottlenecks(model: nn.Module, folder: Path) -> None:
-    """Write where the bottlenecks are, and every trained tensor of the model."""
+def save_bottlenecks(model: nn.Module, folder: Path, base: str) -> None:
+    """Write where the bottlenecks are, and every trained tensor of the model.
+
+    Args:
+        model: the model.
+        folder: the folder to write into.
+        base: where the model without bottlenecks is found; "" where it was made in memory.
+    """
     from safetensors.torch import save_file
 
     names = bottleneck_names(model)
     first = model.get_submodule(names[0])
     assert isinstance(first, WithBottleneck)
     settings = {
-        "base_model": getattr(model, "name_or_path", ""),
+        "base_model": base,
         "width": first.bottleneck.down.out_features,
         "layers": names,
     }
@@ -123,8 +129,9 @@ def load_bottlenecks(model: nn.Module, folder: Path) -> nn.Module:
         missing = [name for name, tensor in weights.items() if shapes.get(name) != tensor.shape]
     if missing:
         remove_bottlenecks(model)
+        trained_in = settings["base_model"] or "made in memory"
         raise ModelError(
-            f"The adapter in {folder} was trained in another model ({settings['base_model'] or 'a twin'}): "
+            f"The adapter in {folder} was trained in another model ({trained_in}): "
             f"{missing[0]!r} is not in this one, or has another size. Load that model, or train a new one."
         )
     model.load_state_dict(weights, strict=False)

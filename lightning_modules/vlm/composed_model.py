@@ -46,12 +46,12 @@ class ComposedConfig(PreTrainedConfig):
         image_token_id: int = 0,
         **arguments: Any,
     ) -> None:
-        # Tied or not, head and embedding lie within the language model, which knows.
-        arguments["tie_word_embeddings"] = False
-        # Before the language model's configuration is set, whose attention would otherwise be reset.
-        super().__init__(**arguments)
         if isinstance(text_config, dict):
             text_config = AutoConfig.for_model(**text_config)
+        # Head and embedding lie within the language model, which knows whether they are one; peft asks here.
+        arguments["tie_word_embeddings"] = getattr(text_config, "tie_word_embeddings", False)
+        # Before the language model's configuration is set, whose attention would otherwise be reset.
+        super().__init__(**arguments)
         self.text_config = text_config
         self.encoder = encoder
         self.image_size = image_size
@@ -133,6 +133,10 @@ class ComposedVlm(PreTrainedModel, GenerationMixin):
             (channels, height, width), config.image_tokens, config.reduction, config.text_config.hidden_size
         )
         self.language_model = language_model or AutoModelForCausalLM.from_config(config.text_config)
+        self._tied_weights_keys = {
+            f"language_model.{head}": f"language_model.{table}"
+            for head, table in (self.language_model._tied_weights_keys or {}).items()
+        }
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -155,6 +159,10 @@ class ComposedVlm(PreTrainedModel, GenerationMixin):
         """The language model's head."""
         head: nn.Module = self.language_model.get_output_embeddings()
         return head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's head."""
+        self.language_model.set_output_embeddings(value)
 
     def get_decoder(self) -> Any:
         """The language model without its head."""

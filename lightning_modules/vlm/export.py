@@ -5,45 +5,126 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 from torch import nn
 
-from lightning_modules.vlm.adapters import ADAPTER, AdapterError
+from lightning_modules.vlm.adapters import ADAPTER, AdapterError, method_of
 from lightning_modules.vlm.bottleneck import SETTINGS, bottleneck_names, load_bottlenecks, save_bottlenecks
+from lightning_modules.vlm.families import family_of
+from lightning_modules.vlm.four_bit import make_plain, quantized_part
+from lightning_modules.vlm.model_card import Base, write_card
 from lightning_modules.vlm.prompt_tuning import make_room, suppress, tied_tables_are_fine, virtual_names
 
 
-def save_adapter(network: nn.Module, folder: Path, tokenizer: Any = None, base: str | None = None) -> bool:
+def has_adapter(network: nn.Module) -> bool:
+    """Whether something was added to a model; one that is trained whole, or not at all, has no adapter."""
+    from peft import PeftModel
+
+    return isinstance(network, PeftModel) or bool(bottleneck_names(network))
+
+
+def save_adapter(
+    network: nn.Module,
+    folder: Path,
+    processor: Any = None,
+    base: str | None = None,
+    made_here: str = "",
+    answering: Any = None,
+) -> Base | None:
     """Write the adapter of a model into a folder, for `PeftModel.from_pretrained` or `load_adapter`.
 
     Args:
         network: what `add_adapter` returned.
         folder: the folder to write into.
-        tokenizer: written beside the adapter where the adapter consists of added tokens.
+        processor: the processor or tokenizer, which is written beside the adapter.
         base: where the base model is found; by default where it was loaded from.
+        made_here: what the base model is, where nobody else has it: a twin, or put together of two models.
+        answering: a `GenerationConfig`, which is written beside the adapter; needs a whole processor.
 
     Returns:
-        Whether there was an adapter; a model that is trained whole, or not at all, has none.
+        The base model; None for a model that is trained whole, or not at all, and so has no adapter.
     """
-    from peft import PeftModel, PeftType
+    from peft import PeftModel
 
-    if bottleneck_names(network):
-        save_bottlenecks(network, folder)
-        return True
-    if not isinstance(network, PeftModel):
-        return False
-    settings: Any = network.active_peft_config
-    settings.base_model_name_or_path = base or _findable(settings.base_model_name_or_path)
+    if not has_adapter(network):
+        return None
+    model: Any = network.get_base_model() if isinstance(network, PeftModel) else network
+    settings: Any = network.active_peft_config if isinstance(network, PeftModel) else None
+    place = base or _findable(settings.base_model_name_or_path if settings else model.name_or_path)
+    revision = (
+        getattr(model.config, "_commit_hash", None) if place and not Path(place).is_absolute() else None
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    # "auto" would ask the hub whether the vocabulary has grown.
-    network.save_pretrained(str(folder), save_embedding_layers=False)
-    (folder / "README.md").write_text(_readme(settings))
-    if tokenizer is not None and settings.peft_type == PeftType.TRAINABLE_TOKENS:
-        tokenizer.save_pretrained(folder)
-    return True
+    token_ids: dict[str, int] = {}
+    if isinstance(network, PeftModel):
+        settings.base_model_name_or_path = place
+        settings.revision = revision
+        # "auto" would ask the hub whether the vocabulary has grown.
+        network.save_pretrained(str(folder), save_embedding_layers=False)
+        ids = getattr(settings, "token_indices", None) or []
+        token_ids = dict(zip(virtual_names(len(ids)), ids, strict=True))
+    else:
+        save_bottlenecks(network, folder, place)
+    if processor is not None:
+        save_processor(processor, folder)
+    if answering is not None:
+        answering.save_pretrained(folder)
+    found = Base(place, made_here or ("" if place else "a model that was made in memory"), revision)
+    write_card(
+        folder,
+        "peft" if settings else "bottleneck",
+        f"An adapter ({method_of(network)}) for {found}.",
+        model,
+        family_of(model.config.model_type, place),
+        found,
+        processor if answering is not None else None,
+        token_ids,
+    )
+    return found
+
+
+def save_model(
+    model: Any, folder: Path, processor: Any, answering: Any, title: str, tokens: Sequence[str] = ()
+) -> None:
+    """Write a model with all that belongs to it, for `AutoModelForImageTextToText` and `AutoProcessor`.
+
+    Args:
+        model: a model of transformers, without an adapter.
+        folder: the folder to write into.
+        processor: its processor.
+        answering: the `GenerationConfig` with which it answers.
+        title: what it is, a sentence.
+        tokens: the added tokens that every prompt begins with.
+    """
+    model.generation_config = answering
+    model.save_pretrained(folder)
+    save_processor(processor, folder)
+    ids = processor.tokenizer.convert_tokens_to_ids(list(tokens))
+    write_card(
+        folder,
+        "model",
+        title,
+        model,
+        family_of(model.config.model_type, str(folder)),
+        processor=processor,
+        token_ids=dict(zip(tokens, ids, strict=True)),
+    )
+
+
+def save_processor(processor: Any, folder: Path) -> None:
+    """Write a processor, or a tokenizer alone, that pads on the left.
+
+    Behind padding on the right, a batch of unequal prompts would be answered otherwise than one by one.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer.padding_side = "left"
+    # What a tokenizer was made with is what it writes.
+    tokenizer.init_kwargs["padding_side"] = "left"
+    processor.save_pretrained(folder)
 
 
 def load_adapter(model: Any, folder: Path | str) -> nn.Module:
@@ -66,15 +147,14 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
     trained_in = settings.base_model_name_or_path or ""
     here = getattr(model, "name_or_path", "") or ""
     other = AdapterError(
-        f"The adapter in {folder} was trained in another model ({trained_in or 'a twin'}) than this one "
-        f"({here or 'a twin'}): load that model, or train a new adapter."
+        f"The adapter in {folder} was trained in another model ({trained_in or 'made in memory'}) than this "
+        f"one ({here or 'made in memory'}): load that model, or train a new adapter."
     )
-    if (
-        trained_in
-        and here
-        and trained_in != here
-        and not any(Path(name).exists() for name in (trained_in, here))
-    ):
+    # A folder may be a copy of any model, and elsewhere by now; names of the hub tell models apart.
+    on_hub = [
+        name for name in (trained_in, here) if name and not (Path(name).is_absolute() or Path(name).exists())
+    ]
+    if len(on_hub) == 2 and trained_in != here:
         raise other
     if ids := getattr(settings, "token_indices", None):
         make_room(model, max(ids) + 1)
@@ -123,9 +203,8 @@ def require_mergeable(network: nn.Module) -> None:
     """
     from peft import PeftModel
 
-    wrapped: Any = network if isinstance(network, PeftModel) else None
-    in_4_bits = wrapped is not None and getattr(wrapped.get_base_model(), "is_quantized", False)
-    if in_4_bits and any(getattr(config, "use_dora", False) for config in wrapped.peft_config.values()):
+    settings: Any = network.active_peft_config if isinstance(network, PeftModel) else None
+    if getattr(settings, "use_dora", False) and quantized_part(network) is not None:
         raise AdapterError(
             "DoRA over 4-bit weights computes otherwise than over plain ones, so a merged model would give "
             "other answers: leave MERGE out, and open the adapter on the model in 4 bits."
@@ -155,9 +234,8 @@ def merge(network: nn.Module, adapter: Path) -> Any:
     require_mergeable(network)
     model: Any = network
     if isinstance(network, PeftModel):
-        if getattr(network.get_base_model(), "is_quantized", False):
-            plain = _unwrapped(network).dequantize()
-            plain.is_loaded_in_4bit = False  # transformers forgets to, and peft asks
+        if quantized_part(network) is not None:
+            plain = make_plain(_unwrapped(network))
             with tied_tables_are_fine():
                 network = PeftModel.from_pretrained(plain, str(adapter))
         _put_copies_in_place(network)
@@ -190,30 +268,10 @@ def _put_copies_in_place(network: Any) -> None:
             model.set_submodule(name, module.modules_to_save[ADAPTER])
 
 
-def _readme(settings: Any) -> str:
-    """How to open the adapter, in place of the form that peft leaves to be filled in."""
-    base = settings.base_model_name_or_path or "the twin that `make export` writes"
-    lines = [
-        "---",
-        f"base_model: {settings.base_model_name_or_path!r}",
-        "library_name: peft",
-        "---",
-        f"An adapter for {base}.",
-        "",
-        "    model = AutoModelForImageTextToText.from_pretrained(BASE_MODEL)",
-    ]
-    if ids := getattr(settings, "token_indices", None):
-        lines += [
-            f"    model.resize_token_embeddings({max(ids) + 1})  # unless it has as many rows or more",
-            "    model = PeftModel.from_pretrained(model, THIS_FOLDER)",
-            "",
-            f"Every prompt begins with {' '.join(virtual_names(len(ids)))}, which the tokenizer here knows.",
-        ]
-    else:
-        lines += ["    model = PeftModel.from_pretrained(model, THIS_FOLDER)"]
-    return "\n".join(lines) + "\n"
-
-
 def _findable(name: str | None) -> str:
-    """A model's name, or nothing for a twin, which may have gone through a temporary folder."""
-    return "" if not name or (Path(name).is_absolute() and not Path(name).exists()) else name
+    """A folder's whole path or a name on the hub; nothing for a twin, or where the folder is gone."""
+    if not name:
+        return ""
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    return "" if Path(name).is_absolute() else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,25 +91,52 @@ def generate_tokens(
         raise ModelError(
             "The prompts are padded on the right: give the collator's `prompt`, not its `inputs`."
         )
-    ends = _end_tokens(model, tokenizer)
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
-    # Everything that a model's own generation_config.json might say otherwise: Qwen2.5-VL samples, and
-    # punishes repetitions, by which a letter that stands in the question would be avoided.
-    config = GenerationConfig(
-        max_new_tokens=maximum_new_tokens,
-        num_beams=1,
-        repetition_penalty=1.0,
-        eos_token_id=ends,
-        pad_token_id=padding,
-        use_cache=True,
-        **_choice_of_tokens(model, sampling),
-    )
+    settings = _settings(model, tokenizer, maximum_new_tokens, sampling)
+    ends: list[int] = settings["eos_token_id"]
     start = prompt["input_ids"].shape[1]
     stop = _StopStrings(tokenizer, stop_strings, start)
     stopping = StoppingCriteriaList([stop] if stop_strings else [])
-    output = model.generate(**prompt, generation_config=config, stopping_criteria=stopping)
+    output = model.generate(
+        **prompt, generation_config=GenerationConfig(**settings), stopping_criteria=stopping
+    )
     written = [tokens[: stop.length.get(row)] for row, tokens in enumerate(output[:, start:].tolist())]
     return [_until_end(tokens, ends) for tokens in written]
+
+
+def answering_config(model: Any, tokenizer: Any, maximum_new_tokens: int) -> Any:
+    """The `GenerationConfig` with which plain `generate` answers as `generate_texts` does.
+
+    Stop strings are not in it: with them `generate` wants to be given the tokenizer.
+
+    Args:
+        model: a vision-language model of transformers, with or without an adapter around it.
+        tokenizer: its tokenizer.
+        maximum_new_tokens: how much is written at most.
+    """
+    config = copy.deepcopy(model.generation_config)
+    config.update(**_settings(model, tokenizer, maximum_new_tokens, None))
+    config._from_model_config = False  # it is no longer what transformers made of the model's own
+    return config
+
+
+def _settings(
+    model: Any, tokenizer: Any, maximum_new_tokens: int, sampling: Sampling | None
+) -> dict[str, Any]:
+    """Everything that a model's own generation_config.json might say otherwise.
+
+    Qwen2.5-VL samples, and punishes repetitions, by which a letter that stands in the question would be
+    avoided.
+    """
+    ends = _end_tokens(model, tokenizer)
+    return {
+        "max_new_tokens": maximum_new_tokens,
+        "num_beams": 1,
+        "repetition_penalty": 1.0,
+        "eos_token_id": ends,
+        "pad_token_id": tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0],
+        "use_cache": True,
+        **_choice_of_tokens(model, sampling),
+    }
 
 
 def _choice_of_tokens(model: Any, sampling: Sampling | None) -> dict[str, Any]:

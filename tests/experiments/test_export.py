@@ -140,7 +140,7 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path: Path) -> None:
     run, module = run_with(tmp_path / "stub", stub)
     with pytest.raises(RunError, match="StubModule is not a model of transformers"):
         export(run, tmp_path)
-    assert not write_adapter(module, tmp_path / "adapter")
+    assert write_adapter(module, stub, tmp_path) == []
 
 
 def test_runs_are_found_by_id_or_folder_and_the_newest_without(tmp_path: Path) -> None:
