@@ -63,7 +63,7 @@ def export(run: RunFolder, to: Path, merge: bool = False) -> list[str]:
     if tokens := _added_tokens(module):
         said.append(f"Begin every prompt with {tokens[0]} ... {tokens[-1]}, which the run was trained with.")
     if merge:
-        said.append(_write_merged(module, to / ADAPTER, to / MERGED))
+        said.append(_write_merged(module, settings, to / ADAPTER, to / MERGED))
     return said
 
 
@@ -191,7 +191,7 @@ def _made_here(settings: dict[str, Any], name: str) -> str:
     """What a base model is that nobody else has; "" for one of the hub or of a folder."""
     arguments = settings["init_args"]
     if arguments.get("twin"):
-        return f"a twin of {name}, tiny and with random weights"
+        return f"a tiny twin of {name} with random weights"
     return "" if isinstance(arguments["model"], str) else f"{name}, put together by SmallSpatial"
 
 
@@ -208,18 +208,21 @@ def _write_base(module: Any, settings: dict[str, Any], folder: Path, what: str, 
 
     untrained = {**settings["init_args"], "adapter": {"method": "none"}}
     model = make_module({**settings, "init_args": untrained}).vlm.model
-    if tokens := _added_tokens(module):
+    if _added_tokens(module):
         make_room(model, len(module.tokenizer))
     title = f"{what[0].upper()}{what[1:]}, as it was before training."
-    save_model(model, folder, module.vlm.processor, answering, title, tokens)
+    save_model(model, folder, module.vlm.processor, answering, title)
 
 
-def _write_merged(module: Any, adapter: Path, folder: Path) -> str:
+def _write_merged(module: Any, settings: dict[str, Any], adapter: Path, folder: Path) -> str:
     from lightning_modules.vlm.export import merge, save_model
 
     answering, tokens = _answering(module), _added_tokens(module)
     model = merge(module.network, adapter)
-    title = f"{module.vlm.name}, with what was trained in its weights."
+    what = _made_here(settings, module.vlm.name) or module.vlm.name
+    title = f"{what}, with what was trained in its weights."
+    if module.adapter.four_bit:
+        title += " It was trained in 4 bits; the weights here are plain, and answers differ a little."
     save_model(model, folder, module.vlm.processor, answering, title, tokens)
     return f"Merged model: {folder}, opened by {_opening(module, str(folder))}."
 

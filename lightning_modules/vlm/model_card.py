@@ -44,7 +44,7 @@ class Base:
 
     def __str__(self) -> str:
         """What it is, and where."""
-        return f"{self.what}, {self.place}" if self.what and self.place else self.what or self.place
+        return f"{self.what}, in {self.place}" if self.what and self.place else self.what or self.place
 
 
 def write_card(
@@ -90,6 +90,7 @@ def write_card(
         title=title,
         folder=str(folder.absolute()),
         base=base,
+        place="" if base is None else _as_code(base.place, folder),
         composed=family.name == COMPOSED,
         in_4_bits=in_4_bits,
         imports=[name for name, used in imports.items() if used],
@@ -102,6 +103,13 @@ def write_card(
         before_question=_before_question(processor, family) if processor is not None else "",
     )
     (folder / CARD).write_text(text)
+
+
+def _as_code(place: str, folder: Path) -> str:
+    """A base model's place; one beside the adapter stays so where both are moved."""
+    if place and Path(place).parent == folder.absolute().parent:
+        return f'folder + "/../{Path(place).name}"'
+    return repr(place)
 
 
 def _before_question(processor: Any, family: Family) -> str:

@@ -11,12 +11,17 @@ import pytest
 import torch
 import yaml
 
-from datamodules.samples import SmallSpatialError
+from datamodules.samples import AnswerType, SmallSpatialError, SpatialSample
 from experiments.export import export, find_run, make_module, trained_module, write_adapter
 from experiments.run_folder import RunError, RunFolder
 from lightning_modules.checkpoints import CheckpointError, keep_trainable
-from lightning_modules.vlm.adapters import four_bit_config
+from lightning_modules.vlm.adapters import AdapterError, four_bit_config, prompt_tokens
+from lightning_modules.vlm.chat_templates import CHATML
+from lightning_modules.vlm.prompts import question_text
+from lightning_modules.vlm.tokenizers import make_tokenizer
+from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.experiments.conftest import environment
+from tests.lightning_modules.vlm.questions import TEXTS, picture
 from tests.lightning_modules.vlm.small import as_if_trained, logits, question
 
 PEFT_SFT = "lightning_modules.vlm.sft.PeftSft"
@@ -35,6 +40,43 @@ def settings(model: str, **adapter: Any) -> dict[str, Any]:
             "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.01}},
         },
     }
+
+
+def composed_of_parts(folder: Path) -> dict[str, Any]:
+    """A model that is put together of an encoder and a language model in a folder, without being a twin."""
+    model, _ = make_twin("composed", size=TwinSize(**SIZE))
+    model.language_model.save_pretrained(folder)
+    tokenizer = make_tokenizer(["<|im_start|>"], CHATML, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer.save_pretrained(folder)
+    return {
+        "encoder": "test_vit",
+        "language_model": str(folder),
+        "encoder_weights": "none",
+        "image_size": 128,
+        "image_tokens": 16,
+    }
+
+
+def opened(folder: Path) -> dict[str, Any]:
+    """What the code of a folder's README makes: `model`, `processor` and `ask`."""
+    code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    made: dict[str, Any] = {}
+    exec(code, made)
+    for layer in made["model"].modules():
+        # On some CPUs bitsandbytes would take a kernel for inference, which rounds otherwise.
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+    return made
+
+
+def assert_answers_like(module: Any, folder: Path, tolerance: float = 1e-4) -> None:
+    """The folder's model gives a run's logits, to a share of their spread."""
+    made = opened(folder)
+    inputs = question(made["processor"], module.adapter)
+    expected = logits(module.network, inputs)
+    found = logits(made["model"], inputs)
+    assert torch.equal(found.isfinite(), expected.isfinite())
+    torch.testing.assert_close(found, expected, atol=tolerance * float(expected.std()), rtol=0)
 
 
 def run_with(folder: Path, model: dict[str, Any]) -> tuple[RunFolder, Any]:
@@ -89,6 +131,157 @@ def test_adapter_base_and_merged_model_answer_like_the_run(
     # In 4 bits products are computed in bfloat16, merged in float32.
     tolerance = 0.1 * float(expected.std()) if module.adapter.four_bit else 1e-5
     torch.testing.assert_close(logits(merged, inputs), expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("method", "whole"),
+    [
+        ("lora", ()),
+        ("dora", ("connector",)),
+        ("rslora", ("vision_tower", "connector")),
+        ("ia3", ("connector",)),
+        ("bottleneck", ("vision_tower",)),
+    ],
+)
+def test_adapters_of_composed_models_open_as_their_readme_says(
+    method: str, whole: tuple[str, ...], tmp_path: Path
+) -> None:
+    model = settings("composed", method=method, also_train=list(whole))
+    run, module = run_with(tmp_path / "run", model)
+    merge = method != "bottleneck" and bool(whole)
+    said = export(run, tmp_path, merge)
+    assert str(tmp_path / "base") in said[1] and "import register; register()" in said[1]
+    assert_answers_like(module, tmp_path / "adapter")
+    if merge:
+        assert "import register; register()" in said[-1]
+        assert_answers_like(trained_module(run, model), tmp_path / "merged")
+
+
+@pytest.mark.parametrize(
+    ("twin", "adapter"),
+    [
+        (False, {"method": "lora", "four_bit": True, "also_train": ["connector"]}),
+        (True, {"method": "lora", "four_bit": True, "also_train": ["connector"]}),
+        (False, {"method": "dora", "four_bit": True}),
+        (False, {"method": "prompt_tuning", "virtual_tokens": 3}),
+        (False, {"method": "prompt_tuning", "virtual_tokens": 3, "four_bit": True}),
+        (True, {"method": "bottleneck", "four_bit": True}),
+    ],
+    ids=str,
+)
+def test_composed_models_in_4_bits_and_with_added_tokens(
+    twin: bool, adapter: dict[str, Any], tmp_path: Path
+) -> None:
+    """Put together here, its language model alone is in 4 bits; a twin is as a whole."""
+    if adapter.get("four_bit"):
+        pytest.importorskip("bitsandbytes")
+    model = settings("composed", **adapter)
+    if not twin:
+        model["init_args"] |= {"model": composed_of_parts(tmp_path / "language_model"), "twin": False}
+    run, module = run_with(tmp_path / "run", model)
+    if adapter["method"] in ("dora", "bottleneck"):
+        with pytest.raises(AdapterError, match="leave MERGE out"):
+            export(run, tmp_path, merge=True)
+        export(run, tmp_path)
+    else:
+        export(run, tmp_path, merge=True)
+        # In 4 bits products are computed in bfloat16, merged in float32.
+        tolerance = 0.1 if adapter.get("four_bit") else 1e-4
+        assert_answers_like(trained_module(run, model), tmp_path / "merged", tolerance)
+    assert_answers_like(module, tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [
+        ("smolvlm_500m", "prompt_tuning"),
+        ("smolvlm_2b", "lora"),
+        ("qwen2_5_vl_3b", "prompt_tuning"),
+        ("internvl3_1b", "lora"),
+        ("paligemma2_3b", "prompt_tuning"),
+        ("composed", "prompt_tuning"),
+    ],
+)
+def test_batches_elsewhere_are_answered_as_single_questions_are_here(
+    model: str, method: str, tmp_path: Path
+) -> None:
+    """Unequal prompts, generated by plain transformers with what lies in the folders alone."""
+    kept = settings(model, method=method, virtual_tokens=3)
+    kept["init_args"] |= {"answering": "generate", "maximum_new_tokens": 6}
+    run, _ = run_with(tmp_path / "run", kept)
+    export(run, tmp_path, merge=True)
+    samples = [
+        SpatialSample(id=text, image=picture(number), question=text, answer="", answer_type=AnswerType.TEXT)
+        for number, text in enumerate(TEXTS)
+    ]
+    here = trained_module(run, kept)
+    collator = here.collator("test")
+    expected = [here.answer(collator([sample]))[0].raw for sample in samples]
+    assert len(set(expected)) > 1
+    images = [sample.image.open() for sample in samples if sample.image]
+    for folder in ("adapter", "merged"):
+        made = opened(tmp_path / folder)
+        assert made["processor"].tokenizer.padding_side == "left"
+        assert made["ask"](images, [question_text(sample) for sample in samples]) == expected
+        for name in prompt_tokens(here.adapter):
+            token = made["processor"].tokenizer.convert_tokens_to_ids(name)
+            assert token in made["model"].generation_config.suppress_tokens
+    assert opened(tmp_path / "base")["processor"].tokenizer.padding_side == "left"
+
+
+def test_a_students_adapter_is_exported_with_its_base(tmp_path: Path) -> None:
+    student = settings("smolvlm_500m", method="lora")
+    student["class_path"] = "lightning_modules.distillation.module.DistilledStudent"
+    student["init_args"]["teacher"] = {"model": "smolvlm_2b", "twin": True, "twin_size": dict(SIZE)}
+    run, module = run_with(tmp_path / "run", student)
+    export(run, tmp_path, merge=True)
+    assert_answers_like(module, tmp_path / "adapter")
+    assert_answers_like(module, tmp_path / "merged")
+
+
+def test_a_base_in_a_folder_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the experiment names it by a path from where it was started."""
+    model, processor = make_twin("internvl", size=TwinSize(**SIZE))
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    kept = settings("model", method="prompt_tuning", virtual_tokens=3)
+    kept["init_args"]["twin"] = False
+    run, module = run_with(tmp_path / "run", kept)
+    said = export(run, tmp_path)
+    assert said[1].startswith(f"Its base model: {tmp_path / 'model'}, opened by")
+    assert not (tmp_path / "base").exists()
+    monkeypatch.chdir("/")
+    assert_answers_like(module, tmp_path / "adapter")
+    run.path.rename(tmp_path / "model" / "run")
+    with pytest.raises(RunError, match="holds the model that the run started from"):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "base").symlink_to(tmp_path / "model")
+        export(RunFolder(tmp_path / "model" / "run"), tmp_path)
+
+
+def test_nothing_of_an_earlier_export_is_left(tmp_path: Path) -> None:
+    first, _ = run_with(tmp_path / "first", settings("smolvlm_500m", method="bottleneck"))
+    second, module = run_with(tmp_path / "second", settings("smolvlm_500m", method="lora"))
+    to = tmp_path / "elsewhere"
+
+    def files() -> dict[str, bytes]:
+        return {str(path.relative_to(to)): path.read_bytes() for path in to.rglob("*") if path.is_file()}
+
+    export(second, to)
+    alone = files()
+    export(first, to)
+    export(second, to, merge=True)
+    export(second, to)
+    assert files() == alone
+    assert_answers_like(module, to / "adapter")
+
+    notes = to / "merged" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    with pytest.raises(RunError, match=r"holds files that no export has written, such as notes\.txt"):
+        export(second, to)
+    assert notes.read_text() == "mine" and files().keys() - alone.keys() == {"merged/notes.txt"}
 
 
 def test_the_module_of_a_run_is_as_its_checkpoint_left_it(tmp_path: Path) -> None:
@@ -182,8 +375,10 @@ def test_a_fit_leaves_its_adapter_and_the_command_exports_it(tmp_path: Path) -> 
 
     finished = command("experiments.run", "fit", "-c", "stub.yaml")
     assert finished.returncode == 0, finished.stderr
-    adapter = tmp_path / "runs" / "stub" / "latest" / "adapter" / "adapter_model.safetensors"
-    after_fit = adapter.read_bytes()
+    latest = tmp_path / "runs" / "stub" / "latest"
+    after_fit = (latest / "adapter" / "adapter_model.safetensors").read_bytes()
+    run = RunFolder(latest.resolve())
+    assert_answers_like(trained_module(run, experiment["model"]), run.adapter)
 
     finished = command("experiments.export", "--name", "stub", "--to", "elsewhere")
     assert finished.returncode == 0, finished.stderr
