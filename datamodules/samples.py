@@ -15,6 +15,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+# Named here for `lightning_modules`, so that models and data sets of the hub are refused in the same words.
+from datamodules.hub_errors import why_not_fetched as why_not_fetched
+
 MASK_PLACEHOLDER = "<mask>"
 """Stands in a question where a region is named; the i-th placeholder names the i-th region."""
 

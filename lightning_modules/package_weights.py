@@ -1,15 +1,24 @@
-"""Pretrained weights from files and from Python packages, for machines without a model hub."""
+"""Pretrained weights of timm's networks and of language models: from the hub, files, and Python packages."""
 
 from __future__ import annotations
 
 import importlib.util
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from datamodules.samples import SmallSpatialError
+from datamodules.samples import SmallSpatialError, why_not_fetched
+from lightning_modules.weights_digest import file_digest
+
+NO_WEIGHTS = "random weights"
+"""The origin of what is not pretrained."""
 
 _SUFFIXES = {".pth", ".pt", ".bin", ".safetensors", ".gguf"}
 
@@ -89,3 +98,95 @@ def timm_weights(name: str, file: Path) -> dict[str, Tensor]:
         f"The weights file {file} is not one of {name!r}: it holds {len(tensors)} tensors such as "
         f"{next(iter(tensors), 'none')!r}, and the network {len(expected)} such as {next(iter(expected))!r}."
     )
+
+
+def timm_network(name: str, pretrained: bool, weights: dict[str, Tensor] | None = None, **shape: Any) -> Any:
+    """A network of timm, with all of its weights where they are pretrained.
+
+    Args:
+        name: as timm calls it.
+        pretrained: take the weights that timm knows of, which come from the hub.
+        weights: take these instead, under timm's names.
+        shape: how to make it, such as `features_only`.
+
+    Raises:
+        WeightsError: the hub does not give the weights, or some are missing.
+        AssertionError, RuntimeError, ValueError: timm cannot make it so, or a weight has another shape.
+    """
+    import timm
+
+    if weights is not None:
+        shape["pretrained_cfg_overlay"] = {"state_dict": weights}
+    missing: list[str] = []
+    try:
+        with _missing_weights(missing):
+            network = timm.create_model(name, pretrained=pretrained or weights is not None, **shape)
+    except Exception as error:
+        reason = why_not_fetched(error, "model", _hub_name(name) or name)
+        if reason is None:
+            raise
+        raise WeightsError(f"The weights of {name!r} cannot be had from the hub. {reason}") from error
+    if missing:
+        raise WeightsError(
+            f"The weights of {name!r} lack {len(missing)} of {len(network.state_dict())} tensors of the "
+            f"network, such as {missing[0]!r}, which would be random: the file or package is not a whole "
+            "one. Take the weights from elsewhere."
+        )
+    return network
+
+
+def timm_origin(name: str, pretrained: str) -> str:
+    """Where a timm network's weights come from: a commit, the digest of a file, or nowhere.
+
+    Args:
+        name: as timm calls it.
+        pretrained: `none`, `hub`, `package`, or the path of a weights file.
+    """
+    if pretrained == "none":
+        return NO_WEIGHTS
+    if pretrained != "hub":
+        return file_digest(package_weights(name) if pretrained == "package" else Path(pretrained))
+    place = _hub_name(name)
+    if place is None:
+        import timm
+
+        return str(getattr(timm.get_pretrained_cfg(name), "url", None) or "weights that timm knows")
+    from huggingface_hub import HfApi
+
+    try:
+        # The network is loaded already, so the commit is in the cache also where the hub cannot be asked.
+        return str(HfApi().resolve_revision(place).resolved)
+    except Exception:
+        return f"{place} at a commit that is not known"
+
+
+def _hub_name(name: str) -> str | None:
+    """The repository that timm takes a network's weights from."""
+    import timm
+
+    return getattr(timm.get_pretrained_cfg(name) if timm.is_model(name) else None, "hf_hub_id", None)
+
+
+@contextmanager
+def _missing_weights(found: list[str]) -> Iterator[None]:
+    """Collect the tensors that timm has found no weights for, which it says in its log alone."""
+    logger = logging.getLogger("timm.models._builder")
+
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if names := re.match(r"Missing keys \((.*)\) discovered", record.getMessage()):
+                # Older files of batch normalisation do not count their batches, and nothing uses the count.
+                found.extend(
+                    each for each in names[1].split(", ") if not each.endswith("num_batches_tracked")
+                )
+
+    handler, level, passes_on = Listening(), logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = passes_on

@@ -1,10 +1,14 @@
 """What all tests share."""
 
+import runpy
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_DATA = SHARED / "data"
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +17,21 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the folder ../shared/data with real samples is absent")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def hub_like_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives a model's folder as the hub has it, narrow and with random weights; not to be changed."""
+    script = SHARED / "zoo" / "build.py"
+    if not script.is_file():
+        pytest.skip("the folder ../shared/zoo with real small files of models is absent")
+    target = tmp_path_factory.mktemp("zoo")
+
+    def built(name: str) -> Path:
+        if not (target / name).is_dir():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", [str(script), str(target), name])
+                runpy.run_path(str(script), run_name="__main__")
+        return target / name
+
+    return built

@@ -34,8 +34,8 @@ class Teacher:
     """Which model teaches.
 
     Args:
-        model: a name of the zoo, a folder, or a name on the hub. Of the student's family, or at least with
-            its tokens of text.
+        model: a name of the zoo, a folder, or a name on the hub (`owner/name` or `owner/name@revision`). Of
+            the student's family, or at least with its tokens of text.
         twin: take the model's tiny twin, made in memory from a seed, instead of the model.
         adapter: the folder `adapter/` of the run that trained the teacher; the bare model when left out.
         checkpoint: the checkpoint of the run that trained the teacher, where that trained it whole
@@ -186,7 +186,7 @@ class LiveTeacher:
         _require_same_beginning(student.conversation, self._reading.conversation)
         self.reads_alike = _read_alike(student, self._reading)
         if settings.checkpoint is not None:
-            load_trained(vlm.model, settings.checkpoint)
+            load_trained(vlm.model, settings.checkpoint, family.parts)
         network = vlm.model if settings.adapter is None else load_adapter(vlm.model, settings.adapter)
         self.network: nn.Module = network.eval().requires_grad_(False)
         self.layer_count = layer_count(network)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import SmallSpatialError
 from lightning_modules.batch_statistics import freeze_batch_statistics
-from lightning_modules.package_weights import package_weights, timm_weights
+from lightning_modules.package_weights import package_weights, timm_network, timm_origin, timm_weights
 
 STRIDES = (8, 16, 32)
 """Which feature maps are used: one for each halving of the image's size from an eighth on."""
@@ -32,6 +31,9 @@ class Backbone(nn.Module):
         channels: 3 for RGB, 1 for depth.
         width: channels of the feature map.
         pretrained: `none`, `hub`, `package`, or the path of a weights file.
+
+    Attributes:
+        origin: where the weights come from.
     """
 
     mean: Tensor
@@ -39,17 +41,18 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, channels: int, width: int, pretrained: str = "none") -> None:
         super().__init__()
-        arguments: dict[str, Any] = {}
+        weights = None
         if pretrained not in ("none", "hub"):
             file = package_weights(name) if pretrained == "package" else Path(pretrained)
-            arguments["pretrained_cfg_overlay"] = {"state_dict": timm_weights(name, file)}
+            weights = timm_weights(name, file)
         try:
-            self.network = timm.create_model(
-                name, pretrained=pretrained != "none", features_only=True, in_chans=channels, **arguments
+            self.network = timm_network(
+                name, pretrained == "hub", weights, features_only=True, in_chans=channels
             )
         except RuntimeError as error:
             raise BackboneError(f"timm cannot make the backbone {name!r}: {error}") from error
-        feature_info: Any = self.network.feature_info
+        self.origin = timm_origin(name, pretrained)
+        feature_info = self.network.feature_info
         strides = list(feature_info.reduction())
         if not set(STRIDES) <= set(strides):
             raise BackboneError(f"The backbone {name!r} has maps of stride {strides}, not of {STRIDES}.")

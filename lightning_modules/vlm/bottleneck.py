@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
+from lightning_modules.vlm.whole_weights import adapter_lacks, adapter_tensors
 
 SETTINGS = "bottleneck.json"
 WEIGHTS = "bottleneck.safetensors"
@@ -96,17 +97,18 @@ def save_bottlenecks(model: nn.Module, folder: Path, base: str) -> None:
     names = bottleneck_names(model)
     first = model.get_submodule(names[0])
     assert isinstance(first, WithBottleneck)
-    settings = {
-        "base_model": base,
-        "width": first.bottleneck.down.out_features,
-        "layers": names,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
     trained = {
         name: parameter.detach().contiguous()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
+    settings = {
+        "base_model": base,
+        "width": first.bottleneck.down.out_features,
+        "layers": names,
+        "tensors": sorted(trained),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(trained, folder / WEIGHTS)
     (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
 
@@ -115,12 +117,12 @@ def load_bottlenecks(model: nn.Module, folder: Path) -> nn.Module:
     """Give a base model the bottlenecks that a folder holds.
 
     Raises:
-        ModelError: the bottlenecks were trained in another model.
+        ModelError: the bottlenecks were trained in another model, or not all of their tensors are there.
     """
-    from safetensors.torch import load_file
-
     settings = json.loads((folder / SETTINGS).read_text())
-    weights = load_file(folder / WEIGHTS)
+    weights = adapter_tensors(folder / WEIGHTS)
+    if absent := sorted(set(settings.get("tensors", ())) - weights.keys()):
+        raise adapter_lacks(folder, absent, len(settings["tensors"]))
     modules = dict(model.named_modules())
     missing = [name for name in settings["layers"] if not isinstance(modules.get(name), nn.Linear)]
     if not missing:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
 from lightning_modules.batch_statistics import freeze_batch_statistics
+from lightning_modules.package_weights import timm_network
 
 
 class VisionTower(nn.Module):
@@ -25,6 +26,7 @@ class VisionTower(nn.Module):
 
     Raises:
         ModelError: timm has no such network, or cannot make it for this size.
+        WeightsError: its weights cannot be had, or not all of them.
     """
 
     def __init__(
@@ -36,12 +38,8 @@ class VisionTower(nn.Module):
         if known is not None and known.fixed_input_size:
             # Position embeddings are made, or resampled, for this size; convolutions take any.
             arguments["img_size"] = image_size
-        if weights is not None:
-            arguments["pretrained_cfg_overlay"] = {"state_dict": weights}
         try:
-            self.network: Any = timm.create_model(
-                name, pretrained=pretrained or weights is not None, **arguments
-            )
+            self.network: Any = timm_network(name, pretrained, weights, **arguments)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ModelError(
                 f"timm cannot make the vision encoder {name!r} for pictures of {image_size} pixels: {error}"

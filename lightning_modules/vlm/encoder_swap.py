@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from lightning_modules.base import ModelError
-from lightning_modules.package_weights import package_weights, timm_weights
+from lightning_modules.model_source import ModelSource, source_of
+from lightning_modules.package_weights import NO_WEIGHTS, package_weights, timm_origin, timm_weights
+from lightning_modules.vlm.whole_weights import load_whole
+from lightning_modules.weights_digest import file_digest
 
 if TYPE_CHECKING:
     from lightning_modules.vlm.composed_model import ComposedVlm, Reduction
@@ -32,7 +35,8 @@ def compose(
 
     Args:
         encoder: a timm model name, such as `vit_base_patch14_dinov2` or `tf_efficientnet_lite0`.
-        language_model: a causal language model's name on the hub, or its folder.
+        language_model: a causal language model's name on the hub (`owner/name` or `owner/name@revision`), or
+            its folder.
         encoder_weights: where the encoder's weights come from.
         language_weights: where the language model's weights come from. With `none` they are random, but
             configuration and tokenizer still come from the hub or the folder.
@@ -105,19 +109,32 @@ def load_language_model(name: str, weights: Weights, **loading: Any) -> tuple[An
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    if weights == "package":
+        return _from_gguf(package_weights(name), **loading)
+    source = source_of(name)
+    commit = source.commit()
     try:
-        if weights == "package":
-            return _from_gguf(package_weights(name), **loading)
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=commit)
         if weights == "none":
-            config = AutoConfig.from_pretrained(name)
+            config = AutoConfig.from_pretrained(source.place, revision=commit)
             return AutoModelForCausalLM.from_config(config, dtype=loading.get("dtype")), tokenizer
-        return AutoModelForCausalLM.from_pretrained(name, **loading), tokenizer
+        return load_whole(AutoModelForCausalLM, source, **loading), tokenizer
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The language model {name!r} cannot be loaded: {error} Give a causal language model's name on "
             "the hub, or a folder with its configuration, weights and tokenizer."
         ) from error
+
+
+def composed_origin(
+    encoder: str, language_model: str, encoder_weights: Weights, language_weights: Weights
+) -> str:
+    """Where the weights of both parts come from: commits, digests of files, or nowhere."""
+    if language_weights == "package":
+        origin = file_digest(package_weights(language_model))
+    else:
+        origin = NO_WEIGHTS if language_weights == "none" else source_of(language_model).origin()
+    return f"encoder {timm_origin(encoder, encoder_weights)}, language model {origin}"
 
 
 def _from_gguf(file: Path, **loading: Any) -> tuple[Any, Any]:
@@ -127,7 +144,11 @@ def _from_gguf(file: Path, **loading: Any) -> tuple[Any, Any]:
         raise ModelError("The packaged language model cannot be quantised again: take language_weights: hub.")
     # As plain numbers, which can be trained, adapted and saved.
     plain = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, quantization_config=plain, **loading
+    model = load_whole(
+        AutoModelForCausalLM,
+        ModelSource(str(file.parent)),
+        gguf_file=file.name,
+        quantization_config=plain,
+        **loading,
     )
     return model, AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,8 +16,13 @@ from lightning_modules.vlm.adapters import ADAPTER, AdapterError, method_of
 from lightning_modules.vlm.bottleneck import SETTINGS, bottleneck_names, load_bottlenecks, save_bottlenecks
 from lightning_modules.vlm.families import family_of
 from lightning_modules.vlm.four_bit import make_plain, quantized_part
+from lightning_modules.vlm.layer_names import belongs_to
 from lightning_modules.vlm.model_card import Base, write_card
 from lightning_modules.vlm.prompt_tuning import make_room, suppress, tied_tables_are_fine, virtual_names
+from lightning_modules.vlm.whole_weights import adapter_lacks, adapter_tensors
+
+PEFT_WEIGHTS = "adapter_model.safetensors"
+"""Where peft keeps an adapter's tensors."""
 
 
 def has_adapter(network: nn.Module) -> bool:
@@ -132,6 +137,7 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
 
     Raises:
         AdapterError: the folder holds none, or one that was trained in another model.
+        ModelError: the adapter is damaged or not whole.
     """
     folder = Path(folder)
     if (folder / SETTINGS).exists():
@@ -141,8 +147,8 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
             f"{folder} holds no adapter: adapter_config.json is missing. `make export` writes such a folder."
         )
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict
-    from safetensors.torch import load_file
 
+    there = {name: tensor.shape for name, tensor in adapter_tensors(folder / PEFT_WEIGHTS).items()}
     settings: Any = PeftConfig.from_pretrained(str(folder))
     trained_in = settings.base_model_name_or_path or ""
     here = getattr(model, "name_or_path", "") or ""
@@ -162,20 +168,30 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
     try:
         with tied_tables_are_fine():
             network = PeftModel.from_pretrained(model, str(folder))
+    except KeyError as error:  # peft asks for parts that were trained whole, and takes them for granted
+        raise adapter_lacks(folder, [str(error.args[0])], len(there) + 1) from error
     except (ValueError, RuntimeError) as error:
         raise other from error
-    shapes = {name: tensor.shape for name, tensor in load_file(folder / "adapter_model.safetensors").items()}
     loaded = get_peft_model_state_dict(network, save_embedding_layers=False)
-    if shapes != {name: tensor.shape for name, tensor in loaded.items()}:
+    wanted = {name: tensor.shape for name, tensor in loaded.items()}
+    if there.items() < wanted.items():
+        raise adapter_lacks(folder, sorted(wanted.keys() - there.keys()), len(wanted))
+    if there != wanted:
         raise other
     return network
 
 
-def load_trained(model: nn.Module, checkpoint: Path | str) -> None:
+def load_trained(model: nn.Module, checkpoint: Path | str, parts: Mapping[str, str]) -> None:
     """Give a model the tensors that a run which trained it whole (`method: full`) has in its checkpoint.
 
+    Args:
+        model: the model.
+        checkpoint: the run's checkpoint.
+        parts: the dotted names of the model's parts; of those that were trained, all tensors have to be
+            there.
+
     Raises:
-        AdapterError: the file is no such checkpoint, or one of another model.
+        AdapterError: the file is no such checkpoint, one of another model, or not whole.
     """
     import torch
 
@@ -192,6 +208,15 @@ def load_trained(model: nn.Module, checkpoint: Path | str) -> None:
                 "model does not have: it was trained as another model, or with an adapter, whose folder is "
                 "needed then. Give the model's own settings, or the folder as `adapter`."
             )
+    touched = {belongs_to(name, parts) for name in trained}
+    wanted = {name: belongs_to(name, parts) for name, _ in model.named_parameters()}
+    missing = sorted(name for name, part in wanted.items() if part in touched and name not in trained)
+    if missing:
+        raise AdapterError(
+            f"The checkpoint {checkpoint} lacks {len(missing):,} of {len(trained) + len(missing):,} tensors "
+            f"of the {wanted[missing[0]]} that it was trained with, such as {missing[0]}: it is not whole. "
+            "Copy it again from its run."
+        )
     model.load_state_dict(trained, strict=False)
 
 

@@ -13,12 +13,14 @@ from typing import Any, Literal
 import torch
 
 from lightning_modules.base import ModelError
+from lightning_modules.model_source import ModelSource, first_line, source_of
 from lightning_modules.placement import Placement, present_placement
 from lightning_modules.vlm.conversation import Conversation
-from lightning_modules.vlm.encoder_swap import Weights, compose
+from lightning_modules.vlm.encoder_swap import Weights, compose, composed_origin
 from lightning_modules.vlm.families import FAMILIES, Family, family_of
 from lightning_modules.vlm.twins import TwinSize, make_twin
-from lightning_modules.vlm.zoo import ZOO
+from lightning_modules.vlm.whole_weights import load_whole
+from lightning_modules.vlm.zoo import ZOO, entry_of
 
 COMPOSED = "composed"
 """The family of models that are put together here."""
@@ -33,7 +35,8 @@ class Composed:
 
     Args:
         encoder: a timm model name.
-        language_model: a causal language model's name on the hub, or its folder.
+        language_model: a causal language model's name on the hub (`owner/name` or `owner/name@revision`), or
+            its folder.
         encoder_weights: where the encoder's weights come from: the hub, an installed package, or nowhere.
         language_weights: where the language model's weights come from.
         image_size: edge of the square picture, in pixels; by default what the encoder was made for.
@@ -63,12 +66,15 @@ class LoadedVlm:
         processor: its processor, with `tokenizer` and `image_processor`.
         family: its family.
         name: what it was asked for as.
+        origin: what its weights are: the commit of a name on the hub, a digest of a folder, or how they were
+            made.
     """
 
     model: Any
     processor: Any
     family: Family
     name: str
+    origin: str
 
 
 def load_vlm(
@@ -89,8 +95,8 @@ def load_vlm(
     """Load a model.
 
     Args:
-        name: a name of the zoo, a folder, or a name on the hub; for a twin also a family's name; or the parts
-            to compose a model from.
+        name: a name of the zoo, a folder, or a name on the hub (each name also with `@revision`); for a twin
+            also a family's name; or the parts to compose a model from.
         twin: make the family's twin from a seed instead. Nothing is read or fetched.
         attention: how attention is computed.
         image_tokens: the most tokens that one picture may take; as many as the model was made for when left
@@ -105,8 +111,9 @@ def load_vlm(
         twin_seed: the seed of weights that are made: a twin's, and the connector's of a composed model.
 
     Raises:
-        ModelError: there is no such model, it cannot be fetched, it has no processor, it is of a family that
-            nobody has described, or a package that the chosen attention needs is missing.
+        ModelError: there is no such model, it cannot be fetched, not all of its weights are there, it has no
+            processor, it is of a family that nobody has described, or a package that the chosen attention
+            needs is missing.
     """
     # Data-loading workers are forked; the tokenizer's own threads would not survive that.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -114,6 +121,7 @@ def load_vlm(
     dtype = dtype or placement.weights
     family = family_named(name, trust_remote_code)
     if twin:
+        origin = f"tiny random model, seed {twin_seed}"
         model, processor = make_twin(family.name, twin_seed, twin_size)
         model = model.to(dtype)
         if quantization is not None:
@@ -122,8 +130,11 @@ def load_vlm(
             model.set_attn_implementation(attention)
     elif isinstance(name, Composed):
         model, processor = _compose(name, twin_seed, dtype, attention, quantization)
+        origin = composed_origin(
+            name.encoder, name.language_model, name.encoder_weights, name.language_weights
+        )
     else:
-        source = ZOO[name].hub if name in ZOO else name
+        source = model_source(name)
         if family.name == COMPOSED:
             register_composed()
         processor = _load_processor(source, trust_remote_code)
@@ -135,6 +146,7 @@ def load_vlm(
             trust_remote_code=trust_remote_code,
             device=device or placement.device,
         )
+        origin = source.origin()
     if image_tokens is not None and not twin:
         family.limit_image_tokens(processor, image_tokens)
     _stop_at_end_of_answer(model, Conversation(processor, family))
@@ -142,7 +154,7 @@ def load_vlm(
         model.activation_checkpointing_enable()
         # Only reentrant checkpoints need inputs with gradients; here they would also reach frozen towers.
         model.disable_input_require_grads()
-    return LoadedVlm(model.eval(), processor, family, str(name))
+    return LoadedVlm(model.eval(), processor, family, str(name), origin)
 
 
 def family_named(name: str | Composed, trust_remote_code: bool = False) -> Family:
@@ -153,24 +165,39 @@ def family_named(name: str | Composed, trust_remote_code: bool = False) -> Famil
     """
     if isinstance(name, Composed):
         return FAMILIES[COMPOSED]
-    if name in ZOO:
-        return ZOO[name].family
+    if entry := entry_of(name):
+        return entry.family
     if name in FAMILIES:
         return FAMILIES[name]
-    if Path(name).is_dir():
-        return family_of(_model_type(Path(name)), name)
-    if "/" not in name or Path(name).is_absolute():
+    source = model_source(name)
+    if source.is_folder:
+        return family_of(_model_type(Path(source.place)), name)
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(
+            source.place, revision=source.commit(), trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise source.unavailable(error) from error
+    return family_of(config.model_type, name)
+
+
+def model_source(name: str) -> ModelSource:
+    """Where a model of the zoo, of a folder or of a name on the hub is; `@revision` may follow a name.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if entry := entry_of(name):
+        return source_of(entry.hub if entry.revision is None else f"{entry.hub}@{entry.revision}")
+    source = source_of(name)
+    if not source.is_folder and ("/" not in source.place or Path(name).is_absolute()):
         raise ModelError(
             f"There is no model {name!r}: it is neither in the zoo ({', '.join(ZOO)}), nor a folder, nor a "
             "name on the hub (owner/model)."
         )
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise _unavailable(name, error) from error
-    return family_of(config.model_type, name)
+    return source
 
 
 def _model_type(folder: Path) -> str:
@@ -187,41 +214,47 @@ def _model_type(folder: Path) -> str:
         ) from error
 
 
-def _load_processor(source: str, trust_remote_code: bool) -> Any:
+def _load_processor(source: ModelSource, trust_remote_code: bool) -> Any:
     from transformers import AutoProcessor
 
+    commit = source.commit()
     try:
-        processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
+        processor = AutoProcessor.from_pretrained(
+            source.place, revision=commit, trust_remote_code=trust_remote_code
+        )
         complete = hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        if not Path(source).is_dir():
-            raise _unavailable(source, error) from error
+        if not source.is_folder:
+            raise source.unavailable(error) from error
         complete = False
     if not complete:
         raise ModelError(
             f"{source} has a model but no complete processor (tokenizer.json, tokenizer_config.json and "
             "processor_config.json or preprocessor_config.json), so pictures and texts cannot be prepared "
             "for it. Write the original model's there: AutoProcessor.from_pretrained(ORIGINAL)."
-            f"save_pretrained({source!r})."
+            f"save_pretrained({source.place!r})."
         )
     return processor
 
 
-def _load_model(source: str, device: str, **options: Any) -> Any:
+def _load_model(source: ModelSource, device: str, **options: Any) -> Any:
     from transformers import AutoModelForImageTextToText
 
     if options["quantization_config"] is not None:
         # Weights in 4 bits are made where they stay; of several GPUs, on the process's own.
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0")) if device == "cuda" else device}
+    attention = options["attn_implementation"] or "auto"
     try:
-        return _always_trainable(AutoModelForImageTextToText.from_pretrained(source, **options))
+        return _always_trainable(load_whole(AutoModelForImageTextToText, source, **options))
     except (ImportError, ValueError) as error:
+        if attention == "auto" and isinstance(error, ValueError):
+            raise source.unavailable(error) from error
         raise ModelError(
-            f"{source} cannot be loaded with attention {options['attn_implementation'] or 'auto'}: "
-            f"{_first_line(error)} Install what is missing, or set attention: auto."
+            f"{source} cannot be loaded with attention {attention}: {first_line(error)} Install what is "
+            "missing, or set attention: auto."
         ) from error
     except OSError as error:
-        raise _unavailable(source, error) from error
+        raise source.unavailable(error) from error
 
 
 def _always_trainable(model: Any) -> Any:
@@ -230,15 +263,6 @@ def _always_trainable(model: Any) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
-
-
-def _unavailable(source: str, error: Exception) -> ModelError:
-    if Path(source).is_dir():
-        return ModelError(f"The model in the folder {source} cannot be loaded: {_first_line(error)}")
-    return ModelError(
-        f"The model {source} cannot be loaded: {_first_line(error)} Without a connection, fetch it elsewhere "
-        f"with `hf download {source}` and give its folder as `model`; or run its tiny twin with `twin: true`."
-    )
 
 
 def _compose(
@@ -258,10 +282,6 @@ def register_composed() -> None:
     register()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
 def _quantized(model: Any, quantization: Any, dtype: torch.dtype, device: str) -> Any:
     """A twin in 4 bits; transformers quantises while it loads, so the twin goes through a folder."""
     from transformers.utils import logging
@@ -272,7 +292,11 @@ def _quantized(model: Any, quantization: Any, dtype: torch.dtype, device: str) -
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             return _load_model(
-                folder, device, dtype=dtype, attn_implementation=None, quantization_config=quantization
+                ModelSource(folder),
+                device,
+                dtype=dtype,
+                attn_implementation=None,
+                quantization_config=quantization,
             )
     finally:
         if bars:

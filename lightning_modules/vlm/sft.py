@@ -44,7 +44,8 @@ class PeftSft(SpatialModule):
     Only the tensors that are trained go into checkpoints; the model itself comes from where it came from.
 
     Args:
-        model: a name of the zoo, a folder, or a name on the hub; or an encoder and a language model.
+        model: a name of the zoo, a folder, or a name on the hub (`owner/name` or `owner/name@revision`); or
+            an encoder and a language model.
         twin: take the model's tiny twin, made in memory from a seed, instead of the model.
         adapter: what is trained; LoRA on the language model's attention when left out.
         answering: how questions are answered.

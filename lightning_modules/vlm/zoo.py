@@ -2,12 +2,13 @@
 
 To add a model whose family is known, add one entry with its name on the hub. A model of another family also
 needs a `Family` in families.py, and in twins.py a function that makes its twin. Models outside of the zoo run
-as well: give `model` a folder or a name on the hub instead of one of these names.
+as well: give `model` a folder, `owner/name` or `owner/name@revision` instead of one of these names.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES, Family
@@ -15,11 +16,19 @@ from lightning_modules.vlm.families import FAMILIES, Family
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """A model of the zoo: what YAML files call it, its name on the hub, and its family."""
+    """A model of the zoo.
+
+    Attributes:
+        name: what YAML files call it.
+        hub: its name on the hub.
+        family_name: the name of its family.
+        revision: the branch, tag or commit to take; the main branch where there is none.
+    """
 
     name: str
     hub: str
     family_name: str
+    revision: str | None = None
 
     @property
     def family(self) -> Family:
@@ -45,3 +54,11 @@ ZOO: dict[str, ZooEntry] = {
     )
 }
 """The models by name."""
+
+
+def entry_of(name: str) -> ZooEntry | None:
+    """The model of a name such as `smolvlm_500m`, or of `smolvlm_500m@revision`; None for what is no such."""
+    if name in ZOO or Path(name).is_dir():
+        return ZOO.get(name)
+    entry, (_, at, revision) = ZOO.get(name.partition("@")[0]), name.partition("@")
+    return replace(entry, revision=revision) if entry and at else None

@@ -19,6 +19,7 @@ from lightning_modules.package_weights import (
     WeightsError,
     WeightsPackage,
     package_weights,
+    timm_origin,
     timm_weights,
 )
 from lightning_modules.vlm.collator import VlmCollator
@@ -323,3 +324,23 @@ def test_a_file_of_another_network_is_an_error(tmp_path: Path) -> None:
     torch.save({"stem": torch.zeros(3)}, file)
     with pytest.raises(WeightsError, match="is not one of 'test_vit'"):
         timm_weights("test_vit", file)
+
+
+def test_half_a_package_is_an_error(tmp_path: Path) -> None:
+    """timm itself leaves random what it finds no weights for, and says so in its log alone."""
+    from lightning_modules.tiny_giant.backbones import Backbone
+
+    name = "tf_efficientnet_lite0"
+    weights = timm_weights(name, package_weights(name))
+    file = tmp_path / "half.pt"
+    torch.save({key: tensor for key, tensor in weights.items() if "blocks.2.0" not in key}, file)
+    for make in (
+        lambda: Backbone(name, 3, 8, str(file)),
+        lambda: VisionTower(name, 224, weights=timm_weights(name, file)),
+    ):
+        with pytest.raises(
+            WeightsError, match=r"lack \d+ of \d+ tensors of the network, such as 'blocks\.2\.0"
+        ):
+            make()
+    torch.save({key: tensor for key, tensor in weights.items() if "classifier" not in key}, file)
+    assert Backbone(name, 3, 8, str(file)).origin == timm_origin(name, str(file))
