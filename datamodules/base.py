@@ -135,6 +135,10 @@ class SpatialDataModule(LightningDataModule, ABC):
         """Raise `DataError` where a split cannot be scored, since its answers or tasks are not known."""
         require_answers(self.split(role), self.metric(), role)
 
+    def origin(self) -> str:
+        """Which data these are: a commit of the hub, a digest, or how they were made."""
+        return "not known"
+
     def split(self, role: Role) -> Split:
         """The whole split, opened once."""
         if role not in self._open_splits:

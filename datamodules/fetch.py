@@ -8,15 +8,17 @@ Interrupted at any point, the same command goes on where it stopped.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalTokenNotFoundError, RepositoryNotFoundError
+from huggingface_hub import HfApi, constants, snapshot_download
 
 from datamodules.archives import UNPACKED
-from datamodules.hub_datasets import DATASETS, HubDataset
+from datamodules.hub_datasets import COPY, DATASETS, HubDataset
+from datamodules.hub_errors import why_not_fetched
 from datamodules.index_folders import user_cache_folder
 from datamodules.samples import DataError
 
@@ -25,9 +27,21 @@ Download = Callable[..., object]
 ignore_patterns`."""
 
 _WHOLE = ".whole"
+_COMMIT = ".commit"
+_USUAL_HUB = "https://huggingface.co"
 
 
-def fetch(dataset: HubDataset, folder: Path, download: Download = snapshot_download) -> list[str]:
+def download_commit(repo_id: str, repo_type: str, local_dir: str, **patterns: Any) -> None:
+    """Download the newest commit, and note in the folder which one it is.
+
+    `snapshot_download` alone returns what is there where the hub does not answer; this raises then.
+    """
+    commit = HfApi().repo_info(repo_id, repo_type=repo_type).sha
+    snapshot_download(repo_id=repo_id, repo_type=repo_type, revision=commit, local_dir=local_dir, **patterns)
+    (Path(local_dir) / _COMMIT).write_text(f"{commit}\n")
+
+
+def fetch(dataset: HubDataset, folder: Path, download: Download = download_commit) -> list[str]:
     """Download, unpack and check a data set.
 
     An archive is removed once it is unpacked, and a marker beside it keeps it from being fetched again.
@@ -46,32 +60,35 @@ def fetch(dataset: HubDataset, folder: Path, download: Download = snapshot_downl
             repo_id=dataset.repository,
             repo_type="dataset",
             local_dir=str(folder),
-            allow_patterns=list(dataset.files) or None,
+            allow_patterns=[*dataset.files, COPY] if dataset.files else None,
             ignore_patterns=done,
         )
-    except (RepositoryNotFoundError, LocalTokenNotFoundError) as error:
-        raise DataError(
-            f"The hub does not let you read {dataset.repository}. Accept its licence at "
-            f"https://huggingface.co/datasets/{dataset.repository} and log in with `hf auth login` "
-            f"(or set HF_TOKEN), then run the same command again."
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"The download of {dataset.repository} broke off: {error}. Run the same command again to go on."
-        ) from error
+    except Exception as error:
+        # The hub's own errors have no base in common.
+        reason = why_not_fetched(error, "dataset", dataset.repository)
+        if reason is None and not isinstance(error, OSError):
+            raise
+        if reason is None:
+            reason = (
+                f"The download of {dataset.repository} broke off: {error}. Run the same command again to go "
+                "on."
+            )
+        raise DataError(reason) from error
     for pattern, unpack in dataset.archives.items():
         for archive in sorted(folder.rglob(pattern)):
             unpack(archive)
     return list(dataset.missing_parts(folder))
 
 
-def fetched(name: str, download: Download = snapshot_download) -> Path:
+def fetched(name: str, download: Download = download_commit) -> Path:
     """The folder of a data set in the user's cache, which is fetched there unless it is already whole.
+
+    What comes from another hub (HF_ENDPOINT) has a folder of its own.
 
     Raises:
         DataError: it cannot be fetched (see `fetch`), or what was fetched is not whole.
     """
-    folder = user_cache_folder() / "hub" / name
+    folder = user_cache_folder() / "hub" / f"{name}{_of_hub(constants.ENDPOINT)}"
     if not (folder / _WHOLE).is_file():
         if missing := fetch(DATASETS[name], folder, download):
             raise DataError(
@@ -82,7 +99,20 @@ def fetched(name: str, download: Download = snapshot_download) -> Path:
     return folder
 
 
-def main(arguments: list[str] | None = None, download: Download = snapshot_download) -> int:
+def fetched_commit(folder: Path) -> str | None:
+    """The commit that a folder was fetched from; None where that was not noted."""
+    note = folder / _COMMIT
+    return note.read_text().strip() if note.is_file() else None
+
+
+def _of_hub(endpoint: str) -> str:
+    """What tells the copies from other hubs than the usual one."""
+    if endpoint == _USUAL_HUB:
+        return ""
+    return f"-{hashlib.sha256(endpoint.encode()).hexdigest()[:12]}"
+
+
+def main(arguments: list[str] | None = None, download: Download = download_commit) -> int:
     """Fetch a data set by name; 1 when something is missing in the end."""
     parser = argparse.ArgumentParser(prog="python -m datamodules.fetch", description=__doc__)
     parser.add_argument("--name", required=True, choices=sorted(DATASETS), help="which data set")

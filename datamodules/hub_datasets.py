@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,11 @@ from pathlib import Path
 from datamodules import cv_bench, omni_spatial, space_thinker
 from datamodules.archives import unpack_folder, unpack_pictures
 from datamodules.json_stream import stream_array
+from datamodules.samples import DataError
 from datamodules.track3_records import parse_record
+
+COPY = "smallspatial_copy.json"
+"""The file of a small copy of a benchmark, which says what the copy holds in place of the whole benchmark."""
 
 _NAMED_AT_MOST = 5
 _ROUNDED_WITHIN = 0.02
@@ -117,9 +122,32 @@ class HubDataset:
     archives: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
     def missing_parts(self, folder: Path) -> Iterator[str]:
-        """Sentences that name what a copy of the data set lacks, none for a whole one."""
-        for split, expected in self.splits.items():
+        """Sentences that name what a copy of the data set lacks, none for a whole one.
+
+        A small copy says in its own `smallspatial_copy.json` what it holds; raises `DataError` where that
+        file cannot be read.
+        """
+        for split, expected in (copied_splits(folder) or self.splits).items():
             yield from self.missing(folder, split, expected)
+
+
+def copied_splits(folder: Path) -> dict[str, SplitCounts] | None:
+    """What a small copy of a benchmark says of its splits; None for what is no such copy.
+
+    Raises:
+        DataError: the copy's file is damaged.
+    """
+    file = folder / COPY
+    if not file.is_file():
+        return None
+    try:
+        splits = json.loads(file.read_text())["splits"]
+        return {name: SplitCounts(**counts) for name, counts in splits.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{file} cannot be read ({error}): it should be like "
+            '{"splits": {"test": {"questions": 40}}}.'
+        ) from error
 
 
 def _missing_pictures(folder: Path, names: list[str]) -> Iterator[str]:

@@ -114,6 +114,14 @@ class Mixture(SpatialDataModule):
         """The official score of the benchmark that is evaluated."""
         return self.evaluation.metric()
 
+    def origin(self) -> str:
+        """The benchmarks with their origins, those that are trained on first."""
+        origins = {}
+        for part in (*self.parts, self.evaluation):
+            name = part.benchmark if isinstance(part, OfficialLayout) else type(part).__name__
+            origins[f"{name} {part.origin()}"] = None
+        return " + ".join(origins)
+
     def _parts(self, role: Role) -> tuple[SpatialDataModule, ...]:
         return self.parts if role == "train" else (self.evaluation,)
 

@@ -12,6 +12,7 @@ import numpy as np
 from datamodules.base import Role, SpatialDataModule
 from datamodules.chosen_tasks import ChosenTasks
 from datamodules.drawing import Curriculum, Drawing
+from datamodules.folder_digest import folder_digest
 from datamodules.grouped import GroupedQuestions, Split
 from datamodules.samples import DataError
 
@@ -75,6 +76,7 @@ class OfficialLayout(SpatialDataModule):
         given = {"root": root, "scenes": scenes, "size": size}
         self._left_out = {name for name, value in given.items() if value is None}
         self.scenes_seed = scenes_seed
+        self._origin: str | None = None
         self.cache = Path(cache)
         unknown = (set(self.splits) | set(self.scenes)) - {"train", "val", "test"}
         if unknown:
@@ -173,6 +175,23 @@ class OfficialLayout(SpatialDataModule):
                 f"`make data NAME={self.benchmark} TO={folder}`, or set `root: {RENDERED}`."
             )
         return folder
+
+    def origin(self) -> str:
+        """The commit that was fetched, the digest of the folder, or the name rendered scenes are kept by."""
+        if self._origin is None:
+            self._origin = self._found_origin(self.folder())
+        return self._origin
+
+    def _found_origin(self, folder: Path) -> str:
+        if self.root == RENDERED:
+            # A digest of how they are rendered is part of it.
+            return f"rendered {folder.name}"
+        if self.root == HUB:
+            from datamodules.fetch import fetched_commit
+
+            if commit := fetched_commit(folder):
+                return commit
+        return folder_digest(folder)
 
     def split_missing(self, role: Role, wanted: str, present: list[str]) -> MissingSplit:
         """The error for a split that the folder does not hold, naming what is there."""

@@ -282,7 +282,13 @@ class SpatialCLI(LightningCLI):
         summary = self.model.summary
         if not self.trainer.is_global_zero or not summary or not summary["n"]:
             return None
-        results = collect(summary, baselines, self.stopwatch.seconds, parameter_counts(self.model))
+        results = collect(
+            summary,
+            baselines,
+            self.stopwatch.seconds,
+            parameter_counts(self.model),
+            provenance={**self.model.origins(), "data": self.datamodule.origin()},
+        )
         tested = self.subcommand in ("experiment", "test")
         if tested and (note := scored_elsewhere(self.datamodule)):
             results["scored_on"] = note

@@ -22,6 +22,7 @@ OF_EVERY_RUN = (
     "baselines",
     "seconds",
     "parameters",
+    "provenance",
 )
 """What stands in the results whatever the benchmark."""
 
@@ -31,8 +32,17 @@ def collect(
     baselines: dict[str, Any],
     seconds: dict[str, float],
     parameters: tuple[int, int],
+    provenance: dict[str, str] | None = None,
 ) -> Results:
-    """Put together what the metric, the baselines and the clock said."""
+    """Put together what the metric, the baselines and the clock said.
+
+    Args:
+        summary: the metric's.
+        baselines: scores by name.
+        seconds: of the parts of the run.
+        parameters: all of them, and those that were trained.
+        provenance: the commits or digests of "model" and "data", and of further models.
+    """
     return {
         "score": summary["score"],
         "n": summary["n"],
@@ -42,6 +52,7 @@ def collect(
         "baselines": baselines,
         "seconds": {part: round(value, 2) for part, value in seconds.items()},
         "parameters": {"total": parameters[0], "trainable": parameters[1]},
+        "provenance": provenance or {},
         **{name: value for name, value in summary.items() if name not in OF_EVERY_RUN},
     }
 
@@ -105,11 +116,18 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         + "Seconds: "
         + ", ".join(f"{part} {value:.0f}" for part, value in results["seconds"].items())
         + f". Seed {card.get('seed')}, commit {card.get('commit')}.",
+        *said_of_provenance(results),
         "",
         f"    {card.get('command', '')}",
         "",
     ]
     return "\n".join(lines)
+
+
+def said_of_provenance(results: Results) -> list[str]:
+    """A line on which weights and data these were; none where results were written before that was noted."""
+    said = "; ".join(f"{name} {origin}" for name, origin in results.get("provenance", {}).items())
+    return [f"Provenance: {said}."] if said else []
 
 
 def table(heading: str, scores: dict[str, dict[str, Any]]) -> list[str]:

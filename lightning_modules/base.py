@@ -22,6 +22,7 @@ from datamodules.samples import Answer, SmallSpatialError, SpatialSample
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
 from lightning_modules.schedule import WarmupCosine
+from lightning_modules.weights_digest import NO_WEIGHTS
 
 Batch = dict[str, Any]
 """What a collator makes: tensors by name, and the samples they came from under "samples"."""
@@ -81,6 +82,10 @@ class SpatialModule(LightningModule):
     @abstractmethod
     def answer(self, batch: Batch) -> list[Answer]:
         """What the model replies to each sample of the batch, in the batch's order."""
+
+    def origins(self) -> dict[str, str]:
+        """Where the weights come from that the run began with, under "model", and those of further models."""
+        return {"model": NO_WEIGHTS}
 
     @property
     def data(self) -> DataSide:

@@ -15,10 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.samples import SmallSpatialError, why_not_fetched
-from lightning_modules.weights_digest import file_digest
-
-NO_WEIGHTS = "random weights"
-"""The origin of what is not pretrained."""
+from lightning_modules.weights_digest import NO_WEIGHTS, file_digest
 
 _SUFFIXES = {".pth", ".pt", ".bin", ".safetensors", ".gguf"}
 

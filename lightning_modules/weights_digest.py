@@ -7,6 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+NO_WEIGHTS = "random weights"
+"""The origin of what is not pretrained."""
+
+ELSEWHERE = "elsewhere"
+"""Stands for the digest of what is not on this machine."""
+
 PIECE_BYTES = 4096
 PIECES = 1024
 """Of a file that is not safetensors so many pieces are read, evenly spread: all of a file of up to 4 MB."""
@@ -53,3 +59,22 @@ def _add_tensors(digest: Any, opened: Any) -> None:
             start, stop = entry["data_offsets"]
             opened.seek(8 + length + start)
             digest.update(opened.read(min(PIECE_BYTES, stop - start)))
+
+
+def digest_of(path: str | None) -> str | None:
+    """The SHA-256 of a whole file, or of the names and contents of all of a folder's files.
+
+    `ELSEWHERE` for what is not on this machine, and None for nothing.
+    """
+    if path is None:
+        return None
+    there = Path(path)
+    if not there.exists():
+        return ELSEWHERE
+    digest = hashlib.sha256()
+    for file in [there] if there.is_file() else sorted(there.rglob("*")):
+        if file.is_file():
+            digest.update(b"" if file == there else file.relative_to(there).as_posix().encode() + b"\0")
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()

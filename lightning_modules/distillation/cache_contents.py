@@ -11,16 +11,19 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from datamodules.samples import SmallSpatialError
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.common_tokens import CommonTokens
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.teachers import Teacher, teacher_origin
 from lightning_modules.vlm.collator import VlmCollator
+from lightning_modules.vlm.loading import model_source
+from lightning_modules.weights_digest import ELSEWHERE, digest_of
 
-FORMAT = 1
+FORMAT = 2
 """The version of the files."""
 
-ELSEWHERE = "elsewhere"
-"""Stands for the digest of a file that is not on this machine."""
+COMMIT_LENGTH, DIGEST_LENGTH = 40, 64
+"""How many digits the commit of a repository and the digest of a folder have."""
 
 
 class CacheError(ModelError):
@@ -32,7 +35,7 @@ class Asked:
     """What settings say of lessons; two trainings that agree in it can use the same ones.
 
     Attributes:
-        model: the teacher's name.
+        model: the commit of the teacher on the hub, or the digest of its folder; for a twin its name.
         twin: whether it is a twin.
         twin_size: how large, as far as it was said.
         twin_seed: the seed of its weights; None where it is no twin.
@@ -147,7 +150,7 @@ def what_is_asked(
     vocabulary = json.dumps(sorted(student.processor.tokenizer.get_vocab().items()))
     size = settings.twin_size if settings.twin else None
     return Asked(
-        model=settings.model,
+        model=settings.model if settings.twin else _weights_of(settings.model),
         twin=settings.twin,
         twin_size=None if size is None else asdict(size),
         twin_seed=settings.twin_seed if settings.twin else None,
@@ -164,31 +167,26 @@ def what_is_asked(
     )
 
 
-def digest_of(path: str | None) -> str | None:
-    """The SHA-256 of a file, or of the names and contents of a folder's files.
+def origin_of(asked: Asked) -> str:
+    """Where the weights of a cached teacher come from."""
+    model = f"tiny random model, seed {asked.twin_seed}" if asked.twin else asked.model
+    return teacher_origin(model, asked.adapter, asked.checkpoint)
 
-    `ELSEWHERE` for what is not on this machine, and None for nothing.
-    """
-    if path is None:
-        return None
-    there = Path(path)
-    if not there.exists():
+
+def _weights_of(model: str) -> str:
+    """What a teacher's weights are told by, or `ELSEWHERE`."""
+    try:
+        return model_source(model).origin()
+    except SmallSpatialError:
         return ELSEWHERE
-    digest = hashlib.sha256()
-    for file in [there] if there.is_file() else sorted(there.rglob("*")):
-        if file.is_file():
-            digest.update(b"" if file == there else file.relative_to(there).as_posix().encode() + b"\0")
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
 
 
 def require_same(folder: Path, cached: Asked, asked: Asked) -> None:
     """Raise `CacheError` where a cache holds other lessons than those that are asked for.
 
-    The digest of an adapter or a checkpoint that is not on this machine is taken as it was cached.
+    What is not on this machine, and cannot be asked for on the hub either, is taken as it was cached.
     """
-    for name in ("adapter", "checkpoint"):
+    for name in ("model", "adapter", "checkpoint"):
         if getattr(asked, name) == ELSEWHERE and getattr(cached, name) is not None:
             asked = replace(asked, **{name: getattr(cached, name)})
     for field in fields(Asked):
@@ -205,6 +203,14 @@ def _difference(folder: Path, name: str, then: Any, now: Any) -> str:
     if name in ("adapter", "checkpoint") and then is not None and now is not None:
         return (
             f"The teacher's {name} has been trained again since its lessons were cached in {folder}. {anew}"
+        )
+    if name == "model" and not {len(then), len(now)} - {COMMIT_LENGTH, DIGEST_LENGTH}:
+        again = (
+            f"`teacher.model: owner/name@{then}`" if len(then) == COMMIT_LENGTH else "the former ones back"
+        )
+        return (
+            f"The lessons in {folder} are those of another teacher: the weights of teacher.model are "
+            f"{now[:12]}, and they were {then[:12]} when it was asked. Give {again}. Or else: {anew}"
         )
     if name == "tokenizer":
         return f"The lessons in {folder} are for a student with another tokenizer. {anew}"

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from lightning_modules.base import Batch, Collator, ModelError
 from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.cache_contents import CacheError, require_same, what_is_asked
+from lightning_modules.distillation.cache_contents import (
+    CacheError,
+    origin_of,
+    require_same,
+    what_is_asked,
+)
 from lightning_modules.distillation.lesson_keys import WithLessonKeys
 from lightning_modules.distillation.logit_loss import LogitDistillation
 from lightning_modules.distillation.on_policy import OnPolicy
@@ -32,6 +37,7 @@ class CachedTeacher:
         image_tokens: the most tokens that the student gives to a picture.
 
     Attributes:
+        origin: where the teacher's weights come from.
         layer_count: layers of the teacher's language model.
         reads_alike: whether student and teacher read the very same tokens.
 
@@ -59,6 +65,7 @@ class CachedTeacher:
                 f"The lessons in {self.cache.folder} were not written to their end: "
                 "`make cache-teacher NAME=...` goes on with them."
             )
+        self.origin = f"{origin_of(contents.asked)}, from a cache"
         self.layer_count = contents.layer_count
         self.reads_alike = contents.reads_alike
 

@@ -76,12 +76,18 @@ class DistilledStudent(PeftSft):
         self.on_policy = on_policy
         self.pairs: list[tuple[int, int]] = []
         self._steps = math.inf
+        self.teacher_origin = ""
+
+    def origins(self) -> dict[str, str]:
+        """Those of the student, and of the teacher where it was opened, which a training does."""
+        return super().origins() | ({"teacher": self.teacher_origin} if self.teacher_origin else {})
 
     def open_teacher(self) -> None:
         """Load the teacher and find out what of its attention is wanted."""
         self._reading = self.reader(learning=True)
         # A plain object in the instance's dictionary: no submodule, so neither saved, trained nor counted.
         self.__dict__["teacher"] = self._opened_teacher()
+        self.teacher_origin = self.teacher.origin
         if self.attention_loss is not None:
             self.pairs = pair_layers(layer_count(self.network), self.teacher.layer_count, self.layer_map)
             self.teacher.require_attention(self.attention_loss, {teacher for _, teacher in self.pairs})

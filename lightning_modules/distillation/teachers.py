@@ -27,6 +27,7 @@ from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.export import load_adapter, load_trained
 from lightning_modules.vlm.loading import family_named, load_vlm
 from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.weights_digest import digest_of
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,13 @@ class TeacherSource(Protocol):
     """Where lessons come from: a model in memory, or what one has said before.
 
     Attributes:
+        origin: where the teacher's weights come from.
         layer_count: layers of the teacher's language model.
         reads_alike: whether student and teacher read the very same tokens, so that their attention can be
             compared.
     """
 
+    origin: str
     layer_count: int
     reads_alike: bool
 
@@ -145,6 +148,7 @@ class LiveTeacher:
     Attributes:
         network: the model, with its adapter.
         family: its family.
+        origin: where its weights come from.
         tokens: what it has in common with the student, where their tokenizers are not the same.
         layer_count: layers of its language model.
         reads_alike: whether student and teacher read the very same tokens.
@@ -176,6 +180,7 @@ class LiveTeacher:
             twin_seed=settings.twin_seed,
         )
         self.family = family
+        self.origin = teacher_origin(vlm.origin, digest_of(settings.adapter), digest_of(settings.checkpoint))
         self._reading = VlmCollator(vlm.processor, family, learning=False, rationale=student.rationale)
         self.tokens = common_tokens(
             student.processor.tokenizer,
@@ -234,6 +239,18 @@ def require_files(adapter: str | None, checkpoint: str | None, made_by: str) -> 
         if path is not None and not Path(path).exists():
             by = f" `make experiment NAME={made_by}` makes it." if made_by else ""
             raise ModelError(f"The teacher's {what} {path} does not exist.{by}")
+
+
+def teacher_origin(model: str, adapter: str | None, checkpoint: str | None) -> str:
+    """Where a teacher's weights come from.
+
+    Args:
+        model: the origin of the bare model.
+        adapter: the digest of its adapter.
+        checkpoint: the digest of its checkpoint.
+    """
+    trained = {"adapter": adapter, "checkpoint": checkpoint}
+    return ", ".join([model, *(f"{what} {digest}" for what, digest in trained.items() if digest)])
 
 
 @dataclass(frozen=True)

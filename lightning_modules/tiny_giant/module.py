@@ -18,6 +18,7 @@ from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
+from lightning_modules.weights_digest import NO_WEIGHTS
 
 LONGEST_NORMALIZED = 32
 LONGEST_FREE_FORM = 96
@@ -64,6 +65,14 @@ class TinyGiant(SpatialModule):
         self.value_weight = value_weight
         self.vocabulary = Vocabulary(network.vocabulary_size, numbers)
         self.network = TinyGiantNetwork(network)
+
+    def origins(self) -> dict[str, str]:
+        """Where the weights of the backbones come from; all others are random at first."""
+        backbones = {"rgb": self.network.rgb, "depth": self.network.depth}
+        found = {name: backbone.origin for name, backbone in backbones.items() if backbone is not None}
+        if set(found.values()) == {NO_WEIGHTS}:
+            return {"model": NO_WEIGHTS}
+        return {"model": ", ".join(f"{name} backbone {origin}" for name, origin in found.items())}
 
     @property
     def objective(self) -> Objective:

@@ -9,9 +9,9 @@ from torch import nn
 
 from lightning_modules.base import ModelError
 from lightning_modules.model_source import ModelSource, source_of
-from lightning_modules.package_weights import NO_WEIGHTS, package_weights, timm_origin, timm_weights
+from lightning_modules.package_weights import package_weights, timm_origin, timm_weights
 from lightning_modules.vlm.whole_weights import load_whole
-from lightning_modules.weights_digest import file_digest
+from lightning_modules.weights_digest import NO_WEIGHTS, file_digest
 
 if TYPE_CHECKING:
     from lightning_modules.vlm.composed_model import ComposedVlm, Reduction

@@ -120,6 +120,10 @@ class PeftSft(SpatialModule):
         self.network = add_adapter(self.vlm.model, parts, self.adapter, self.tokenizer)
         self._clock = 0.0
 
+    def origins(self) -> dict[str, str]:
+        """The commit or digest of the model, or how it was made."""
+        return {"model": self.vlm.origin}
+
     @property
     def tokenizer(self) -> Any:
         """The model's tokenizer."""
