@@ -116,7 +116,7 @@ class Mixture(SpatialDataModule):
 
     def origin(self) -> str:
         """The benchmarks with their origins, those that are trained on first."""
-        origins = {}
+        origins: dict[str, None] = {}
         for part in (*self.parts, self.evaluation):
             name = part.benchmark if isinstance(part, OfficialLayout) else type(part).__name__
             origins[f"{name} {part.origin()}"] = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,23 +41,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     config = states[1] / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"later": True}))
     return states
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    """The server, where this process looks for the hub, with an empty cache."""
-    with LoopbackHub() as server:
-        look_at(server.endpoint, tmp_path / "cache", monkeypatch)
-        yield server
-
-
-def look_at(endpoint: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr("transformers.utils.hub._hf_api", None)
 
 
 def weights(model: torch.nn.Module) -> torch.Tensor:

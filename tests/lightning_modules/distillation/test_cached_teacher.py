@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +24,11 @@ from lightning_modules.distillation.lesson_writing import LessonWriting
 from lightning_modules.distillation.logit_loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.teacher_cache import CacheWriter, Written
+from lightning_modules.distillation.teacher_cache import CacheWriter, TeacherCache, Written
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.export import save_adapter
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.vlm.picture_data import PictureData
 from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, picture
@@ -246,6 +247,43 @@ def test_lessons_of_an_adapter_that_was_trained_again_are_refused(tmp_path: Path
     with_adapter(tmp_path / "adapter", 2)
     with pytest.raises(CacheError, match=r"adapter has been trained again .*make cache-teacher"):
         model.open_teacher()
+
+
+def saved_teacher(folder: Path, seed: int) -> Path:
+    model, processor = make_twin("smolvlm", seed, DEEPER)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def test_a_teacher_is_told_by_its_weights_and_not_by_its_name(tmp_path: Path) -> None:
+    first = saved_teacher(tmp_path / "first", 1)
+    settings = Teacher(str(first), cache=str(tmp_path / "lessons"), cache_k=4)
+    live = student(replace(settings, cache=None))
+    live.open_teacher()
+    write(student(settings), SAMPLES[:1])
+    asked = TeacherCache(settings.cache).contents.asked.model
+    assert live.origins()["teacher"] == asked
+
+    def opened(folder: Path) -> str:
+        model = student(replace(settings, model=str(folder)))
+        model.open_teacher()
+        return model.origins()["teacher"]
+
+    assert opened(first) == f"{asked}, from a cache"
+    shutil.copytree(first, tmp_path / "copy")
+    opened(tmp_path / "copy")
+    first.rename(tmp_path / "renamed")
+    opened(tmp_path / "renamed")
+    # The machine that trains may not have the teacher at all.
+    opened(first)
+    opened(tmp_path / "nowhere")
+    saved_teacher(first, 2)
+    with pytest.raises(
+        CacheError, match=r"those of another teacher: the weights of teacher\.model.*make cache-"
+    ):
+        opened(first)
+    opened(tmp_path / "renamed")
 
 
 def test_no_lessons_and_a_part_of_them_are_refused(tmp_path: Path) -> None:

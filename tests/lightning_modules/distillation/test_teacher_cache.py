@@ -238,6 +238,17 @@ def test_other_lessons_are_refused_with_what_differs(name: str, tmp_path: Path) 
     assert is_complete(tmp_path)
 
 
+def test_another_teacher_is_refused_and_one_that_is_elsewhere_is_not() -> None:
+    """Of a commit it is said how to go on with it."""
+    cached = replace(ASKED, model="1" * 40)
+    for other in ("2" * 40, "2" * 64):
+        with pytest.raises(
+            CacheError, match=rf"weights of teacher\.model are 2{{12}}, .*owner/name@{'1' * 40}"
+        ):
+            require_same(Path("cache"), cached, replace(ASKED, model=other))
+    require_same(Path("cache"), cached, replace(ASKED, model=ELSEWHERE))
+
+
 @pytest.mark.parametrize("name", ["adapter", "checkpoint"])
 def test_a_teacher_that_has_been_trained_again_is_refused_and_one_elsewhere_is_not(name: str) -> None:
     cached, asked = (replace(ASKED, **{name: digit * 64}) for digit in "12")
