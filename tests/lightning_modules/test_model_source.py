@@ -7,13 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from huggingface_hub import constants
+from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lightning_modules.base import ModelError
 from lightning_modules.model_source import ModelSource, source_of
+from lightning_modules.package_weights import WeightsError, timm_origin
 from lightning_modules.vlm import zoo
+from lightning_modules.vlm.composed_encoder import VisionTower
 from lightning_modules.vlm.encoder_swap import load_language_model
 from lightning_modules.vlm.loading import Composed, family_named, load_vlm
 from lightning_modules.vlm.twins import TwinSize, make_twin
@@ -21,6 +25,7 @@ from lightning_modules.vlm.zoo import ZOO, ZooEntry
 from tests.hub_server import LoopbackHub
 
 SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
+WEIGHTS = "model.safetensors"
 NAME = "someone/small-vlm"
 
 
@@ -195,3 +200,20 @@ def test_what_was_fetched_before_is_enough_without_a_connection(
     assert loaded.origin == commit
     sentence = refusal(f"{NAME}@v2")
     assert "HF_HUB_OFFLINE is set" in sentence and "at revision 'v2'" in sentence
+
+
+def test_encoders_of_timm_are_fetched_and_refused_in_the_same_words(hub: LoopbackHub, tmp_path: Path) -> None:
+    repository = timm.get_pretrained_cfg("test_vit").hf_hub_id
+    with pytest.raises(WeightsError, match=f"of 'test_vit' cannot be had.* no model {repository}.*spelling"):
+        VisionTower("test_vit", 160, pretrained=True)
+    whole = timm.create_model("test_vit").state_dict()
+    (tmp_path / "config.json").write_text("{}")
+    save_file({name: tensor for name, tensor in whole.items() if "blocks.1" not in name}, tmp_path / WEIGHTS)
+    hub.publish(repository, tmp_path)
+    with pytest.raises(WeightsError, match=r"lack \d+ of \d+ tensors of the network, such as 'blocks\.1"):
+        VisionTower("test_vit", 160, pretrained=True)
+    save_file(whole, tmp_path / WEIGHTS)
+    commit = hub.publish(repository, tmp_path)
+    tower = VisionTower("test_vit", 160, pretrained=True)
+    assert torch.equal(tower.network.patch_embed.proj.weight, whole["patch_embed.proj.weight"])
+    assert timm_origin("test_vit", "hub") == commit
