@@ -137,16 +137,21 @@ class SpatialModule(LightningModule):
         """One optimisation step: the sum of the loss terms, each logged on its own."""
         terms = self.loss(batch)
         total = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(total):
-            values = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in terms.items())
+        # One copy to the host of all that is looked at: figures that stay on the device are waited for one by
+        # one, and that of the progress bar at the end of every step.
+        loss, *figures = torch.stack([total, *terms.values()]).detach().cpu()
+        if not torch.isfinite(loss):
+            values = ", ".join(
+                f"{name} {float(value):.4g}" for name, value in zip(terms, figures, strict=True)
+            )
             raise ModelError(
                 f"The loss is not finite at step {self.global_step} ({values}). Lower the learning rate, "
                 "or look at the batch's first sample: " + repr(batch["samples"][0].id)
             )
         count = len(batch["samples"])
-        self.log("train/loss", total.detach(), prog_bar=True, batch_size=count)
-        for name, value in terms.items():
-            self.log(f"train/{name}", value.detach(), batch_size=count)
+        self.log("train/loss", loss, prog_bar=True, batch_size=count)
+        for name, value in zip(terms, figures, strict=True):
+            self.log(f"train/{name}", value, batch_size=count)
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> list[Answer]:  # type: ignore[override]

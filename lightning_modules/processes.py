@@ -12,7 +12,7 @@ def mean_over_processes(number: int, device: torch.device) -> Tensor:
     Losses are divided by it instead of by the process's own count: since the gradients of processes are
     averaged, the step is then that of one process with the joined batch, however unequal the shares are.
     """
-    mean = torch.tensor(float(number), device=device)
+    mean = torch.full((), float(number), device=device)
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(mean)
         mean /= distributed.get_world_size()

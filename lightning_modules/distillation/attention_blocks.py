@@ -6,9 +6,9 @@ into blocks of one sample each; short ones are taken together, since a block cos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,33 @@ CELLS = 2**19
 """Places in a map that the samples of a block may have together: 128 rows of 4,096 columns."""
 
 
+class Extent(NamedTuple):
+    """The shortest ranges that hold all rows and all columns of a sample that count; empty where none do."""
+
+    rows: range
+    columns: range
+
+
+def extents_of(rows_mask: Tensor, columns_mask: Tensor) -> list[Extent]:
+    """Where the rows and columns lie that count, for each sample; to be found once for all layers.
+
+    The host waits for the device here, and only here: which blocks there are follows from the extents.
+
+    Args:
+        rows_mask: which queries count, [batch, tokens].
+        columns_mask: which keys count, [batch, tokens].
+    """
+    both = torch.stack([rows_mask.bool(), columns_mask.bool()])
+    place = torch.arange(both.shape[-1], device=both.device)
+    first = place.where(both, both.shape[-1]).amin(-1)
+    stop = (place + 1).where(both, 0).amax(-1)
+    rows, columns = torch.stack([first, stop], -1).tolist()
+    return [
+        Extent(range(*its_rows), range(*its_columns))
+        for its_rows, its_columns in zip(rows, columns, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class LayerPair:
     """A layer of each model on the same tokens, and what of their maps is compared.
@@ -29,12 +56,14 @@ class LayerPair:
         theirs: the teacher's, on the student's device and without gradient.
         rows_mask: which queries count, [batch, tokens].
         columns_mask: which keys count, [batch, tokens].
+        extents: where those lie.
     """
 
     ours: TappedLayer
     theirs: TappedLayer
     rows_mask: Tensor
     columns_mask: Tensor
+    extents: Sequence[Extent]
 
     def visible(self, samples: slice, rows: slice, columns: slice) -> Tensor:
         """Whether both may look, at a key that counts, [samples, rows, columns]."""
@@ -73,8 +102,8 @@ def blocks_of(pair: LayerPair, chunk: int) -> Iterator[list[Block]]:
     together = max(1, CELLS // (min(chunk, tokens) * tokens))
     for first in range(0, batch, together):
         samples = slice(first, min(first + together, batch))
-        rows = _range(pair.rows_mask[samples].any(0))
-        columns = _range(pair.columns_mask[samples].any(0))
+        rows = _joined([extent.rows for extent in pair.extents[samples]])
+        columns = _joined([extent.columns for extent in pair.extents[samples]])
         causal = pair.ours.causal and pair.ours.mask is None
         blocks = []
         for start in range(rows.start, rows.stop, chunk):
@@ -120,7 +149,6 @@ def recomputed(function: Callable[..., Any], pair: LayerPair, block: Block, *arg
     return checkpoint(call, use_reentrant=False, preserve_rng_state=False)
 
 
-def _range(mask: Tensor) -> slice:
-    """The shortest range that holds all that is true; an empty one where nothing is."""
-    places = mask.nonzero()[:, 0]
-    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
+def _joined(ranges: Sequence[range]) -> range:
+    """The shortest range that holds several; an empty one where all are."""
+    return range(min(each.start for each in ranges), max(each.stop for each in ranges))

@@ -29,6 +29,7 @@ from lightning_modules.distillation.attention_blocks import (
     Block,
     LayerPair,
     blocks_of,
+    extents_of,
     maps_of_both,
     recomputed,
 )
@@ -126,6 +127,7 @@ def attention_distillation(
     teachers = {layer.number: layer for layer in teacher}
     # Even where no row counts, the loss is joined to the student, with a gradient of 0.
     total = 0.0 * students[pairs[0][0]].queries.sum().float()
+    extents = extents_of(rows_mask, columns_mask)
     for student_layer, teacher_layer in pairs:
         ours, theirs = students[student_layer], teachers[teacher_layer]
         if isinstance(theirs, TappedLayer):
@@ -135,13 +137,13 @@ def attention_distillation(
             mine, wanted = (
                 layer
                 if isinstance(layer, PooledLayer)
-                else pool_layer(layer, rows_mask, columns_mask, config.pool, config.chunk)
+                else pool_layer(layer, rows_mask, columns_mask, config.pool, config.chunk, extents)
                 for layer in (ours, theirs)
             )
             total = total + pooled_loss(mine, wanted, config.temperature)
             continue
         assert isinstance(theirs, TappedLayer), "pooled maps are compared with pooled maps"
-        pair = LayerPair(ours, theirs, rows_mask, columns_mask)
+        pair = LayerPair(ours, theirs, rows_mask, columns_mask, extents)
         for blocks in blocks_of(pair, config.chunk):
             total = total + _samples_loss(pair, blocks, config.temperature)
     return total / (len(pairs) * (len(rows_mask) if count is None else count))

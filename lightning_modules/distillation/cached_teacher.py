@@ -153,14 +153,14 @@ class CachedTeacher:
         assert self.contents.maps is not None, "attention was not asked for when the cache was opened"
         size, place = self.contents.maps.pool, self.contents.maps.layers.index(number)
         maps = [lesson.maps[place] for lesson in stored if lesson.maps is not None]
-        rows, columns = (torch.tensor([each.shape[axis] for each in maps]) for axis in (1, 2))
+        rows, columns = torch.tensor([each.shape[1:] for each in maps], device=device).unbind(1)
         padded = [
             nn.functional.pad(each.float(), (0, size - each.shape[2], 0, size - each.shape[1]))
             for each in maps
         ]
         whole = torch.stack(padded).to(device)
         whole = whole / whole.sum(-1, keepdim=True).clamp_min(torch.finfo(whole.dtype).tiny)
-        return PooledLayer(number, whole, rows.to(device), columns.to(device))
+        return PooledLayer(number, whole, rows, columns)
 
 
 def require_cachable(attention: AttentionDistillation | None, on_policy: OnPolicy | None) -> None:
@@ -184,9 +184,10 @@ def read_by_student(inputs: dict[str, Tensor], labels: Tensor) -> list[tuple[int
         inputs: the student's inputs, with `input_ids` and `attention_mask`, `[batch, tokens]`.
         labels: `[batch, tokens]`, -100 where nothing is learnt.
     """
-    tokens, labels = inputs["input_ids"].cpu(), labels.cpu()
+    # One copy to the host, where three would wait for the device three times.
+    tokens, mask, labels = torch.stack([inputs["input_ids"], inputs["attention_mask"], labels]).cpu()
     learnt = labels != IGNORED
-    prompts = inputs["attention_mask"].cpu().bool() & ~learnt
+    prompts = mask.bool() & ~learnt
     return [
         (_fingerprint(row[prompt]), row_labels[answer].int())
         for row, prompt, row_labels, answer in zip(tokens, prompts, labels, learnt, strict=True)

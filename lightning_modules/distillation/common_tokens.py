@@ -40,9 +40,9 @@ class CommonTokens:
     def _outcomes(self, logits: Tensor, end: int) -> Tensor:
         text = logits[:, : self.text]
         # An end among the tokens of text is one outcome, not two.
-        ends = {number for number in (self.student_end, self.teacher_end) if number < self.text}
-        if ends:
-            text = text.index_fill(-1, torch.tensor(sorted(ends), device=logits.device), IMPOSSIBLE)
+        token = torch.arange(text.shape[-1], device=logits.device)
+        is_end = (token == self.student_end) | (token == self.teacher_end)
+        text = text.masked_fill(is_end, IMPOSSIBLE)
         return torch.cat([text, logits[:, end : end + 1]], dim=-1)
 
 

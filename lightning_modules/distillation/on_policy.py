@@ -118,12 +118,11 @@ def as_taught(
         inputs and labels as in the collator's batches, on the device of the prompts.
     """
     device = prompt["input_ids"].device
-    prompts = [
-        tokens[mask.bool()].tolist()
-        for tokens, mask in zip(prompt["input_ids"], prompt["attention_mask"], strict=True)
-    ]
+    # All rows at once to the host: each alone would wait for the device.
+    tokens, real = prompt["input_ids"].cpu(), prompt["attention_mask"].cpu().bool()
+    prompts = [row[mask].tolist() for row, mask in zip(tokens, real, strict=True)]
     if (window := collator.maximum_tokens) is not None:
-        answers = [answer[: window - len(tokens)] for tokens, answer in zip(prompts, answers, strict=True)]
+        answers = [answer[: window - len(row)] for row, answer in zip(prompts, answers, strict=True)]
     pictures = {name: tensor for name, tensor in prompt.items() if name not in TOKEN_INPUTS}
     inputs, labels = collator.with_answers(prompts, answers, pictures)
     return {name: tensor.to(device) for name, tensor in inputs.items()}, labels.to(device)

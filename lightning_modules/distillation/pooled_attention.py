@@ -7,13 +7,21 @@ With as many groups as tokens nothing is pooled.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_blocks import Block, LayerPair, blocks_of, recomputed
+from lightning_modules.distillation.attention_blocks import (
+    Block,
+    Extent,
+    LayerPair,
+    blocks_of,
+    extents_of,
+    recomputed,
+)
 from lightning_modules.distillation.attention_tap import TappedLayer, attention_maps
 from lightning_modules.distillation.head_mixture import divergence_of_mixture, inner_products
 
@@ -36,7 +44,12 @@ class PooledLayer:
 
 
 def pool_layer(
-    layer: TappedLayer, rows_mask: Tensor, columns_mask: Tensor, size: int, chunk: int
+    layer: TappedLayer,
+    rows_mask: Tensor,
+    columns_mask: Tensor,
+    size: int,
+    chunk: int,
+    extents: Sequence[Extent] | None = None,
 ) -> PooledLayer:
     """A layer's pooled maps, through which gradients flow.
 
@@ -49,8 +62,10 @@ def pool_layer(
         columns_mask: which keys count, [batch, tokens].
         size: the number of groups, of rows and of columns; a sample with fewer has a group for each.
         chunk: rows whose maps are in memory at a time.
+        extents: where the rows and columns lie that count; looked for when left out.
     """
-    pair = LayerPair(layer, layer, rows_mask, columns_mask)
+    extents = extents_of(rows_mask, columns_mask) if extents is None else extents
+    pair = LayerPair(layer, layer, rows_mask, columns_mask, extents)
     whole = [
         (block, pair.counted(block, pair.visible(block.samples, block.rows, block.columns)))
         for blocks in blocks_of(pair, chunk)

@@ -217,7 +217,7 @@ class LiveTeacher:
     ) -> Lesson:
         """What the teacher says of a batch: its last hidden states with its head, and tapped layers."""
         if not self.reads_alike:
-            answers = [row[row != IGNORED].tolist() for row in labels]
+            answers = [row[row != IGNORED].tolist() for row in labels.cpu()]
             inputs, labels = as_taught(self._reading, batch["teacher_prompt"], answers)
         device = next(self.network.parameters()).device
         self.network.eval()

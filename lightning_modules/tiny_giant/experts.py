@@ -19,15 +19,20 @@ class Routing:
     Attributes:
         balance: load-balancing loss; 1 where all experts get an equal share.
         z: router z-loss.
-        load: share of the choices that went to each expert, `[experts]`, without gradient.
+        counts: how many choices went to each expert, `[experts]`.
         entropy: mean entropy of a token's probabilities over the logarithm of the number of experts: 1 for
             an undecided router, 0 for one that is always certain; without gradient.
     """
 
     balance: Tensor
     z: Tensor
-    load: Tensor
+    counts: Tensor
     entropy: Tensor
+
+    @property
+    def load(self) -> Tensor:
+        """Share of the choices that went to each expert, `[experts]`, without gradient."""
+        return self.counts / self.counts.sum().clamp(min=1)
 
 
 class Router(nn.Module):
@@ -61,11 +66,13 @@ class Router(nn.Module):
         weights, chosen = probabilities.topk(self.top_k, dim=-1)
         weights = weights / weights.sum(-1, keepdim=True)
         experts = logits.shape[-1]
-        load = torch.bincount(chosen.flatten(), minlength=experts).to(logits.dtype) / max(chosen.numel(), 1)
+        # `bincount` would wait for the device.
+        counts = (chosen[..., None] == torch.arange(experts, device=chosen.device)).sum((0, 1))
+        load = counts / max(chosen.numel(), 1)
         balance = experts * (load * probabilities.mean(0)).sum()
         z = torch.logsumexp(logits, dim=-1).square().mean()
         entropy = -(probabilities * probabilities.clamp(min=1e-9).log()).sum(-1).mean()
-        routing = Routing(balance, z, load, (entropy / torch.log(torch.tensor(float(experts)))).detach())
+        routing = Routing(balance, z, counts, (entropy / torch.log(torch.tensor(float(experts)))).detach())
         return weights, chosen, routing
 
 
@@ -106,8 +113,7 @@ class Experts(nn.Module):
         # Sorted by expert, each expert's tokens stand together: one matrix product an expert.
         order = chosen.flatten().argsort(stable=True)
         owner = order // chosen.shape[1]
-        counts = torch.bincount(chosen.flatten(), minlength=len(self.up)).tolist()
-        gathered = tokens[owner].split(counts)
+        gathered = tokens[owner].split(routing.counts.tolist())
         # An expert without tokens still takes part (with an empty product), so that DDP finds its gradient.
         made = torch.cat([self.expert(index, part) for index, part in enumerate(gathered)])
         weighted = made * weights.flatten()[order, None]

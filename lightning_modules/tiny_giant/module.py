@@ -143,9 +143,11 @@ class TinyGiant(SpatialModule):
         self.vocabulary.load(checkpoint["vocabulary"])
 
     def _log_routers(self, routings: Sequence[Routing], count: int) -> None:
-        for layer, routing in enumerate(routings):
-            logged = {f"router/layer{layer}/entropy": routing.entropy}
-            for expert, share in enumerate(routing.load):
+        # One copy to the host, as in `training_step`.
+        figures = torch.stack([torch.cat([each.entropy[None], each.load]) for each in routings]).cpu()
+        for layer, (entropy, *load) in enumerate(figures):
+            logged = {f"router/layer{layer}/entropy": entropy}
+            for expert, share in enumerate(load):
                 logged[f"router/layer{layer}/expert{expert}"] = share
             self.log_dict(logged, batch_size=count)
 

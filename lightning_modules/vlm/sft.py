@@ -205,9 +205,12 @@ class PeftSft(SpatialModule):
         """Log how fast tokens go through, which part of the places is padding, how often text was cut."""
         now = time.monotonic()
         options: dict[str, Any] = {"batch_size": len(batch["samples"])}
-        self.log("batch/tokens_per_second", batch["tokens"] / max(now - self._clock, 1e-9), **options)
-        self.log("batch/padding_fraction", 1 - batch["tokens"] / batch["cells"], **options)
-        self.log("batch/shortened", float(batch["shortened"]), reduce_fx="sum", **options)
+        # Tensors of the host: Lightning sends plain numbers to the device, and reads them back from there.
+        speed = torch.tensor(batch["tokens"] / max(now - self._clock, 1e-9))
+        padding, shortened = torch.tensor([1 - batch["tokens"] / batch["cells"], float(batch["shortened"])])
+        self.log("batch/tokens_per_second", speed, **options)
+        self.log("batch/padding_fraction", padding, **options)
+        self.log("batch/shortened", shortened, reduce_fx="sum", **options)
         self._clock = now
 
     @staticmethod
