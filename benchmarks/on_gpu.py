@@ -121,7 +121,7 @@ def measure_here(name: str, figures: Figures, asked: Asked) -> bool:
             measure(machine, figures)
     except Exception as error:
         traceback.print_exc()
-        figures.add(failed=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+        figures.add(failed=_reason(error))
         return False
     return True
 
@@ -152,6 +152,14 @@ def measure_each(asked: Asked, run: str) -> dict[str, Result]:
 def command_of(name: str) -> list[str]:
     """What measures a part in a process of its own."""
     return [sys.executable, "-m", "benchmarks.on_gpu", name]
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line; what a loading process has raised comes with that one's traceback."""
+    lines = str(error).strip().splitlines() or [""]
+    if lines[0].startswith("Caught "):
+        return lines[-1]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 def _parsed(arguments: list[str] | None) -> Asked:

@@ -356,6 +356,19 @@ def test_a_part_that_fails_is_named(monkeypatch, tmp_path):
     assert failed["part"] == "tinygiant" and failed["failed"] == "ValueError: something broke"
 
 
+def test_what_a_loading_process_has_raised_is_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    text = "Caught OSError in DataLoader worker process 0.\nOriginal Traceback ...\nOSError: the disk is full"
+
+    def fail(machine, figures):
+        raise OSError(text)
+
+    monkeypatch.setattr(tinygiant, "measure_data_wait", fail)
+    figures = Figures("test", "data_wait", 1000)
+    assert not on_gpu.measure_here("data_wait", figures, on_gpu.Asked(["data_wait"], stand_ins=True))
+    assert written(tmp_path)[0]["failed"] == "OSError: the disk is full"
+
+
 def test_parts_that_fail_do_not_stop_the_others(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     codes = {
