@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader
 from datamodules.batching import EvaluationBatches, TrainingBatches
 from datamodules.drawing import Drawing, EveryImage
 from datamodules.grouped import GroupedQuestions, ImageSubset, Split
+from datamodules.image_notes import ImageNotes
 from datamodules.loading import (
     BadImagePolicy,
     CollateLoaded,
@@ -44,7 +44,8 @@ class SpatialDataModule(LightningDataModule, ABC):
         - the module asks `metric()` for the benchmark's score, and `texts()` for words to learn.
 
     A batch is what the collator returned, plus `samples` (the light records, in the collator's order) and
-    `skipped` (names of unreadable images and what was wrong).
+    `skipped` (names of unreadable images and what was wrong). A collator that changes images says so in the
+    same form under `scaled` and `padded`; `image_notes` holds what all batches of the run said.
 
     Run it with `Trainer(use_distributed_sampler=False)`: the ranks' shares are dealt out here. Data without a
     val split are not validated on (see `validates`), and a test may score another split (see `scored`);
@@ -93,7 +94,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         self.training_fraction = training_fraction
         self.length_grouped = length_grouped
         self.collator: Collator = samples_only
-        self.skipped: dict[str, str] = {}
+        self.image_notes = ImageNotes()
         # A rank may have no batch of a tiny evaluation set; nobody waits for it there.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._open_splits: dict[Role, Split] = {}
@@ -218,17 +219,20 @@ class SpatialDataModule(LightningDataModule, ABC):
         """The batches of the test split, for answers that are written down instead of scored."""
         return self._evaluation_loader("test")
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """The names of images that could not be read, and what was wrong."""
+        return self.image_notes.skipped
+
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Note, in the main process, which images a worker could not read; each is named once."""
-        for name, reason in batch.get("skipped", {}).items():
-            if name not in self.skipped:
-                self.skipped[name] = reason
-                warnings.warn(f"Passing over an image that cannot be read. {reason}", stacklevel=1)
+        """Note, in the main process, what workers did to images."""
+        self.image_notes.add(batch)
         return batch
 
     def teardown(self, stage: str) -> None:
-        """Sum up the images that were passed over."""
-        if self.skipped:
+        """Sum up what was done to images, over all processes."""
+        self.image_notes.share()
+        if self.skipped and self._rank()[0] == 0:
             replacement = "replaced by the next ones" if stage == "fit" else "answered without seeing them"
             names = ", ".join(sorted(self.skipped))
             print(f"{len(self.skipped)} images could not be read and were {replacement}: {names}.")

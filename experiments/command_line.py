@@ -287,6 +287,7 @@ class SpatialCLI(LightningCLI):
             baselines,
             self.stopwatch.seconds,
             parameter_counts(self.model),
+            images=self.datamodule.image_notes.counts(),
             provenance={**self.model.origins(), "data": self.datamodule.origin()},
         )
         tested = self.subcommand in ("experiment", "test")

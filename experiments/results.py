@@ -8,7 +8,7 @@ from typing import Any
 from experiments.run_folder import RunFolder, write_whole
 
 Results = dict[str, Any]
-"""score, n, interval, unreadable, tasks, baselines, seconds, parameters, and the metric's further scores.
+"""What `OF_EVERY_RUN` names, and the metric's further scores.
 
 `scored_on` says which split was scored, where that is not the test split.
 """
@@ -23,8 +23,17 @@ OF_EVERY_RUN = (
     "seconds",
     "parameters",
     "provenance",
+    "images",
 )
 """What stands in the results whatever the benchmark."""
+
+
+IMAGES = {
+    "scaled": "scaled down to fit into maximum_tokens",
+    "padded": "padded because their sides are too unequal for the model",
+    "skipped": "passed over because they could not be read",
+}
+"""What may have happened to images, as it is counted and as it is said."""
 
 
 def collect(
@@ -33,6 +42,7 @@ def collect(
     seconds: dict[str, float],
     parameters: tuple[int, int],
     provenance: dict[str, str] | None = None,
+    images: dict[str, int] | None = None,
 ) -> Results:
     """Put together what the metric, the baselines and the clock said.
 
@@ -42,6 +52,7 @@ def collect(
         seconds: of the parts of the run.
         parameters: all of them, and those that were trained.
         provenance: the commits or digests of "model" and "data", and of further models.
+        images: how many were scaled, padded and skipped; none of them when left out.
     """
     return {
         "score": summary["score"],
@@ -53,6 +64,7 @@ def collect(
         "seconds": {part: round(value, 2) for part, value in seconds.items()},
         "parameters": {"total": parameters[0], "trainable": parameters[1]},
         "provenance": provenance or {},
+        "images": {**dict.fromkeys(IMAGES, 0), **(images or {})},
         **{name: value for name, value in summary.items() if name not in OF_EVERY_RUN},
     }
 
@@ -117,6 +129,7 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         + ", ".join(f"{part} {value:.0f}" for part, value in results["seconds"].items())
         + f". Seed {card.get('seed')}, commit {card.get('commit')}.",
         *said_of_provenance(results),
+        *said_of_images(results),
         "",
         f"    {card.get('command', '')}",
         "",
@@ -128,6 +141,13 @@ def said_of_provenance(results: Results) -> list[str]:
     """A line on which weights and data these were; none where results were written before that was noted."""
     said = "; ".join(f"{name} {origin}" for name, origin in results.get("provenance", {}).items())
     return [f"Provenance: {said}."] if said else []
+
+
+def said_of_images(results: Results) -> list[str]:
+    """A line on the images that the model saw otherwise than they are; none where there are no such."""
+    counted = {how: results.get("images", {}).get(kind, 0) for kind, how in IMAGES.items()}
+    said = [f"{count:,} {how}" for how, count in counted.items() if count]
+    return [f"Images: {', '.join(said)}."] if said else []
 
 
 def table(heading: str, scores: dict[str, dict[str, Any]]) -> list[str]:

@@ -14,11 +14,18 @@ import torch
 from torch import Tensor
 
 from datamodules.samples import ImageSource, SmallSpatialError, SpatialSample
-from lightning_modules.base import Batch
+from lightning_modules.base import Batch, ModelError
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.families import Family
-from lightning_modules.vlm.pictures import Picture, join_pictures, prepare_picture
-from lightning_modules.vlm.prompts import answer_text, candidates_of, rationale_of, turns_of
+from lightning_modules.vlm.image_limits import share_of_each
+from lightning_modules.vlm.pictures import BatchPictures, Picture, join_pictures
+from lightning_modules.vlm.prompts import (
+    answer_text,
+    candidates_of,
+    images_of,
+    rationale_of,
+    turns_of,
+)
 
 IGNORED = -100
 """The label of positions that are not learnt."""
@@ -33,12 +40,16 @@ class CollatorError(SmallSpatialError):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A sample in tokens; `shortened` where text had to be left out of it."""
+    """A sample in tokens; `shortened` where text had to be left out of it.
+
+    `limit` is the most tokens that one of its pictures might take, where they had to be scaled down.
+    """
 
     prompt: list[int]
     answer: list[int]
     pictures: list[Picture]
     shortened: bool
+    limit: int | None = None
 
 
 class VlmCollator:
@@ -58,6 +69,14 @@ class VlmCollator:
     - `tokens`, `cells`: how many tokens and how many places for tokens there are in `inputs` (in `prompt`
       where nothing is learnt).
     - `shortened`: of how many questions text was left out to keep within `maximum_tokens`.
+    - `scaled`, `padded`: by the names of pictures that had to be scaled down to keep within `maximum_tokens`,
+      or that got a border because their sides are too unequal for the model: a sentence on each.
+
+    What is too long for `maximum_tokens` loses the end of its reasoning first, then its solved examples, the
+    first one first: what is left of a text is still true; what can no longer be seen cannot be answered.
+    Pictures are scaled down where they do not fit beside the bare question and its answer: the largest ones
+    first, to the room that is left. The reasoning then stays as far as it leaves half of the window to the
+    pictures: scaled they have to be anyway, and some tokens less hardly show. No piece is ever cut off them.
 
     A batch without any picture gives the vision tower no gradient; with several processes that needs a
     strategy that looks for unused parameters, as `base.yaml` sets it.
@@ -67,14 +86,13 @@ class VlmCollator:
         family: the model's family.
         learning: make `inputs` and `labels` too.
         rationale: learn the reasoning before the answer, and ask for it.
-        maximum_tokens: the window of prompt and answer. Pictures are never cut. What is too long loses the
-            end of its reasoning first, then its solved examples, the first one first.
+        maximum_tokens: the window of prompt and answer.
         beginning: special tokens that every prompt begins with (those of prompt tuning).
         before_answer: what stands between a prompt and its answer, where it shall not be the model's own.
 
     Raises:
         CollatorError: a sample has no answer to learn, or one that its question does not allow; its pictures
-            cannot be used; or it does not fit into the window.
+            cannot be used, or are more than the model can look at; or it does not fit into the window.
     """
 
     def __init__(
@@ -99,8 +117,8 @@ class VlmCollator:
 
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of some questions; raises `CollatorError`."""
-        pictures: dict[ImageSource, Picture] = {}
-        encoded = [self._encode(sample, pictures) for sample in samples]
+        shown = BatchPictures(self.processor, self.family)
+        encoded = [self._encode(sample, shown) for sample in samples]
         tensors, rows = join_pictures([one.pictures for one in encoded])
         prompts = [one.prompt for one in encoded]
         texts = [candidates_of(sample) for sample in samples]
@@ -111,6 +129,8 @@ class VlmCollator:
             "candidates": [self._candidates(several) for several in texts],
             "candidate_texts": texts,
             "shortened": sum(one.shortened for one in encoded),
+            "scaled": shown.scaled({one.limit for one in encoded if one.limit}, self.maximum_tokens),
+            "padded": shown.padded(),
         }
         if self.learning:
             answers = [one.answer for one in encoded]
@@ -158,29 +178,61 @@ class VlmCollator:
         begins_another = any(a is not b and b[: len(a)] == a for a in encoded for b in encoded)
         return [[*tokens, self.conversation.end_id] for tokens in encoded] if begins_another else encoded
 
-    def _encode(self, sample: SpatialSample, pictures: dict[ImageSource, Picture]) -> Encoded:
+    def _encode(self, sample: SpatialSample, pictures: BatchPictures) -> Encoded:
         """A sample in tokens, shortened to the window."""
         _refuse_unlearnable([*sample.examples, *([sample] if self.learning else [])])
+        if self.family.one_image:
+            _refuse_several_images(sample, self.family.name)
         examples = list(sample.examples)
-        rationale = rationale_of(sample) if self.rationale else None
+        whole = rationale = rationale_of(sample) if self.rationale else None
         shortened = False
+        limit: int | None = None
         while True:
-            prompt, shown = self._prompt(sample, examples, pictures)
+            prompt, shown = self._prompt(sample, examples, pictures, limit)
             answer = self.conversation.encode_answer(answer_text(sample, rationale)) if self.learning else []
             excess = 0 if self.maximum_tokens is None else len(prompt) + len(answer) - self.maximum_tokens
             if excess <= 0:
-                return Encoded(prompt, answer, shown, shortened)
-            shortened = True
+                return Encoded(prompt, answer, shown, shortened, limit)
             if self.learning and rationale:
-                rationale = self._cut(rationale, excess)
+                rationale, shortened = self._cut(rationale, excess), True
             elif examples:
                 del examples[0]
+                shortened = True
             else:
-                raise CollatorError(
-                    f"Question {sample.id!r} does not fit: its pictures and text take {len(prompt)} tokens "
-                    f"and its answer {len(answer)}, but maximum_tokens is {self.maximum_tokens}. Raise "
-                    "maximum_tokens, or lower image_tokens."
-                )
+                if limit is None and self.learning and whole:
+                    # To be scaled they have anyway: what they leave of half the window is for the reasoning.
+                    assert self.maximum_tokens is not None
+                    room = sum(picture.tokens for picture in shown) - excess
+                    excess += min(
+                        len(self.conversation.encode(whole)), max(0, room - self.maximum_tokens // 2)
+                    )
+                    rationale, shortened = whole, bool(sample.examples)
+                limit = self._smaller(sample, shown, limit, excess, (len(prompt), len(answer)))
+
+    def _smaller(
+        self,
+        sample: SpatialSample,
+        shown: Sequence[Picture],
+        limit: int | None,
+        excess: int,
+        lengths: tuple[int, int],
+    ) -> int:
+        """The most tokens that a picture may take for all of them to take `excess` tokens less.
+
+        Raises:
+            CollatorError: they are as small as they can be, or there are none.
+        """
+        sizes = [picture.tokens for picture in shown]
+        fewest = self.family.image_limit.fewest(self.processor)
+        smaller = max(fewest, share_of_each(sizes, max(0, sum(sizes) - excess)))
+        if not sizes or (limit is not None and smaller >= limit):
+            small = ", as small as they can be," if sizes else ""
+            raise CollatorError(
+                f"Question {sample.id!r} does not fit: its pictures{small} and text take {lengths[0]} tokens "
+                f"and its answer {lengths[1]}, but maximum_tokens is {self.maximum_tokens}. Raise "
+                "maximum_tokens."
+            )
+        return smaller
 
     def _cut(self, text: str, excess: int) -> str:
         """A text without its last words, shorter by about `excess` tokens, and always shorter."""
@@ -189,11 +241,15 @@ class VlmCollator:
         return kept.rpartition(" ")[0].rstrip()
 
     def _prompt(
-        self, sample: SpatialSample, examples: Sequence[SpatialSample], pictures: dict[ImageSource, Picture]
+        self,
+        sample: SpatialSample,
+        examples: Sequence[SpatialSample],
+        pictures: BatchPictures,
+        limit: int | None,
     ) -> tuple[list[int], list[Picture]]:
         """The tokens of a prompt and the pictures in it."""
         turns = turns_of(sample, examples, self.rationale)
-        shown = [self._picture(sample, source, pictures) for turn in turns for source in turn.images]
+        shown = [self._picture(sample, source, pictures, limit) for turn in turns for source in turn.images]
         pieces = self.conversation.prompt(turns).split(self.processor.image_token)
         if len(pieces) != len(shown) + 1:
             raise CollatorError(
@@ -207,18 +263,28 @@ class VlmCollator:
         )
         return self.conversation.encode(text), shown
 
+    @staticmethod
     def _picture(
-        self, sample: SpatialSample, source: ImageSource, pictures: dict[ImageSource, Picture]
+        sample: SpatialSample, source: ImageSource, pictures: BatchPictures, limit: int | None
     ) -> Picture:
-        """A picture, prepared once for all questions about it."""
-        if source not in pictures:
-            try:
-                pictures[source] = prepare_picture(source, self.processor, self.family)
-            except ValueError as error:
-                raise CollatorError(
-                    f"The model cannot look at the picture {source.name} of question {sample.id!r}: {error}"
-                ) from error
-        return pictures[source]
+        try:
+            return pictures.prepare(source, limit)
+        except (ValueError, ModelError) as error:
+            raise CollatorError(
+                f"The model cannot look at the picture {source.name} of question {sample.id!r}: {error}"
+            ) from error
+
+
+def _refuse_several_images(sample: SpatialSample, family: str) -> None:
+    """Raise `CollatorError` where more is shown than one image, for models that were trained on one."""
+    solved = any(images_of(example) for example in sample.examples)
+    if solved or len(images_of(sample)) > 1:
+        shown = "solved examples with images" if solved else f"{len(images_of(sample))} images"
+        raise CollatorError(
+            f"Question {sample.id!r} shows {shown}, but {family} models look at one image in front of one "
+            "question: leave out the views that add examples or images (such as DepthAsImage), or take a "
+            "model that looks at several."
+        )
 
 
 def _refuse_unlearnable(samples: Sequence[SpatialSample]) -> None:

@@ -43,7 +43,8 @@ class Conversation:
         if self.family.chat:
             return self._render(_messages(turns), True)
         pictures = self.processor.image_token * sum(len(turn.images) for turn in turns)
-        texts = [text for turn in turns for text in (turn.text, turn.reply) if text is not None]
+        prefix = self.family.question_prefix
+        texts = [text for turn in turns for text in (prefix + turn.text, turn.reply) if text is not None]
         return f"{pictures}{self.processor.tokenizer.bos_token}" + "".join(f"{text}\n" for text in texts)
 
     def encode_answer(self, text: str) -> list[int]:

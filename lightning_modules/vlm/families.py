@@ -6,11 +6,18 @@ into tokens, how a conversation is written, which token ends an answer) is asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lightning_modules.base import ModelError
+from lightning_modules.vlm.image_limits import (
+    ImageLimit,
+    MergedPatches,
+    SameTokens,
+    SharedTiles,
+    SquareTiles,
+)
 
 Part = Literal["language_model", "vision_tower", "connector"]
 """The three parts of every vision-language model."""
@@ -21,9 +28,6 @@ TokenTypes = Literal["none", "modality", "prefix"]
 `modality`: whether it stands for a piece of a picture. `prefix`: whether it belongs to the prompt, which sees
 itself in both directions, or to the answer.
 """
-
-ImageBudget = Callable[[Any, int], None]
-"""Sets a processor so that no picture takes more than so many tokens; raises `ModelError` where it cannot."""
 
 
 @dataclass(frozen=True)
@@ -39,65 +43,31 @@ class Family:
         model_type: what its models' `config.json` says under `model_type`.
         parts: where the parts lie in the loaded model, as dotted names. A part may lie within another one
             (the connector of Qwen2.5-VL within its vision tower) and is then not meant by the outer one.
-        limit_image_tokens: makes its pictures smaller.
+        image_limit: makes its images smaller.
         token_types: what the model wants to be told of each token.
         nested_pictures: whether its processor returns pictures as [questions, tiles, ...].
         chat: whether prompts are written with a chat template. Without one, pictures come first, then the
             beginning-of-text token, the texts, and a line break.
+        question_prefix: what stands before a question where there is no chat template: the name of the task
+            that the model was trained to do.
+        one_image: whether the model was trained on one image in front of the text, and on no more.
         stop_strings: texts after which nothing more is generated, beside the token that ends an answer.
     """
 
     name: str
     model_type: str
     parts: Mapping[str, str]
-    limit_image_tokens: ImageBudget
+    image_limit: ImageLimit
     token_types: TokenTypes = "none"
     nested_pictures: bool = False
     chat: bool = True
+    question_prefix: str = ""
+    one_image: bool = False
     stop_strings: tuple[str, ...] = ()
 
-
-def limit_by_tiles(processor: Any, tokens: int) -> None:
-    """SmolVLM: a picture is cut into square tiles and also shown as a whole, all with the same tokens."""
-    tiles = tokens // processor.image_seq_len
-    if tiles < 1:
-        raise ModelError(_too_few(tokens, processor.image_seq_len))
-    # A square picture of n x n tiles is the most expensive one; the whole picture comes on top.
-    side = int((tiles - 1) ** 0.5)
-    processor.image_processor.do_image_splitting = side >= 2
-    tile = processor.image_processor.max_image_size["longest_edge"]
-    processor.image_processor.size = {"longest_edge": max(1, side) * tile}
-
-
-def limit_by_pixels(processor: Any, tokens: int) -> None:
-    """Qwen2.5-VL: one token for each square of merged patches, at the picture's own shape."""
-    images = processor.image_processor
-    pixels = (images.patch_size * images.merge_size) ** 2
-    if tokens < 4:
-        raise ModelError(_too_few(tokens, 4))
-    fewest = min(images.size["shortest_edge"], tokens * pixels)
-    images.size = {"shortest_edge": fewest, "longest_edge": tokens * pixels}
-
-
-def limit_by_patches(processor: Any, tokens: int) -> None:
-    """InternVL: a picture is cut into tiles, and where there are several also shown as a whole."""
-    tiles = tokens // processor.image_seq_length
-    if tiles < 1:
-        raise ModelError(_too_few(tokens, processor.image_seq_length))
-    processor.image_processor.max_patches = tiles - 1 if tiles > 2 else 1
-
-
-def limit_fixed(processor: Any, tokens: int) -> None:
-    """PaliGemma: every picture takes the same number of tokens, which its weights decide."""
-    if tokens < processor.image_seq_length:
-        raise ModelError(
-            f"image_tokens is {tokens}, but this model always looks at a picture with "
-            f"{processor.image_seq_length} tokens: leave image_tokens out, or take another model."
-        )
-
-
-def _too_few(tokens: int, fewest: int) -> str:
-    return f"image_tokens is {tokens}, but this model needs at least {fewest} tokens to look at a picture."
+    def limit_image_tokens(self, processor: Any, tokens: int) -> None:
+        """Set a processor so that no image takes more than so many tokens; raises `ModelError`."""
+        self.image_limit.limit(processor, tokens)
 
 
 _INNER_PARTS: Mapping[str, str] = {
@@ -125,12 +95,22 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         # SmolVLM came out with the classes of Idefics3, and SmolVLM2 with its own.
-        Family("idefics3", "idefics3", _INNER_PARTS, limit_by_tiles, nested_pictures=True),
-        Family("smolvlm", "smolvlm", _INNER_PARTS, limit_by_tiles, nested_pictures=True),
-        Family("qwen2_5_vl", "qwen2_5_vl", _QWEN_PARTS, limit_by_pixels, token_types="modality"),
-        Family("internvl", "internvl", _TOWER_PARTS, limit_by_patches),
-        Family("paligemma", "paligemma", _TOWER_PARTS, limit_fixed, token_types="prefix", chat=False),
-        Family("composed", "composed_vlm", _COMPOSED_PARTS, limit_fixed),
+        Family("idefics3", "idefics3", _INNER_PARTS, SquareTiles(), nested_pictures=True),
+        Family("smolvlm", "smolvlm", _INNER_PARTS, SquareTiles(), nested_pictures=True),
+        Family("qwen2_5_vl", "qwen2_5_vl", _QWEN_PARTS, MergedPatches(), token_types="modality"),
+        Family("internvl", "internvl", _TOWER_PARTS, SharedTiles()),
+        # One question about one image is what the mix checkpoints were trained on: "answer en where ...".
+        Family(
+            "paligemma",
+            "paligemma",
+            _TOWER_PARTS,
+            SameTokens(),
+            token_types="prefix",
+            chat=False,
+            question_prefix="answer en ",
+            one_image=True,
+        ),
+        Family("composed", "composed_vlm", _COMPOSED_PARTS, SameTokens()),
     )
 }
 """The families by name."""

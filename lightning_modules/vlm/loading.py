@@ -147,6 +147,7 @@ def load_vlm(
             device=device or placement.device,
         )
         origin = source.origin()
+    _say_whether_tied(model)
     if image_tokens is not None and not twin:
         family.limit_image_tokens(processor, image_tokens)
     _stop_at_end_of_answer(model, Conversation(processor, family))
@@ -301,6 +302,20 @@ def _quantized(model: Any, quantization: Any, dtype: torch.dtype, device: str) -
     finally:
         if bars:
             logging.enable_progress_bar()
+
+
+def _say_whether_tied(model: Any) -> None:
+    """Let the configuration say that head and embedding are two tensors, where the weights are so.
+
+    InternVL3's says nothing, which means tied. transformers finds two tensors in the files and keeps them
+    apart, but ties them the next time it asks the configuration: when tokens are added, or by peft.
+    """
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is None or head.weight.data_ptr() == embedding.weight.data_ptr():
+        return
+    for config in (model.config, model.config.get_text_config()):
+        if getattr(config, "tie_word_embeddings", False):
+            config.tie_word_embeddings = False
 
 
 def _stop_at_end_of_answer(model: Any, conversation: Conversation) -> None:

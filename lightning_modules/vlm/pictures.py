@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,22 +20,36 @@ class Picture:
     Attributes:
         tensors: what the model's forward takes, by name; pictures are joined along the first dimension.
         text: what stands for the picture in the prompt.
+        tokens: how many placeholders there are in it.
+        size: width and height of the picture itself, in pixels.
+        padded: whether a border was added, because the sides were too unequal.
     """
 
     tensors: dict[str, Tensor]
     text: str
+    tokens: int
+    size: tuple[int, int]
+    padded: bool = False
 
 
-def prepare_picture(source: ImageSource, processor: Any, family: Family) -> Picture:
+def prepare_picture(source: ImageSource, processor: Any, family: Family, limit: int | None = None) -> Picture:
     """Open a picture and prepare it with the model's own processor.
+
+    Args:
+        source: the picture.
+        processor: the model's processor.
+        family: the model's family.
+        limit: the most tokens that it may take; what the processor is limited to when left out.
 
     Raises:
         UnreadableImage: it cannot be decoded.
         ValueError: its shape is one the model cannot look at.
+        ModelError: the model cannot look at it with so few tokens.
     """
     rgb = source.open().convert("RGB")
-    options = getattr(processor, "images_kwargs", {})
-    prepared = processor.image_processor([rgb], return_tensors="pt", **options)
+    fitted = family.image_limit.fit(processor, rgb, limit)
+    options = {**getattr(processor, "images_kwargs", {}), **fitted.options}
+    prepared = processor.image_processor([fitted.image], return_tensors="pt", **options)
     text = processor.replace_image_token(prepared, 0)
     tensors = {
         name: prepared[name] for name in processor.image_processor.model_input_names if name in prepared
@@ -43,7 +57,57 @@ def prepare_picture(source: ImageSource, processor: Any, family: Family) -> Pict
     if family.nested_pictures:
         # [question, tile, ...] becomes [tile, 1, ...]: nothing is padded to another question's tiles.
         tensors = {name: tensor.transpose(0, 1) for name, tensor in tensors.items()}
-    return Picture(tensors, text)
+    return Picture(tensors, text, text.count(processor.image_token), rgb.size, fitted.padded)
+
+
+class BatchPictures:
+    """The pictures of a batch, each prepared once for every limit it is shown with.
+
+    Args:
+        processor: the model's processor.
+        family: the model's family.
+    """
+
+    def __init__(self, processor: Any, family: Family) -> None:
+        self.processor = processor
+        self.family = family
+        self._prepared: dict[tuple[ImageSource, int | None], Picture] = {}
+
+    def prepare(self, source: ImageSource, limit: int | None = None) -> Picture:
+        """A picture that takes at most `limit` tokens, or in full; raises as `prepare_picture` does."""
+        whole = self._prepared.get((source, None))
+        if limit is not None and whole is not None and whole.tokens <= limit:
+            return whole
+        if (source, limit) not in self._prepared:
+            self._prepared[source, limit] = prepare_picture(source, self.processor, self.family, limit)
+        return self._prepared[source, limit]
+
+    def scaled(self, limits: Collection[int], window: int | None) -> dict[str, str]:
+        """A sentence on each picture that one of these limits makes smaller, by its name."""
+        return {
+            source.name: (
+                f"The image {source.name} ({_pixels(picture)}) takes {self.prepare(source).tokens} tokens, "
+                f"which do not fit into maximum_tokens ({window}) beside its question: it is scaled down to "
+                f"{picture.tokens} tokens."
+            )
+            for (source, limit), picture in list(self._prepared.items())
+            if limit in limits
+        }
+
+    def padded(self) -> dict[str, str]:
+        """A sentence on each picture that got a border, by its name."""
+        return {
+            source.name: (
+                f"The sides of the image {source.name} ({_pixels(picture)}) are too unequal for the model: "
+                "it gets a border."
+            )
+            for (source, _), picture in self._prepared.items()
+            if picture.padded
+        }
+
+
+def _pixels(picture: Picture) -> str:
+    return f"{picture.size[0]}x{picture.size[1]} pixels"
 
 
 def join_pictures(pictures: Sequence[Sequence[Picture]]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:

@@ -101,7 +101,7 @@ def vocabulary_of(model: Any) -> int:
 @example(chosen=[1, 4, 6, 0, 2, 3, 5], rationale=True, window=None)
 @settings(max_examples=8, deadline=None)
 def test_with_the_true_answers_the_batch_is_the_collators_own(family, chosen, rationale, window):
-    samples = many_questions()
+    samples = many_questions(family)
     collate = collator(family, rationale=rationale, maximum_tokens=window)
     batch = collate([samples[number] for number in chosen])
     answers = [row[row != -100].tolist() for row in batch["labels"]]
@@ -119,7 +119,7 @@ def test_each_token_is_judged_as_if_its_sample_were_alone(family, data):
     """Any tokens but pictures, special ones and padding included; teacher-forced one sample at a time."""
     model, processor, known = twin(family)
     ordinary = st.integers(0, len(processor.tokenizer) - 1).filter(lambda n: n != processor.image_token_id)
-    samples = many_questions()
+    samples = many_questions(family)
     chosen = data.draw(st.lists(st.sampled_from(samples), min_size=1, max_size=3, unique_by=lambda s: s.id))
     answers = [data.draw(st.lists(ordinary, min_size=1, max_size=7)) for _ in chosen]
     collate = collator(family)
@@ -190,7 +190,7 @@ def test_near_temperature_zero_the_likeliest_tokens_are_written(family):
     """As they follow from whole sequences one at a time, without a cache, and as evaluation writes them."""
     model, processor, known = twin(family)
     ends = end_tokens(model, processor.tokenizer)
-    samples = [letter_question(0), blind(1), many_questions()[4]]
+    samples = [letter_question(0), blind(1), many_questions(family)[4]]
     collate = collator(family)
     prompt = collate(samples)["prompt"]
     cold = OnPolicy(temperature=1e-6, maximum_new_tokens=8)

@@ -41,8 +41,8 @@ def letter_question(number: int = 0, **changes: Any) -> SpatialSample:
     return sample.replace(**changes)
 
 
-def many_questions() -> list[SpatialSample]:
-    """One question of each form; two share a picture, one has two pictures, one has none."""
+def many_questions(family: str = "") -> list[SpatialSample]:
+    """One question of each form; two share a picture, one has none, one has two (not for PaliGemma)."""
     shared = picture(50, 64, 64)
     return [
         letter_question(1),
@@ -62,7 +62,7 @@ def many_questions() -> list[SpatialSample]:
             "distance",
             "How far apart are the <mask> and the <mask>, if both of them stand on the floor?",
             image=picture(51, 90, 40),
-            further_images=(picture(52),),
+            further_images=() if family == "paligemma" else (picture(52),),
             answer="3.25",
             answer_type=AnswerType.DISTANCE,
             rationale="<think>The floor reaches far.</think>",

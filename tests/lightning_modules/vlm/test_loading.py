@@ -41,8 +41,8 @@ def test_a_saved_model_is_loaded_from_its_folder_as_it_was(family, tmp_path):
     loaded = load_vlm(str(tmp_path))
     assert loaded.family is known and not loaded.model.training
     assert type(loaded.model) is type(model) and type(loaded.processor) is type(processor)
-    batch = VlmCollator(processor, known, True)(many_questions())
-    again = VlmCollator(loaded.processor, loaded.family, True)(many_questions())
+    batch = VlmCollator(processor, known, True)(many_questions(family))
+    again = VlmCollator(loaded.processor, loaded.family, True)(many_questions(family))
     for name, tensor in batch["inputs"].items():
         assert torch.equal(tensor, again["inputs"][name]), name
     with torch.no_grad():
@@ -59,10 +59,10 @@ def test_generation_stops_where_an_answer_ends(family):
 
 @families
 def test_a_picture_takes_no_more_tokens_than_allowed(family):
-    _, processor = make_twin(family, size=SMALL)
     known = FAMILIES[family]
     big = letter_question(0, image=None).replace(image=many_questions()[4].image)
     for tokens in (4, 9, 21, 40):
+        _, processor = make_twin(family, size=SMALL)
         known.limit_image_tokens(processor, tokens)
         batch = VlmCollator(processor, known, False)([big])
         shown = int((batch["prompt"]["input_ids"] == processor.image_token_id).sum())
@@ -73,9 +73,10 @@ def test_a_picture_takes_no_more_tokens_than_allowed(family):
 
 def test_more_tokens_show_more_of_a_picture():
     for family in ("idefics3", "smolvlm", "qwen2_5_vl", "internvl"):
-        _, processor = make_twin(family, size=TwinSize(image_size=56))
         counts = []
         for tokens in (4, 40):
+            size = TwinSize(image_size=112 if family == "qwen2_5_vl" else 56, image_tiles=5)
+            _, processor = make_twin(family, size=size)
             FAMILIES[family].limit_image_tokens(processor, tokens)
             batch = VlmCollator(processor, FAMILIES[family], False)([letter_question(0)])
             counts.append(int((batch["prompt"]["input_ids"] == processor.image_token_id).sum()))

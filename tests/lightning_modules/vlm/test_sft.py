@@ -38,7 +38,7 @@ def trainer(tmp_path, **options) -> Trainer:
 @pytest.mark.parametrize("rationale", [False, True])
 def test_the_loss_is_the_plain_one_over_the_answers_tokens(family, rationale):
     module = sft(family, adapter=FULL, rationale=rationale, answering="generate")
-    batch = module.collator("fit")(many_questions())
+    batch = module.collator("fit")(many_questions(family))
     loss = sum(module.loss(batch).values())
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
@@ -93,7 +93,7 @@ def test_activation_checkpointing_changes_no_gradient(family):
             recomputed = []
             language = module.vlm.model.get_submodule(module.vlm.family.parts["language_model"])
             language.layers[0].self_attn.register_forward_hook(lambda *_, seen=recomputed: seen.append(1))
-            sum(module.loss(module.collator("fit")(many_questions())).values()).backward()
+            sum(module.loss(module.collator("fit")(many_questions(family))).values()).backward()
             assert len(recomputed) == 1 + checkpointing
             found.append([p.grad for p in module.parameters() if p.requires_grad])
         for plain, checkpointed in zip(*found, strict=True):
@@ -113,11 +113,11 @@ def test_weights_of_half_precision_train_and_write_in_mixed_precision(family, me
     frozen = {parameter.dtype for parameter in module.parameters() if not parameter.requires_grad}
     assert trained == {torch.float32}
     assert frozen == {torch.float32 if method == "full" else torch.bfloat16}
-    batch = module.collator("fit")(many_questions())
+    batch = module.collator("fit")(many_questions(family))
     with torch.autocast("cpu", torch.bfloat16):
         sum(module.loss(batch).values()).backward()
         written = module.eval().network.generate(**batch["prompt"], max_new_tokens=2, do_sample=False)
-    assert written.shape[0] == len(many_questions())
+    assert written.shape[0] == len(many_questions(family))
     assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
 
 
@@ -168,7 +168,7 @@ def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path
 @families
 def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written(family):
     module = sft(family, answering="rank", maximum_new_tokens=3).eval()
-    samples = many_questions()
+    samples = many_questions(family)
     answers = module.answer(module.collator("test")(samples))
     assert [answer.sample.id for answer in answers] == [sample.id for sample in samples]
     assert answers[0].raw in "ABC" and answers[2].raw in "012" and answers[3].raw in ("left", "right")
