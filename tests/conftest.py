@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub_server import LoopbackHub
+from tests.zoo_folders import pytest_sessionfinish, zoo  # noqa: F401 - a hook and a fixture of all tests
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SHARED_DATA = SHARED / "data"

@@ -203,9 +203,8 @@ class VlmCollator:
                     # To be scaled they have anyway: what they leave of half the window is for the reasoning.
                     assert self.maximum_tokens is not None
                     room = sum(picture.tokens for picture in shown) - excess
-                    excess += min(
-                        len(self.conversation.encode(whole)), max(0, room - self.maximum_tokens // 2)
-                    )
+                    reasoned = self.conversation.encode_answer(answer_text(sample, whole))
+                    excess += min(len(reasoned) - len(answer), max(0, room - self.maximum_tokens // 2))
                     rationale, shortened = whole, bool(sample.examples)
                 limit = self._smaller(sample, shown, limit, excess, (len(prompt), len(answer)))
 

@@ -116,21 +116,28 @@ class MergedPatches:
     def fit(self, processor: Any, image: Image.Image, tokens: int | None = None) -> FittedImage:
         """Bound the pixels; pad what is too long, and choose the grid where the processor would exceed."""
         images = processor.image_processor
+        shown = _padded(image, self.most_unequal, images.image_mean)
         options: dict[str, Any] = {}
         if tokens is not None:
             _require(tokens, self.fewest(processor))
-            options["size"] = self._size(processor, tokens)
+            if self._tokens(processor, shown, images.size) > tokens:
+                options["size"] = self._size(processor, tokens)
         size = options.get("size", images.size)
-        bounds = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
-        shown = _padded(image, self.most_unequal, images.image_mean)
-        patches = images.get_number_of_image_patches(shown.height, shown.width, bounds)
         edge, most = images.patch_size * images.merge_size, size["longest_edge"] // self._pixels(processor)
-        if patches > most * images.merge_size**2:
+        if self._tokens(processor, shown, size) > most:
             # The processor rounds: sides of less than a square up to one, and small images up altogether.
             least = math.ceil(size["shortest_edge"] / self._pixels(processor))
             rows, columns = _closest_grid(shown.height / shown.width, min(least, most), most)
             shown = shown.resize((columns * edge, rows * edge), Image.Resampling.BICUBIC)
         return FittedImage(shown, options, padded=_unequal(image, self.most_unequal))
+
+    @staticmethod
+    def _tokens(processor: Any, image: Image.Image, size: Any) -> int:
+        """The tokens of an image, by the processor's own arithmetic."""
+        images = processor.image_processor
+        bounds = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+        patches = images.get_number_of_image_patches(image.height, image.width, bounds)
+        return int(patches // images.merge_size**2)
 
     @staticmethod
     def _pixels(processor: Any) -> int:

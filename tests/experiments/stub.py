@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -30,8 +31,9 @@ def features(sample: SpatialSample) -> Tensor:
     return torch.tensor([columns.mean() / 32 - 0.5, 1.0], dtype=torch.float32)
 
 
-def collate(samples: Sequence[SpatialSample]) -> Batch:
+def collate(samples: Sequence[SpatialSample], padded: bool = False) -> Batch:
     return {
+        "padded": {sample.group: f"{sample.group} is padded." for sample in samples if padded},
         "features": torch.stack([features(sample) for sample in samples]),
         "targets": torch.tensor([SIDES.index(sample.answer or "left") for sample in samples]),
     }
@@ -45,6 +47,7 @@ class StubModule(SpatialModule):
         epochs: passes over the data.
         die_at_step: kill the process, as a power cut would, when this step is reached.
         geometry: what the report names as geometry.
+        padded: say of every image that it was padded.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class StubModule(SpatialModule):
         epochs: int = 4,
         die_at_step: int = -1,
         geometry: str = "mask",
+        padded: bool = False,
         optimizer: OptimizerCallable = torch.optim.AdamW,
     ) -> None:
         super().__init__(optimizer)
         self.epochs = epochs
         self.die_at_step = die_at_step
+        self.padded = padded
         self.layers = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, 2))
 
     def setup(self, stage: str) -> None:
@@ -66,7 +71,7 @@ class StubModule(SpatialModule):
             self.trainer.fit_loop.max_epochs = self.epochs
 
     def collator(self, stage: str) -> Collator:
-        return collate
+        return functools.partial(collate, padded=self.padded)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         if self.global_step == self.die_at_step and "SURVIVE" not in os.environ:

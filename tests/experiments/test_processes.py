@@ -14,7 +14,15 @@ TWO = ("--trainer.devices=2", "--trainer.accelerator=cpu")
 
 @pytest.mark.slow
 def test_two_processes_ask_every_question_once(tmp_path: Path, stub: Path, command: Command) -> None:
-    command("experiment", "-c", str(stub), "--baselines.blind=true", *TWO, "--trainer.strategy=ddp")
+    command(
+        "experiment",
+        "-c",
+        str(stub),
+        "--baselines.blind=true",
+        "--model.init_args.padded=true",
+        *TWO,
+        "--trainer.strategy=ddp",
+    )
     folder = tmp_path / "runs/stub/latest"
     assert [path.name for path in (tmp_path / "runs/stub").iterdir() if not path.is_symlink()] == [
         folder.resolve().name
@@ -24,6 +32,8 @@ def test_two_processes_ask_every_question_once(tmp_path: Path, stub: Path, comma
     assert not list(folder.glob(".predictions*"))
     results = json.loads((folder / "results.json").read_text())
     assert results["n"] == results["baselines"]["blind"]["n"] == results["baselines"]["majority"]["n"] == 22
+    # Each image once, whichever process saw it: 32 to train on, 11 to validate, 11 to test.
+    assert results["images"] == {"scaled": 0, "padded": 54, "skipped": 0}
 
 
 @pytest.mark.slow

@@ -331,3 +331,34 @@ def test_the_reasoning_is_asked_for_and_written_between_its_tags():
     assert answer_text(sample, "") == "<answer>A</answer>"
     assert answer_text(sample) == "A"
     assert SMALL.image_tokens == 4
+
+
+def test_paligemma_is_asked_one_question_about_one_image_as_it_was_trained():
+    collate = collator("paligemma", learning=False)
+    sample = letter_question(0, choices=(), answer_type=AnswerType.TEXT)
+    asked, blind = (
+        collate.processor.tokenizer.decode(collate([one])["prompt"]["input_ids"][0])
+        for one in (sample, sample.replace(image=None))
+    )
+    assert blind == "<bos>answer en Which object is closer to the camera?\n"
+    assert asked == "<image>" * collate.processor.image_seq_length + blind
+
+
+@pytest.mark.parametrize(
+    ("changes", "shows"),
+    [
+        ({"further_images": (picture(1),)}, "2 images"),
+        ({"further_images": (picture(1), picture(2))}, "3 images"),
+        ({"examples": (letter_question(1),)}, "solved examples with images"),
+        ({"image": None, "examples": (letter_question(1),)}, "solved examples with images"),
+    ],
+)
+@pytest.mark.parametrize("learning", [False, True])
+def test_paligemma_is_not_shown_several_images(changes, shows, learning):
+    sample = letter_question(0, **changes)
+    with pytest.raises(CollatorError, match=rf"'letter-0' shows {shows}, but paligemma.*leave out"):
+        collator("paligemma", learning)([sample])
+    # Texts alone, or a picture that only some models look at, are no further images.
+    collator("paligemma", learning)(
+        [letter_question(0, depth=picture(3), examples=(letter_question(1, image=None),))]
+    )
