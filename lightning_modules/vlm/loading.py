@@ -18,6 +18,7 @@ from lightning_modules.placement import Placement, present_placement
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.encoder_swap import Weights, compose, composed_origin
 from lightning_modules.vlm.families import FAMILIES, Family, family_of
+from lightning_modules.vlm.tied_tables import say_whether_tied
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.whole_weights import load_whole
 from lightning_modules.vlm.zoo import ZOO, entry_of
@@ -147,7 +148,7 @@ def load_vlm(
             device=device or placement.device,
         )
         origin = source.origin()
-    _say_whether_tied(model)
+    say_whether_tied(model)
     if image_tokens is not None and not twin:
         family.limit_image_tokens(processor, image_tokens)
     _stop_at_end_of_answer(model, Conversation(processor, family))
@@ -302,20 +303,6 @@ def _quantized(model: Any, quantization: Any, dtype: torch.dtype, device: str) -
     finally:
         if bars:
             logging.enable_progress_bar()
-
-
-def _say_whether_tied(model: Any) -> None:
-    """Let the configuration say that head and embedding are two tensors, where the weights are so.
-
-    InternVL3's says nothing, which means tied. transformers finds two tensors in the files and keeps them
-    apart, but ties them the next time it asks the configuration: when tokens are added, or by peft.
-    """
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is None or head.weight.data_ptr() == embedding.weight.data_ptr():
-        return
-    for config in (model.config, model.config.get_text_config()):
-        if getattr(config, "tie_word_embeddings", False):
-            config.tie_word_embeddings = False
 
 
 def _stop_at_end_of_answer(model: Any, conversation: Conversation) -> None:

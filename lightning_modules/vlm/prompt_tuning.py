@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
+from lightning_modules.vlm.tied_tables import say_whether_tied
 
 COMMON_TOKENS = 5000
 """Start values are taken from so many tokens; a byte-pair vocabulary lists the frequent ones first."""
@@ -52,6 +53,7 @@ def make_room(model: Any, tokens: int) -> None:
     before = model.get_input_embeddings().weight.shape[0]
     if tokens <= before:
         return
+    say_whether_tied(model)
     # Values are written below: transformers would draw them.
     with torch.random.fork_rng(devices=[]):
         model.resize_token_embeddings(tokens, mean_resizing=False)

@@ -42,6 +42,18 @@ def add_results(folder: RunFolder) -> None:
     folder.metrics.write_text(header + "0,2.0,1.5,,0.5,0.7\n1,1.0,0.5,40,0.6,0.6\n")
 
 
+def test_images_that_the_model_saw_otherwise_are_counted(folder: RunFolder) -> None:
+    summary = {"score": 50.0, "n": 4, "interval": [20.0, 80.0], "unreadable": 0, "tasks": {}}
+    for images, said in (({"scaled": 1200, "skipped": 2}, True), ({}, False)):
+        write_results(folder, collect(summary, {}, {"test": 1.0}, (10, 10), images))
+        written = json.loads(folder.results.read_text())["images"]
+        assert written == {"scaled": 0, "padded": 0, "skipped": 0, **images}
+        page = folder.results_page.read_text()
+        assert ("Images: 1,200 scaled down to fit into maximum_tokens, 2 passed over" in page) is said
+        assert ("Images:" in page) is said
+        assert "| images |" not in page
+
+
 def test_further_scores_of_a_benchmark_are_shown(folder: RunFolder) -> None:
     part = {"score": 61.25, "n": 8, "interval": [30.0, 90.0]}
     summary = {**part, "unreadable": 0, "tasks": {"Count": part}}
