@@ -232,7 +232,13 @@ class SpatialDataModule(LightningDataModule, ABC):
     def teardown(self, stage: str) -> None:
         """Sum up what was done to images, over all processes."""
         self.image_notes.share()
-        if self.skipped and self._rank()[0] == 0:
+        if self._rank()[0] != 0:
+            return
+        counts = self.image_notes.counts()
+        for kind, why in (("scaled", "scaled down to the model's window"), ("padded", "padded")):
+            if counts[kind]:
+                print(f"{counts[kind]:,} images were {why}.")
+        if self.skipped:
             replacement = "replaced by the next ones" if stage == "fit" else "answered without seeing them"
             names = ", ".join(sorted(self.skipped))
             print(f"{len(self.skipped)} images could not be read and were {replacement}: {names}.")

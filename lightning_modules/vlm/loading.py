@@ -100,8 +100,8 @@ def load_vlm(
             also a family's name; or the parts to compose a model from.
         twin: make the family's twin from a seed instead. Nothing is read or fetched.
         attention: how attention is computed.
-        image_tokens: the most tokens that one picture may take; as many as the model was made for when left
-            out. Twins have pictures of `twin_size`.
+        image_tokens: the most tokens that one picture may take, if that is less than the model was made for.
+            Twins have pictures of `twin_size`.
         quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
         dtype: the weights' precision; when left out, that of the placement.
         placement: what the run will compute on; the present one when left out.

@@ -51,7 +51,7 @@ class PeftSft(SpatialModule):
         answering: how questions are answered.
         rationale: learn the reasoning before the answer, and ask for it.
         maximum_tokens: the window of prompt and answer; unlimited when left out. Longer samples lose the end
-            of their reasoning, then solved examples, and never a piece of a picture.
+            of their reasoning, then solved examples; pictures that do not fit even so are scaled down.
         maximum_new_tokens: how much is generated; 32 tokens, or 512 with a rationale, when left out.
         image_tokens: the most tokens that one picture may take; the model's own limit when left out.
         before_answer: what stands between a prompt and its answer, where it shall not be the model's own: a
