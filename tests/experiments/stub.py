@@ -35,7 +35,7 @@ def collate(samples: Sequence[SpatialSample], padded: bool = False) -> Batch:
     return {
         "padded": {sample.group: f"{sample.group} is padded." for sample in samples if padded},
         "features": torch.stack([features(sample) for sample in samples]),
-        "targets": torch.tensor([SIDES.index(sample.answer or "left") for sample in samples]),
+        "targets": torch.tensor([int(sample.answer == "right") for sample in samples]),
     }
 
 
