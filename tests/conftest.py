@@ -1,8 +1,6 @@
 """What all tests share."""
 
-import runpy
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,7 @@ import pytest
 from tests.hub_server import LoopbackHub
 from tests.zoo_folders import pytest_sessionfinish, zoo  # noqa: F401 - a hook and a fixture of all tests
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-SHARED_DATA = SHARED / "data"
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -20,24 +17,6 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the folder ../shared/data with real samples is absent")
     return SHARED_DATA
-
-
-@pytest.fixture(scope="session")
-def hub_like_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Gives a model's folder as the hub has it, narrow and with random weights; not to be changed."""
-    script = SHARED / "zoo" / "build.py"
-    if not script.is_file():
-        pytest.skip("the folder ../shared/zoo with real small files of models is absent")
-    target = tmp_path_factory.mktemp("zoo")
-
-    def built(name: str) -> Path:
-        if not (target / name).is_dir():
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(sys, "argv", [str(script), str(target), name])
-                runpy.run_path(str(script), run_name="__main__")
-        return target / name
-
-    return built
 
 
 @pytest.fixture

@@ -118,6 +118,9 @@ class PeftSft(SpatialModule):
             twin_seed=twin_seed,
         )
         self.network = add_adapter(self.vlm.model, parts, self.adapter, self.tokenizer)
+        if activation_checkpointing:
+            # peft switches them on again: the frozen vision tower would be computed again and go backward.
+            self.vlm.model.disable_input_require_grads()
         self._clock = 0.0
 
     def origins(self) -> dict[str, str]:

@@ -93,8 +93,14 @@ def test_activation_checkpointing_changes_no_gradient(family):
             recomputed = []
             language = module.vlm.model.get_submodule(module.vlm.family.parts["language_model"])
             language.layers[0].self_attn.register_forward_hook(lambda *_, seen=recomputed: seen.append(1))
+            towers = []
+            tower = module.vlm.model.get_submodule(module.vlm.family.parts["vision_tower"])
+            leaf = next(layer for layer in tower.modules() if not list(layer.children()))
+            leaf.register_forward_hook(lambda _, __, out, seen=towers: seen.append(out.requires_grad))
             sum(module.loss(module.collator("fit")(many_questions(family))).values()).backward()
             assert len(recomputed) == 1 + checkpointing
+            # Nothing in front of what is trained is computed twice, or goes backward.
+            assert towers == [False]
             found.append([p.grad for p in module.parameters() if p.requires_grad])
         for plain, checkpointed in zip(*found, strict=True):
             torch.testing.assert_close(plain, checkpointed, atol=1e-6, rtol=1e-4)
