@@ -12,7 +12,7 @@ import numpy as np
 
 from datamodules.base import Role
 from datamodules.metrics import Track3Metric
-from datamodules.official_layout import RENDERED, OfficialLayout
+from datamodules.official_layout import COPY, RENDERED, OfficialLayout
 from datamodules.samples import DataError, ImageFile, Region, SpatialSample
 from datamodules.track3_index import Track3Index, index_records
 from datamodules.track3_records import CATEGORIES
@@ -137,7 +137,9 @@ class AiCityTrack3(OfficialLayout):
             return [with_answers]
         records = folder / f"{stem}.json"
         if not records.is_file():
-            raise self.split_missing(role, str(records), [file.stem for file in folder.glob("*.json")])
+            raise self.split_missing(
+                role, str(records), [file.stem for file in folder.glob("*.json") if file.name != COPY]
+            )
         return [records]
 
     @cached_property

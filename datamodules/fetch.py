@@ -17,9 +17,10 @@ from typing import Any
 from huggingface_hub import HfApi, constants, snapshot_download
 
 from datamodules.archives import UNPACKED
-from datamodules.hub_datasets import COPY, DATASETS, HubDataset
+from datamodules.hub_datasets import DATASETS, HubDataset
 from datamodules.hub_errors import why_not_fetched
 from datamodules.index_folders import user_cache_folder
+from datamodules.official_layout import COPY
 from datamodules.samples import DataError
 
 Download = Callable[..., object]

@@ -11,11 +11,9 @@ from pathlib import Path
 from datamodules import cv_bench, omni_spatial, space_thinker
 from datamodules.archives import unpack_folder, unpack_pictures
 from datamodules.json_stream import stream_array
+from datamodules.official_layout import COPY
 from datamodules.samples import DataError
 from datamodules.track3_records import parse_record
-
-COPY = "smallspatial_copy.json"
-"""The file of a small copy of a benchmark, which says what the copy holds in place of the whole benchmark."""
 
 _NAMED_AT_MOST = 5
 _ROUNDED_WITHIN = 0.02

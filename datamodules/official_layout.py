@@ -23,6 +23,10 @@ HUB = "hub"
 """The `root` that stands for the data on the hub, fetched once into the user's cache."""
 
 
+COPY = "smallspatial_copy.json"
+"""The file of a small copy of a benchmark, which says what the copy holds in place of the whole benchmark."""
+
+
 class MissingSplit(DataError):
     """A benchmark's folder does not hold a split, perhaps because the benchmark has none of the kind."""
 

@@ -19,7 +19,7 @@ from typing import Any
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import Role
 from datamodules.cv_bench import CvBench
-from datamodules.official_layout import OfficialLayout
+from datamodules.official_layout import COPY, OfficialLayout
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.rendered.rooms.cv_bench_writer import write_cv_bench
 from datamodules.rendered.rooms.omni_spatial_writer import write_omni_spatial
@@ -27,9 +27,6 @@ from datamodules.rendered.rooms.space_thinker_writer import write_space_thinker
 from datamodules.rendered.warehouse import write_warehouse
 from datamodules.rendered.writing import cached_folder
 from datamodules.space_thinker import SpaceThinker
-
-COPY = "smallspatial_copy.json"
-"""The file of a copy that says how much it holds, in place of the published numbers."""
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,8 @@ class SpatialCLI(LightningCLI):
         several = str(config.trainer.devices) != "1" or config.trainer.num_nodes > 1
         config.trainer.strategy = settled_strategy(config.trainer.strategy, several)
         # What is clear before a large model is loaded.
-        refuse_unworkable(Combination(placement.precision, placement.device, self.subcommand == "fit"))
+        training = trains(str(self.subcommand), config.model)
+        refuse_unworkable(Combination(placement.precision, placement.device, training))
         self.until_the_end.enter_context(placed(placement))
         config.tiny = config.starts_from = None  # already merged in
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
@@ -152,13 +153,12 @@ class SpatialCLI(LightningCLI):
             refuse_other_model(yaml.safe_load(dumped), RunFolder.of_checkpoint(Path(config.ckpt_path)))
             # `runs/<name>/latest` is about to point to this run, which has no checkpoint.
             config.ckpt_path = str(Path(config.ckpt_path).resolve())
-        self._refuse_what_is_missing(config)
+        self._refuse_what_is_missing(config, training)
         torch.set_num_threads(computing_threads(config))
         self.folder = self.resumed or RunFolder.new(RUNS, config.name)
 
-    def _refuse_what_is_missing(self, config: Any) -> None:
+    def _refuse_what_is_missing(self, config: Any, training: bool) -> None:
         """Say what a run lacks before a model is loaded, data are fetched, or a run folder is made."""
-        training = trains(str(self.subcommand), config.model)
         data = self._parser(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
         require_splits(data, str(self.subcommand), training)
         if training and (teacher := config.model.init_args.get("teacher")):

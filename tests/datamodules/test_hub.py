@@ -12,8 +12,9 @@ from huggingface_hub import constants
 from datamodules.cv_bench import CvBench
 from datamodules.fetch import fetched, fetched_commit, main
 from datamodules.folder_digest import folder_digest
-from datamodules.hub_datasets import COPY, DATASETS
+from datamodules.hub_datasets import DATASETS
 from datamodules.mixture import Mixture
+from datamodules.official_layout import COPY
 from datamodules.samples import DataError
 from datamodules.space_thinker import SpaceThinker
 from tests.datamodules.parquet_files import (

@@ -49,11 +49,14 @@ def test_a_whole_experiment_leaves_what_the_design_promises(
     }
     results = json.loads((folder / "results.json").read_text())
     assert set(results) == {
-        *("score", "n", "interval", "unreadable", "tasks", "baselines", "seconds", "parameters")
+        *("score", "n", "interval", "unreadable", "tasks", "baselines", "seconds", "parameters"),
+        *("images", "provenance"),
     }
     assert results["n"] == 22
     assert set(results["seconds"]) == {"data", "fit", "test"}
     assert results["parameters"] == {"total": 42, "trainable": 42}
+    assert results["images"] == {"scaled": 0, "padded": 0, "skipped": 0}
+    assert {"model", "data"} <= set(results["provenance"])
     assert {"score", "n"} <= set(results["baselines"]["majority"]) & set(results["baselines"]["blind"])
     assert results["baselines"]["blind"]["n"] == 22
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]

@@ -77,6 +77,8 @@ def test_copies_hold_the_official_splits_and_no_others(copies: Path) -> None:
             assert counts[role]["questions"] == len(labels)
             known = [answer for _, answer in labels if answer]
             assert len(known) == (0 if (made, role) == (AiCityTrack3, "test") else len(labels))
+        # As `DATA=hub` checks what it has fetched.
+        assert not list(DATASETS[made.benchmark].missing_parts(folder))
     assert (copies / "omni_spatial/OmniSpatial-test/data.json").is_file()
     assert not (copies / "ai_city_track3/test_truth.json").exists()
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from datamodules.hub_datasets import COPY, DATASETS
+from datamodules.hub_datasets import DATASETS
+from datamodules.official_layout import COPY
 from experiments.loggers import read_rows
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.zoo import ZOO

@@ -45,7 +45,7 @@ def add_results(folder: RunFolder) -> None:
 def test_images_that_the_model_saw_otherwise_are_counted(folder: RunFolder) -> None:
     summary = {"score": 50.0, "n": 4, "interval": [20.0, 80.0], "unreadable": 0, "tasks": {}}
     for images, said in (({"scaled": 1200, "skipped": 2}, True), ({}, False)):
-        write_results(folder, collect(summary, {}, {"test": 1.0}, (10, 10), images))
+        write_results(folder, collect(summary, {}, {"test": 1.0}, (10, 10), images=images))
         written = json.loads(folder.results.read_text())["images"]
         assert written == {"scaled": 0, "padded": 0, "skipped": 0, **images}
         page = folder.results_page.read_text()
