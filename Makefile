@@ -80,7 +80,7 @@ gpu-check: $(READY)  ## [STEPS="lora figures"]: what runs on a GPU, and how fast
 	@.venv/bin/python -m benchmarks.gpu.check $(STEPS)
 
 test: $(READY) $(if $(CI),lint)  ## [ARGS="-k name"]: the tests; in CI the lint as well
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 $(ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY)  ## formatting, style and types
 	@.venv/bin/ruff format --check .
