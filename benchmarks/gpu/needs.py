@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-INSTALLED = ("torch", "transformers", "peft", "timm", "lightning", "pycocotools", "scipy")
-"""What has to be installed, at least as new as the project demands; scipy for `datamodules.views.marks`."""
+INSTALLED = ("torch", "transformers", "peft", "timm", "lightning", "pycocotools")
+"""What has to be installed, at least as new as the project demands."""
 
 BROUGHT = ("torchvision", "torchmetrics", "numpy", "pillow", "psutil")
 """What comes with them and is imported too; where it is older than the project demands, that is recorded."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from datamodules.samples import MASK_PLACEHOLDER, Region, SpatialSample
 from datamodules.views.base import DerivedImage, View
@@ -100,6 +99,8 @@ class _Inside:
     @staticmethod
     def of(mask: np.ndarray, width_px: int) -> _Inside:
         """Holes that an outline would fill are closed; a margin for the outline is included."""
+        from scipy import ndimage  # loaded late: only who draws marks needs it
+
         rows, columns = _surroundings(mask, 2 * width_px + 1)
         # A border of empty pixels, so that closing and depth see the image's edge as outside.
         padded = np.pad(mask[rows, columns], 1)
@@ -116,6 +117,8 @@ def _font(inside: _Inside, image_height: int) -> Font:
 
 def _outline(pixels: np.ndarray, inside: _Inside, colour: tuple[int, int, int], width_px: int) -> None:
     """Draw the inner border of the region in its colour, and a thin dark line around it, into the pixels."""
+    from scipy import ndimage
+
     part = pixels[inside.rows, inside.columns]
     around = ndimage.binary_dilation(inside.pixels, iterations=max(1, width_px // 2)) & ~inside.pixels
     part[around] = part[around] // 3
@@ -124,6 +127,8 @@ def _outline(pixels: np.ndarray, inside: _Inside, colour: tuple[int, int, int], 
 
 def _surroundings(mask: np.ndarray, margin_px: int) -> tuple[slice, slice]:
     """The rows and columns that hold the mask and a margin around it."""
+    from scipy import ndimage
+
     found = ndimage.find_objects(mask.astype(np.uint8))
     if not found:
         return slice(0, 0), slice(0, 0)
