@@ -1,4 +1,4 @@
-"""Runs the command line as a user would: in a process of its own, in an empty folder."""
+"""Runs the command line in a process of its own, in an empty folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.experiments.forked import ForkedCommand
+
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS_OF_THE_CALLER = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID", "TRACEBACK", "LOCAL_RANK", "SURVIVE")
 
+LONGEST_S = 170
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., ForkedCommand]
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -48,18 +53,31 @@ def stub(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    """Runs `python -m experiments.run` with some arguments and checks its exit code."""
+def start(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Starts `experiments.run`, or another module, with some arguments."""
+    return lambda *arguments, module="experiments.run", **changes: ForkedCommand(
+        module, arguments, tmp_path, environment(**changes), tmp_path_factory.mktemp("logs")
+    )
 
-    def run(*arguments: str, code: int = 0, **changes: str) -> subprocess.CompletedProcess[str]:
-        finished = subprocess.run(
-            [sys.executable, "-m", "experiments.run", *arguments],
-            cwd=tmp_path,
-            env=environment(**changes),
-            capture_output=True,
-            text=True,
-            timeout=170,
-        )
+
+@pytest.fixture
+def command(tmp_path: Path, start: Start) -> Command:
+    """Runs `experiments.run`, or another module, with some arguments and checks its exit code.
+
+    With `fresh` as a user would, `python -m ...`: what starts itself again has to know how.
+    """
+
+    def run(
+        *arguments: str, code: int = 0, fresh: bool = False, module: str = "experiments.run", **changes: str
+    ) -> subprocess.CompletedProcess[str]:
+        if fresh:
+            typed = [sys.executable, "-m", module, *arguments]
+            settings = environment(**changes)
+            finished = subprocess.run(
+                typed, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=LONGEST_S
+            )
+        else:
+            finished = start(*arguments, module=module, **changes).finished(LONGEST_S)
         assert finished.returncode == code, finished.stdout + finished.stderr
         return finished
 

@@ -46,6 +46,7 @@ class StubModule(SpatialModule):
         width: hidden units.
         epochs: passes over the data.
         die_at_step: kill the process, as a power cut would, when this step is reached.
+        die_in_validation: kill it only in the validation after this step.
         geometry: what the report names as geometry.
         padded: say of every image that it was padded.
     """
@@ -55,6 +56,7 @@ class StubModule(SpatialModule):
         width: int = 8,
         epochs: int = 4,
         die_at_step: int = -1,
+        die_in_validation: bool = False,
         geometry: str = "mask",
         padded: bool = False,
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -62,6 +64,7 @@ class StubModule(SpatialModule):
         super().__init__(optimizer)
         self.epochs = epochs
         self.die_at_step = die_at_step
+        self.die_in_validation = die_in_validation
         self.padded = padded
         self.layers = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, 2))
 
@@ -74,18 +77,23 @@ class StubModule(SpatialModule):
         return functools.partial(collate, padded=self.padded)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        if self.global_step == self.die_at_step and "SURVIVE" not in os.environ:
-            os.kill(os.getpid(), signal.SIGKILL)
+        self._die_where_asked()
         logits = self.layers(batch["features"])
         for name, value in (("expert0", 0.25), ("expert1", 0.75), ("entropy", 0.56)):
             self.log(f"router/layer0/{name}", value, batch_size=len(logits))
         return {"answer": nn.functional.cross_entropy(logits, batch["targets"])}
 
     def answer(self, batch: Batch) -> list[Answer]:
+        self._die_where_asked()
         choices = self.layers(batch["features"]).argmax(-1).tolist()
         return [
             Answer(sample, SIDES[choice]) for sample, choice in zip(batch["samples"], choices, strict=True)
         ]
+
+    def _die_where_asked(self) -> None:
+        there = self.global_step == self.die_at_step and self.trainer.validating == self.die_in_validation
+        if there and "SURVIVE" not in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[PreparedCL
 def test_a_whole_experiment_leaves_what_the_design_promises(
     tmp_path: Path, stub: Path, command: Command
 ) -> None:
-    shown = command("experiment", "-c", str(stub), "--baselines.blind", "true").stdout
+    shown = command("experiment", "-c", str(stub), "--baselines.blind", "true", fresh=True).stdout
 
     folder = tmp_path / "runs/stub/latest"
     names = {path.name for path in folder.iterdir()}
@@ -140,7 +140,7 @@ def test_a_typo_is_an_error(
 
 
 def test_an_unknown_name_suggests_the_nearest(command: Command) -> None:
-    refused = command("experiment", "-c", "quikstart", code=1)
+    refused = command("experiment", "-c", "quikstart", code=1, fresh=True)
     assert "There is no experiment 'quikstart'. Did you mean quickstart?" in refused.stderr
     assert "Traceback" not in refused.stderr
     for typed in ("experiments/warehouse/moe_bot.yaml", "moe_both"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.prompts import question_text
 from lightning_modules.vlm.tokenizers import make_tokenizer
 from lightning_modules.vlm.twins import TwinSize, make_twin
-from tests.experiments.conftest import environment
+from tests.experiments.conftest import Command
 from tests.lightning_modules.vlm.questions import TEXTS, picture
 from tests.lightning_modules.vlm.small import as_if_trained, logits, question
 
@@ -351,7 +349,7 @@ def test_runs_are_found_by_id_or_folder_and_the_newest_without(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_fit_leaves_its_adapter_and_the_command_exports_it(tmp_path: Path) -> None:
+def test_a_fit_leaves_its_adapter_and_the_command_exports_it(tmp_path: Path, command: Command) -> None:
     experiment = {
         "name": "stub",
         "model": settings("smolvlm_500m", method="lora"),
@@ -363,28 +361,16 @@ def test_a_fit_leaves_its_adapter_and_the_command_exports_it(tmp_path: Path) -> 
     }
     (tmp_path / "stub.yaml").write_text(yaml.safe_dump(experiment))
 
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=170,
-        )
-
-    finished = command("experiments.run", "fit", "-c", "stub.yaml")
-    assert finished.returncode == 0, finished.stderr
+    command("fit", "-c", "stub.yaml")
     latest = tmp_path / "runs" / "stub" / "latest"
     after_fit = (latest / "adapter" / "adapter_model.safetensors").read_bytes()
     run = RunFolder(latest.resolve())
     assert_answers_like(trained_module(run, experiment["model"]), run.adapter)
 
-    finished = command("experiments.export", "--name", "stub", "--to", "elsewhere")
-    assert finished.returncode == 0, finished.stderr
+    finished = command("--name", "stub", "--to", "elsewhere", module="experiments.export")
     assert "opened by PeftModel.from_pretrained" in finished.stdout
     assert (tmp_path / "elsewhere" / "adapter" / "adapter_model.safetensors").read_bytes() == after_fit
 
-    finished = command("experiments.export", "--name", "nothing")
-    assert finished.returncode == 1 and "There is no run of 'nothing'" in finished.stderr
+    finished = command("--name", "nothing", module="experiments.export", code=1)
+    assert "There is no run of 'nothing'" in finished.stderr
     assert "Traceback" not in finished.stderr

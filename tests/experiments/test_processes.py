@@ -10,6 +10,7 @@ import pytest
 from tests.experiments.conftest import Command
 
 TWO = ("--trainer.devices=2", "--trainer.accelerator=cpu")
+"""Lightning starts the second process as the first one was started: `fresh`."""
 
 
 @pytest.mark.slow
@@ -22,6 +23,7 @@ def test_two_processes_ask_every_question_once(tmp_path: Path, stub: Path, comma
         "--model.init_args.padded=true",
         *TWO,
         "--trainer.strategy=ddp",
+        fresh=True,
     )
     folder = tmp_path / "runs/stub/latest"
     assert [path.name for path in (tmp_path / "runs/stub").iterdir() if not path.is_symlink()] == [
@@ -39,7 +41,7 @@ def test_two_processes_ask_every_question_once(tmp_path: Path, stub: Path, comma
 @pytest.mark.slow
 def test_two_processes_learn_as_one_does(tmp_path: Path, stub: Path, command: Command) -> None:
     command("experiment", "-c", str(stub), "--model.init_args.epochs=12", "--name=one")
-    command("experiment", "-c", str(stub), "--model.init_args.epochs=24", "--name=two", *TWO)
+    command("experiment", "-c", str(stub), "--model.init_args.epochs=24", "--name=two", *TWO, fresh=True)
     one, two = (
         json.loads((tmp_path / f"runs/{name}/latest/results.json").read_text()) for name in ("one", "two")
     )

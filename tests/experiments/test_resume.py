@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +15,9 @@ from experiments.checkpoint_io import AtomicCheckpointIO
 from experiments.composition import refuse_other_model
 from experiments.loggers import drop_rows_from, read_rows
 from experiments.run_folder import RunError, RunFolder
-from tests.experiments.conftest import Command, environment
+from tests.experiments.conftest import LONGEST_S, Command, Start
+
+WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -35,18 +34,31 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("die_at_step", [10, 14], ids=["within the third epoch", "within the last epoch"])
+@pytest.mark.parametrize(
+    ("die_at_step", "in_validation", "every_n_steps"),
+    [(10, False, 3), (14, False, 3), (8, True, 1), (12, True, 3)],
+    ids=[
+        "within the third epoch",
+        "within the last epoch",
+        "in the validation after the checkpoint",
+        "in a validation, with a checkpoint due after it",
+    ],
+)
 def test_a_killed_run_ends_as_the_undisturbed_one(
-    tmp_path: Path, stub: Path, command: Command, die_at_step: int
+    tmp_path: Path, stub: Path, command: Command, die_at_step: int, in_validation: bool, every_n_steps: int
 ) -> None:
-    """The checkpoint lies within an epoch (every third step) or at its end (every fourth)."""
+    """The checkpoint lies within an epoch (every n-th step) or at its end (every fourth)."""
     every = [
-        "--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint",
+        f"--trainer.callbacks+={WITHIN_EPOCHS}",
         "--trainer.callbacks.filename=last",
-        "--trainer.callbacks.every_n_train_steps=3",
+        f"--trainer.callbacks.every_n_train_steps={every_n_steps}",
         "--trainer.callbacks.enable_version_counter=false",
     ]
-    arguments = ["experiment", "-c", str(stub), f"--model.init_args.die_at_step={die_at_step}", *every]
+    dies = [
+        f"--model.init_args.die_at_step={die_at_step}",
+        f"--model.init_args.die_in_validation={in_validation}",
+    ]
+    arguments = ["experiment", "-c", str(stub), *dies, *every]
     command(*arguments, "--name", "whole", SURVIVE="1")
     command(*arguments, "--name", "killed", code=-signal.SIGKILL)
     whole, killed = tmp_path / "runs/whole/latest", tmp_path / "runs/killed/latest"
@@ -78,39 +90,40 @@ KILLED = {
 """Experiments, and what makes them depend on all that a resumed run has to find again."""
 
 
+def has_gone_beyond(folder: Path, step: int) -> bool:
+    """Whether a run has saved this step, and logged it, which Lightning does right after."""
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    return saved >= step and any(int(row["step"]) + 1 >= saved for row in read_rows(folder / "metrics.csv"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KILLED)
 def test_an_experiment_killed_at_any_moment_ends_as_undisturbed(
-    name: str, tmp_path: Path, command: Command
+    name: str, tmp_path: Path, command: Command, start: Start
 ) -> None:
-    """The quick start and a student, killed from outside as soon as the second checkpoint is there."""
+    """The quick start and a student, killed from outside once the second checkpoint is there."""
     arguments = [
         "experiment", "-c", name, "--scale", "tiny", *KILLED[name], "--baselines.majority", "false",
         "--baselines.blind", "false", "--trainer.deterministic", "true",
-        "--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint",
+        f"--trainer.callbacks+={WITHIN_EPOCHS}",
         "--trainer.callbacks.filename=last", "--trainer.callbacks.every_n_train_steps=1",
         "--trainer.callbacks.enable_version_counter=false",
     ]  # fmt: skip
     command(*arguments, "--name", "whole")
     whole, killed = tmp_path / "runs/whole/latest", tmp_path / "runs/killed/latest"
 
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.run", *arguments, "--name", "killed"],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    checkpoint = killed / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["global_step"] >= 2:
-            break
-        time.sleep(0.01)
-    assert checkpoint.exists(), "it wrote no checkpoint in time"
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    process = start(*arguments, "--name", "killed")
+    deadline = time.monotonic() + LONGEST_S
+    while process.running and time.monotonic() < deadline:
+        if (killed / "checkpoints/last.ckpt").exists():
+            process.send(signal.SIGSTOP)
+            if has_gone_beyond(killed, 2):
+                break
+            process.send(signal.SIGCONT)
+        time.sleep(0.02)
+    process.send(signal.SIGKILL)
+    assert has_gone_beyond(killed, 2), "it wrote no checkpoint in time"
+    assert process.finished(LONGEST_S).returncode == -signal.SIGKILL, "it was over before it could be killed"
 
     command("experiment", "-c", name, "--name", "killed", "--resume", "latest")
     expected, found = weights(whole), weights(killed)
