@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed
-import torch.multiprocessing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.metrics import Judgement, Track3Metric, track3_correct
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
 from datamodules.track3_records import CATEGORIES
+from tests.forked import in_processes
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
@@ -160,7 +160,7 @@ def score_in_process(rank: int, folder: str) -> None:
 
 
 def test_two_processes_score_like_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(score_in_process, (str(tmp_path),), nprocs=2)
+    in_processes(score_in_process, (str(tmp_path),), 2)
     alone = Track3Metric()
     alone.update(answers_of_the_distributed_test())
     results: list[dict[str, Any]] = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.experiments.forked import ForkedCommand
+from tests.forked import ForkedCommand
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS_OF_THE_CALLER = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID", "TRACEBACK", "LOCAL_RANK", "SURVIVE")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_modules.base import SpatialModule
@@ -17,6 +17,7 @@ from lightning_modules.distillation.teachers import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.twins import TwinSize
+from tests.forked import in_processes
 from tests.lightning_modules.vlm.questions import picture, question
 
 SIZE = TwinSize(width=64, layers=2, vision_layers=1)
@@ -84,7 +85,7 @@ def one_of_two(rank: int, kind: str, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fine-tuned", "distilled"])
 def test_two_processes_take_the_step_of_one(kind: str, tmp_path: Path) -> None:
-    multiprocessing.spawn(one_of_two, (kind, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    in_processes(one_of_two, (kind, tmp_path), 2)
     model = learner(kind).eval()
     Step(model)(SAMPLES).backward()
     joined = gradients(model)

@@ -1,7 +1,7 @@
-"""The command line in processes that share their imports, which take longer than most runs in the tests.
+"""Processes that share their imports, which take longer than most of what the tests do in processes.
 
-As `python -m experiments.run` or another module, but forked from a process that has loaded the libraries and
-done nothing else. What a run does to its process ends with it.
+Each is forked from one that has loaded the libraries and done nothing else; what it does to itself ends with
+it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import torch.multiprocessing
 
 from experiments.matrix_run import LOADED_ONCE
 
@@ -21,8 +24,19 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(list(LOADED_ONCE))
 
 
+def in_processes(function: Callable[..., None], arguments: tuple[Any, ...], count: int) -> None:
+    """Call `function(rank, *arguments)` in so many processes, and wait for them.
+
+    Raises:
+        ProcessRaisedException: one of them has failed.
+    """
+    torch.multiprocessing.start_processes(  # type: ignore[no-untyped-call]
+        function, arguments, nprocs=count, start_method="forkserver"
+    )
+
+
 class ForkedCommand:
-    """A command that was started.
+    """A command line that was started, as `python -m MODULE` starts it.
 
     Args:
         module: what is run; it has a `main`.
