@@ -48,11 +48,23 @@ def plain_errors() -> Iterator[None]:
     """Turn a `SmallSpatialError` into its sentence and exit code 1."""
     try:
         yield
-    except SmallSpatialError as error:
-        if os.environ.get("TRACEBACK", "0") != "0":
+    except Exception as error:
+        ours = behind(error)
+        if ours is None or os.environ.get("TRACEBACK", "0") != "0":
             raise
-        print(f"\nError: {sentence(error)}\n(TRACEBACK=1 shows where it was raised.)", file=sys.stderr)
+        print(f"\nError: {sentence(ours)}\n(TRACEBACK=1 shows where it was raised.)", file=sys.stderr)
         sys.exit(1)
+
+
+def behind(error: BaseException) -> SmallSpatialError | None:
+    """The error of ours that this one is, or was raised from; None where there is none.
+
+    jsonargparse wraps what the constructor of a model or of data raises.
+    """
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, SmallSpatialError):
+        found = found.__cause__
+    return found
 
 
 def sentence(error: SmallSpatialError) -> str:

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from datamodules.samples import SmallSpatialError
 from experiments.matrix_trials import Trial
 from experiments.run_folder import RunFolder
 
@@ -92,21 +91,21 @@ def run_in(folder: Path, log: Path, typed: list[str]) -> None:
 
 def _exit_code(typed: list[str]) -> int:
     from experiments.composition import compose
-    from experiments.errors import quiet_libraries, sentence
+    from experiments.errors import behind, quiet_libraries, sentence
 
     try:
         quiet_libraries()
         from experiments.command_line import SpatialCLI
 
         SpatialCLI(compose(typed))
-    except SmallSpatialError as error:
-        print(f"\nError: {sentence(error)}", flush=True)
-        return SENTENCE
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-        return 1
+    except BaseException as error:
+        if (ours := behind(error)) is None:
+            traceback.print_exc()
+            return 1
+        print(f"\nError: {sentence(ours)}", flush=True)
+        return SENTENCE
     return 0
 
 

@@ -148,6 +148,22 @@ def test_an_unknown_name_suggests_the_nearest(command: Command) -> None:
             compose(["fit", "-c", typed])
 
 
+@pytest.mark.parametrize(
+    ("experiment", "typed", "said"),
+    [
+        ("small_vlm/smolvlm_500m_zero_shot", "--model.init_args.model=/no/model", "no model '/no/model'"),
+        ("small_vlm/encoder_clip", "--model.init_args.model.encoder=no_such", "'no_such'"),
+        ("quickstart", "--model.init_args.network.rgb_backbone=no_such", "'no_such'"),
+    ],
+)
+def test_an_error_of_a_constructor_is_one_sentence(
+    experiment: str, typed: str, said: str, command: Command
+) -> None:
+    refused = command("experiment", "-c", experiment, typed, code=1)
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr and "Union" not in refused.stderr
+
+
 def test_an_error_of_the_data_is_one_sentence(stub: Path, command: Command) -> None:
     refused = command("experiment", "-c", str(stub), "--data.init_args.root", "missing", code=1)
     assert "Error: The data folder missing does not exist." in refused.stderr

@@ -6,20 +6,29 @@ with the official splits. All commands run in one process, since starting one ta
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from datamodules.hub_datasets import DATASETS
 from datamodules.official_layout import COPY
+from experiments.catalogue import find_experiment, opening_comment
 from experiments.loggers import read_rows
+from experiments.matrix_trials import chosen_trials, whole
+from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.zoo import ZOO
 from tests.datamodules import omni_spatial_files
@@ -35,14 +44,13 @@ from tests.experiments.conftest import environment
 from tests.hub_server import LoopbackHub
 
 SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
-SHORT = ["--trainer.accelerator=cpu", "--trainer.limit_test_batches=1", "--data.init_args.num_workers=0"]
-FIT = [*SHORT, "--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--trainer.log_every_n_steps=1"]
-COMMANDS: dict[str, list[str]] = {
-    "small_vlm/smolvlm_500m_zero_shot": SHORT,
-    "small_vlm/smolvlm_500m_lora": FIT,
-    "distillation/qwen_3b_sft": [*FIT, "--model.init_args.maximum_new_tokens=4"],
-    "warehouse/tinygiant_64m": [*FIT, "--data.init_args.batch_size=2", "--model.init_args.network.experts=4"],
-}
+SOME = [
+    "small_vlm/smolvlm_500m_zero_shot",
+    "small_vlm/smolvlm_500m_lora",
+    "distillation/qwen_3b_sft",
+    "warehouse/tinygiant_64m",
+]
+"""One for each benchmark."""
 RUN_ALL = """
 import json, sys
 from experiments.composition import compose
@@ -53,6 +61,41 @@ with plain_errors():
     for arguments in json.loads(sys.argv[1]):
         SpatialCLI(compose(arguments))
 """
+
+
+def on_the_hub() -> list[str]:
+    """The experiments whose header command takes real data, each after the one that makes its teacher."""
+    return [
+        trial.experiment
+        for trial in chosen_trials()
+        if trial.precision is None
+        and re.search(r"^Run: .* DATA=", opening_comment(find_experiment(trial.experiment)), re.MULTILINE)
+    ]
+
+
+def typed(name: str) -> list[str]:
+    """The header command of an experiment, and what makes it short."""
+    settings = whole(name)
+    model = settings["model"]["init_args"]
+    options = [
+        *("--data.init_args.root=hub", "--data.init_args.num_workers=0", "--data.init_args.batch_size=2"),
+        "--data.init_args.scenes={train: 4, val: 2, test: 2}",
+        *("--trainer.accelerator=cpu", "--trainer.limit_test_batches=1", "--trainer.limit_val_batches=0"),
+        "--trainer.log_every_n_steps=1",
+    ]
+    if is_fitted(name):
+        options.append("--trainer.max_steps=1")
+    if "network" not in model:
+        options.append("--model.init_args.maximum_new_tokens=4")
+    if "experts" in model.get("network", {}):
+        options.append("--model.init_args.network.experts=4")
+    if isinstance(model.get("model"), dict):
+        options.append("--model.init_args.model.language_weights=hub")
+    return ["experiment", "-c", name, *options]
+
+
+def is_fitted(name: str) -> bool:
+    return bool(whole(name)["model"]["init_args"].get("adapter", {}).get("method") != "none")
 
 
 def said(folder: Path, **splits: int) -> Path:
@@ -96,53 +139,90 @@ def publish_data(hub: LoopbackHub, folder: Path) -> dict[str, str]:
     return {name: hub.publish(DATASETS[name].repository, copy, "datasets") for name, copy in copies.items()}
 
 
-def publish_models(hub: LoopbackHub, folder: Path) -> dict[str, str]:
-    """Twins in the place of models; returns their commits."""
+def publish_models(hub: LoopbackHub, names: Iterable[str], folder: Path) -> dict[str, str]:
+    """Twins in the place of the models that some experiments name, and of their parts; returns commits."""
     commits = {}
-    for name in ("smolvlm_500m", "qwen2_5_vl_3b"):
-        model, processor = make_twin(ZOO[name].family_name, size=SMALL)
-        model.save_pretrained(folder / name)
-        processor.save_pretrained(folder / name)
-        commits[name] = hub.publish(ZOO[name].hub, folder / name)
+    for name in dict.fromkeys(model for experiment in names for model in models_of(experiment)):
+        place, repository = folder / name, name
+        if name in ZOO:
+            repository = ZOO[name].hub
+            for part in make_twin(ZOO[name].family_name, size=SMALL):
+                part.save_pretrained(place)
+        elif "/" in name:
+            tokenizer = make_twin("idefics3", size=SMALL)[1].tokenizer
+            tokenizer.chat_template = CHATML
+            tokenizer.save_pretrained(place)
+            small_language_model(len(tokenizer)).save_pretrained(place)
+        else:
+            repository = timm.get_pretrained_cfg(name).hf_hub_id
+            place.mkdir(parents=True)
+            save_file(timm.create_model(name).state_dict(), place / "model.safetensors")
+        commits[name] = hub.publish(repository, place)
     return commits
 
 
+def models_of(experiment: str) -> list[str]:
+    """What an experiment loads from the hub: names of the zoo, of a language model, of timm's encoders."""
+    settings = whole(experiment)["model"]["init_args"]
+    named = [settings.get("model"), settings.get("teacher", {}).get("model")]
+    names: list[str] = []
+    for model in filter(None, named):
+        if isinstance(model, str):
+            names.append(model)
+            continue
+        names.append(model["language_model"])
+        if model["encoder_weights"] == "hub":
+            names.append(model["encoder"])
+    return names
+
+
+def benchmarks_of(data: dict[str, Any]) -> set[str]:
+    """The benchmarks that a datamodule takes from the hub."""
+    arguments = data.get("init_args", {})
+    if "train" in arguments:
+        parts = [*arguments["train"], arguments["evaluation"]]
+        return {benchmark for part in parts for benchmark in benchmarks_of(part)}
+    if arguments.get("root") == "rendered":
+        return set()
+    module, _, name = data["class_path"].rpartition(".")
+    return {getattr(importlib.import_module(module), name).benchmark}
+
+
+def small_language_model(vocabulary: int) -> LlamaForCausalLM:
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, num_key_value_heads=2, **sizes))
+
+
 @pytest.mark.slow
-def test_header_commands_reach_the_first_step_on_what_the_hub_gives(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names", [SOME, pytest.param(on_the_hub(), marks=pytest.mark.every_file)], ids=["some", "all"]
+)
+def test_header_commands_reach_the_first_step_on_what_the_hub_gives(names: list[str], tmp_path: Path) -> None:
     with LoopbackHub() as hub:
-        data, models = publish_data(hub, tmp_path / "data"), publish_models(hub, tmp_path / "models")
-        typed = [
-            ["experiment", "-c", name, "--data.init_args.root=hub", *options]
-            for name, options in COMMANDS.items()
-        ]
+        data = publish_data(hub, tmp_path / "data")
+        models = publish_models(hub, names, tmp_path / "models")
         place = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
         finished = subprocess.run(
-            [sys.executable, "-c", RUN_ALL, json.dumps(typed)],
+            [sys.executable, "-c", RUN_ALL, json.dumps([typed(name) for name in names])],
             cwd=tmp_path,
             env=environment(**place, XDG_CACHE_HOME=str(tmp_path / "cache")),
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=3600,
         )
     assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-3000:]
-    mixed = f"space_thinker {data['space_thinker']} + "
-    wanted = {
-        "small_vlm/smolvlm_500m_zero_shot": (models["smolvlm_500m"], data["cv_bench"]),
-        "small_vlm/smolvlm_500m_lora": (models["smolvlm_500m"], f"{mixed}cv_bench {data['cv_bench']}"),
-        "distillation/qwen_3b_sft": (models["qwen2_5_vl_3b"], f"{mixed}omni_spatial {data['omni_spatial']}"),
-        "warehouse/tinygiant_64m": (None, data["ai_city_track3"]),
-    }
-    for name, (model, origin) in wanted.items():
+    for name in names:
         run = tmp_path / "runs" / name / "latest"
         results: dict[str, Any] = json.loads((run / "results.json").read_text())
         assert results["n"] > 0
-        assert results["provenance"]["data"] == origin
-        assert model is None or results["provenance"]["model"] == model
+        origins = results["provenance"]
+        assert all(models[model] in " ".join(origins.values()) for model in models_of(name)), name
+        benchmarks = benchmarks_of(whole(name)["data"])
+        assert all(f"{data[benchmark]}" in origins["data"] for benchmark in benchmarks), name
         page = (run / "results.md").read_text()
-        assert all(each in page for each in results["provenance"].values())
-        assert origin in (run / "report.html").read_text()
-        if COMMANDS[name] is not SHORT:
+        assert all(each in page for each in origins.values())
+        assert origins["data"] in (run / "report.html").read_text()
+        if is_fitted(name):
             assert any(row.get("train/loss") for row in read_rows(run / "metrics.csv")), name
-    backbones = json.loads((tmp_path / "runs/warehouse/tinygiant_64m/latest/results.json").read_text())
-    assert backbones["provenance"]["model"].startswith("rgb backbone ")
-    shutil.rmtree(tmp_path / "home")
+    for folder in ("home", "models"):
+        shutil.rmtree(tmp_path / folder)
