@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import timm
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from datamodules.hub_datasets import DATASETS
 from datamodules.official_layout import COPY
@@ -42,6 +42,7 @@ from tests.datamodules.parquet_files import (
 from tests.datamodules.track3_files import write_dataset
 from tests.experiments.conftest import environment
 from tests.hub_server import LoopbackHub
+from tests.lightning_modules.vlm.composed_models import small_llama
 
 SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
 SOME = [
@@ -152,7 +153,7 @@ def publish_models(hub: LoopbackHub, names: Iterable[str], folder: Path) -> dict
             tokenizer = make_twin("idefics3", size=SMALL)[1].tokenizer
             tokenizer.chat_template = CHATML
             tokenizer.save_pretrained(place)
-            small_language_model(len(tokenizer)).save_pretrained(place)
+            LlamaForCausalLM(small_llama(len(tokenizer))).save_pretrained(place)
         else:
             repository = timm.get_pretrained_cfg(name).hf_hub_id
             place.mkdir(parents=True)
@@ -186,11 +187,6 @@ def benchmarks_of(data: dict[str, Any]) -> set[str]:
         return set()
     module, _, name = data["class_path"].rpartition(".")
     return {getattr(importlib.import_module(module), name).benchmark}
-
-
-def small_language_model(vocabulary: int) -> LlamaForCausalLM:
-    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, num_key_value_heads=2, **sizes))
 
 
 @pytest.mark.slow

@@ -31,12 +31,11 @@ from lightning_modules.tiny_giant.experts import Router
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
-from lightning_modules.vlm.encoder_swap import assemble
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.tokenizers import make_tokenizer
 from lightning_modules.vlm.twins import TwinSize
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.memory_data import MemoryData
+from tests.lightning_modules.vlm.composed_models import tiny_composed
 from tests.lightning_modules.vlm.picture_data import PictureData
 from tests.pretend_device import DEVICE, MixedDevices, OnDevice, PretendDevice, PretendStrategy, WaitsOfSteps
 
@@ -112,20 +111,8 @@ def student(teacher: Teacher = TEACHER, model: str = "smolvlm_500m", **options: 
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a composed model."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from lightning_modules.vlm.composed_encoder import VisionTower
-
     folder = tmp_path_factory.mktemp("composed")
-    tokenizer = make_tokenizer([], eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        vocab_size=len(tokenizer),
-    )  # fmt: skip
-    model, processor = assemble(
-        VisionTower("test_vit", 96), "test_vit", LlamaForCausalLM(config), tokenizer, 96, 9
-    )
+    model, processor = tiny_composed()
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)

@@ -11,7 +11,7 @@ import timm
 import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from lightning_modules.base import ModelError
 from lightning_modules.model_source import ModelSource, source_of
@@ -23,6 +23,7 @@ from lightning_modules.vlm.loading import Composed, family_named, load_vlm
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.zoo import ZOO, ZooEntry
 from tests.hub_server import LoopbackHub
+from tests.lightning_modules.vlm.composed_models import small_llama
 
 SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
 WEIGHTS = "model.safetensors"
@@ -99,14 +100,7 @@ def test_a_language_model_has_revisions_as_well(hub: LoopbackHub, tmp_path: Path
     commits = []
     for seed in range(2):
         torch.manual_seed(seed)
-        config = LlamaConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            vocab_size=len(tokenizer),
-        )
-        LlamaForCausalLM(config).save_pretrained(tmp_path / str(seed))
+        LlamaForCausalLM(small_llama(len(tokenizer))).save_pretrained(tmp_path / str(seed))
         tokenizer.save_pretrained(tmp_path / str(seed))
         commits.append(hub.publish("someone/llm", tmp_path / str(seed), revision=f"v{seed}"))
     found, wanted = (

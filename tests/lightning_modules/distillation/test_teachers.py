@@ -14,11 +14,10 @@ from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
-from lightning_modules.vlm.encoder_swap import assemble
 from lightning_modules.vlm.export import AdapterError
-from lightning_modules.vlm.tokenizers import make_tokenizer
 from lightning_modules.vlm.twins import TwinSize
 from tests.bare_trainer import bare_trainer
+from tests.lightning_modules.vlm.composed_models import tiny_composed
 from tests.lightning_modules.vlm.questions import picture, question
 
 SMALL = TwinSize(width=64, layers=2, vision_layers=2)
@@ -119,19 +118,7 @@ def test_answers_that_begin_otherwise_are_refused_with_the_setting_that_helps() 
 
 def test_a_composed_student_learns_from_a_vlm(tmp_path: Path) -> None:
     """Its language model has the teacher's words, and an end of its own."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from lightning_modules.vlm.composed_encoder import VisionTower
-
-    tokenizer = make_tokenizer([], eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        vocab_size=len(tokenizer),
-    )  # fmt: skip
-    composed, processor = assemble(
-        VisionTower("test_vit", 96), "test_vit", LlamaForCausalLM(config), tokenizer, 96, 9
-    )
+    composed, processor = tiny_composed()
     composed.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     teacher = Teacher("smolvlm_500m", twin=True, twin_size=SMALL)

@@ -24,12 +24,13 @@ from lightning_modules.package_weights import (
 )
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.composed_encoder import VisionTower, default_image_size, feature_map_shape
-from lightning_modules.vlm.composed_model import ComposedConfig, ComposedVlm, Connector
+from lightning_modules.vlm.composed_model import ComposedConfig, Connector
 from lightning_modules.vlm.composed_processor import make_processor
 from lightning_modules.vlm.encoder_swap import assemble, compose, load_language_model
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.tokenizers import make_tokenizer
 from lightning_modules.vlm.twins import make_twin
+from tests.lightning_modules.vlm.composed_models import tiny_composed
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "yellow": (230, 220, 40)}
 
@@ -46,20 +47,6 @@ def batch_of(processor: Any, *samples: SpatialSample) -> dict[str, Any]:
     return VlmCollator(processor, FAMILIES["composed"], learning=True)(samples)
 
 
-def tiny(encoder: str, image_size: int, image_tokens: int | None, **options: Any) -> tuple[ComposedVlm, Any]:
-    torch.manual_seed(0)
-    tokenizer = make_tokenizer([], eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    config = LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=len(tokenizer),
-    )
-    tower = VisionTower(encoder, image_size)
-    return assemble(tower, encoder, LlamaForCausalLM(config), tokenizer, image_size, image_tokens, **options)
-
-
 @pytest.mark.parametrize(
     ("encoder", "image_size", "image_tokens", "reduction"),
     [
@@ -73,7 +60,7 @@ def tiny(encoder: str, image_size: int, image_tokens: int | None, **options: Any
 def test_every_encoder_gives_the_tokens_the_prompt_has_room_for(
     encoder: str, image_size: int, image_tokens: int | None, reduction: Any
 ) -> None:
-    model, processor = tiny(encoder, image_size, image_tokens, reduction=reduction)
+    model, processor = tiny_composed(encoder, image_size, image_tokens, reduction=reduction)
     batch = batch_of(processor, sample("red"), sample("blue"))
     tokens = image_tokens or feature_map_shape(encoder, image_size)[1] ** 2
     pictures = batch["inputs"]["pixel_values"]
@@ -114,7 +101,7 @@ def test_shuffling_keeps_each_square_of_features_together() -> None:
 
 
 def test_pictures_are_normalised_as_timm_does() -> None:
-    _, processor = tiny("test_efficientnet", 128, None)
+    _, processor = tiny_composed("test_efficientnet", 128, None)
     config = timm.get_pretrained_cfg("test_efficientnet")
     transform = timm.data.create_transform(
         (3, 128, 128),
@@ -192,7 +179,7 @@ def test_batch_statistics_never_move() -> None:
 def test_a_saved_folder_opens_again(encoder: str, tmp_path: Path) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    model, processor = tiny(encoder, 64, 4)
+    model, processor = tiny_composed(encoder, 64, 4)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     opened = AutoModelForImageTextToText.from_pretrained(tmp_path)

@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import torch
-from transformers import LlamaConfig
 
 from lightning_modules.base import ModelError
 from lightning_modules.vlm import loading
@@ -12,6 +11,7 @@ from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import Composed, load_vlm
 from lightning_modules.vlm.twins import TwinSize, make_twin
+from tests.lightning_modules.vlm.composed_models import small_llama
 from tests.lightning_modules.vlm.sample_questions import (
     SMALL,
     TWIN_FAMILIES,
@@ -121,13 +121,7 @@ def test_unknown_names_list_the_zoo():
 
 def test_a_model_is_composed_of_an_encoder_and_a_language_model_and_kept_in_a_folder(tmp_path, monkeypatch):
     tokenizer = make_twin("composed", size=SMALL)[1].tokenizer
-    language = LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=len(tokenizer),
-    )
+    language = small_llama(len(tokenizer))
     language.save_pretrained(tmp_path / "language")
     tokenizer.save_pretrained(tmp_path / "language")
     parts = Composed(

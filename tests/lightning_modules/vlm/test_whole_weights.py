@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, LlamaForCausalLM
 
 from datamodules.samples import SmallSpatialError
 from lightning_modules.base import ModelError
@@ -27,6 +27,7 @@ from lightning_modules.vlm.layer_names import belongs_to
 from lightning_modules.vlm.loading import load_vlm
 from lightning_modules.vlm.twins import make_twin
 from lightning_modules.vlm.whole_weights import load_whole
+from tests.lightning_modules.vlm.composed_models import small_llama
 from tests.lightning_modules.vlm.small import SIZE, adapted, as_if_trained, twin
 
 FAMILY = "smolvlm"
@@ -175,15 +176,7 @@ TIED = ("lm_head.weight", "model.embed_tokens.weight")
 @pytest.mark.parametrize("tied", [True, False])
 def test_of_tied_tables_one_is_enough(tied: bool, tmp_path: Path) -> None:
     tokenizer = make_twin("composed", size=SIZE)[1].tokenizer
-    config = LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        vocab_size=len(tokenizer),
-        tie_word_embeddings=tied,
-    )
-    model = LlamaForCausalLM(config)
+    model = LlamaForCausalLM(small_llama(len(tokenizer), tie_word_embeddings=tied))
     model.save_pretrained(tmp_path / "whole")
     tokenizer.save_pretrained(tmp_path / "whole")
     loaded, _ = load_language_model(str(tmp_path / "whole"), "hub")
