@@ -123,15 +123,31 @@ def combination_of(
         optimizer: makes the optimizer from parameters.
     """
     parameters = list(module.parameters())
+    trained = [one for one in parameters if trains and one.requires_grad]
     return Combination(
         precision=str(trainer.precision),
         device=trainer.strategy.root_device.type,
         trains=trains,
-        optimizer=type(optimizer([nn.Parameter(torch.zeros(1))])) if trains else None,
-        trained=frozenset(one.dtype for one in parameters if trains and one.requires_grad),
+        optimizer=_class_of(optimizer, trained) if trains else None,
+        trained=frozenset(one.dtype for one in trained),
         frozen=frozenset(one.dtype for one in parameters if not one.requires_grad),
         quantized_on=frozenset(one.device.type for one in parameters if hasattr(one, "quant_state")),
     )
+
+
+def _class_of(optimizer: OptimizerCallable, trained: list[nn.Parameter]) -> type[torch.optim.Optimizer]:
+    """The class of an optimizer of the weights that are trained; some take only weights of certain shapes.
+
+    Raises:
+        PrecisionError: it does not take these.
+    """
+    try:
+        return type(optimizer(trained or [nn.Parameter(torch.zeros(1))]))
+    except (ValueError, RuntimeError) as error:
+        raise PrecisionError(
+            f"The optimizer does not take the weights that are trained: {error}. Take torch.optim.AdamW, or "
+            "train other parts of the model."
+        ) from error
 
 
 def leave_scaling_to_trainer(optimizer: torch.optim.Optimizer) -> None:

@@ -100,6 +100,17 @@ def _scaled_steps(fused: bool, plugin: MixedPrecision) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in layer.named_parameters()}
 
 
+def test_an_optimizer_is_asked_about_the_weights_that_are_trained() -> None:
+    """Muon takes matrices alone: those of LoRA, but not the biases and norms of a whole model."""
+    lora = PeftSft("smolvlm_500m", True, AdapterConfig(), twin_size=SIZE, optimizer=torch.optim.Muon)
+    lora.refuse_unworkable(bare_trainer(), trains=True)
+    lora.optimizer_callable([one for one in lora.parameters() if one.requires_grad])
+    whole = tiny_giant()
+    whole.optimizer_callable = torch.optim.Muon
+    with pytest.raises(PrecisionError, match="does not take the weights"):
+        whole.refuse_unworkable(bare_trainer(), trains=True)
+
+
 def test_training_in_half_precision_throughout_is_refused_before_the_first_step() -> None:
     module = tiny_giant()
     with pytest.raises(PrecisionError, match="keeps trained weights in float32"):
