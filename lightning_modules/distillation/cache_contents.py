@@ -17,6 +17,7 @@ from lightning_modules.distillation.common_tokens import CommonTokens
 from lightning_modules.distillation.teachers import Teacher, teacher_origin
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.loading import model_source
+from lightning_modules.vlm.zoo import entry_of
 from lightning_modules.weights_digest import ELSEWHERE, digest_of
 
 FORMAT = 2
@@ -174,10 +175,12 @@ def origin_of(asked: Asked) -> str:
 
 
 def _weights_of(model: str) -> str:
-    """What a teacher's weights are told by, or `ELSEWHERE`."""
+    """What a teacher's weights are told by, or `ELSEWHERE`; a name that no model can have is an error."""
     try:
         return model_source(model).origin()
     except SmallSpatialError:
+        if "/" not in model and entry_of(model) is None:
+            raise
         return ELSEWHERE
 
 

@@ -286,6 +286,16 @@ def test_a_teacher_is_told_by_its_weights_and_not_by_its_name(tmp_path: Path) ->
     opened(tmp_path / "renamed")
 
 
+def test_a_misspelt_teacher_is_not_taken_for_the_one_that_has_spoken(tmp_path: Path) -> None:
+    """Weights that are elsewhere may be the ones; a name that nothing can have is a mistake."""
+    folder, lessons = saved_teacher(tmp_path / "teacher", 1), tmp_path / "lessons"
+    write(student(Teacher(str(folder), cache=str(lessons))))
+    shutil.rmtree(folder)
+    learn(student(Teacher(str(folder), cache=str(lessons))), cached=True)
+    with pytest.raises(ModelError, match="There is no model 'smolvlm_255m'"):
+        learn(student(Teacher("smolvlm_255m", cache=str(lessons))), cached=True)
+
+
 def test_no_lessons_and_a_part_of_them_are_refused(tmp_path: Path) -> None:
     model = student(teacher_of(tmp_path, cache_k=4))
     with pytest.raises(CacheError, match=r"no lessons of a teacher in .*make cache-teacher NAME="):
