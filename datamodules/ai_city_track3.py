@@ -106,8 +106,14 @@ class AiCityTrack3(OfficialLayout):
         )
 
     def prepare_split(self, role: Role) -> None:
-        """Render where needed, and index the split's records."""
-        self._index(role)
+        """Render where needed, and index the split's records.
+
+        Raises:
+            DataError: the file with the answers of a test split is about other questions.
+        """
+        index = self._index(role)
+        if role == "test":
+            self._require_same_questions(index)
 
     def open_split(self, role: Role) -> Track3Questions:
         """Open a split.
@@ -157,6 +163,24 @@ class AiCityTrack3(OfficialLayout):
     def _index(self, role: Role) -> Path:
         (records,) = self.files_of(self.folder(), role)
         return index_records(records, self.cache / "indexes")
+
+    def _require_same_questions(self, index: Path) -> None:
+        """Raise where `test.json` and the answers beside it do not hold the same ids: some would be lost."""
+        (answers,) = self.files_of(self.folder(), "test")
+        questions = self.folder() / f"{self.splits['test']}.json"
+        if answers == questions or not questions.is_file():
+            return
+        cache = self.cache / "indexes"
+        asked, answered = (
+            {name for (name,) in Track3Index(place).columns("id")}
+            for place in (index_records(questions, cache), index)
+        )
+        if asked != answered:
+            raise DataError(
+                f"{answers} and {questions} are about different questions: {len(asked - answered):,} ids "
+                f"are only in {questions.name}, {len(answered - asked):,} only in {answers.name}. Take the "
+                "answers of this very split, or move the file with the answers away: then val is scored."
+            )
 
     def _require_picture_folders(self, questions: Track3Questions) -> None:
         """Raise when the folder of a picture that the views leave in does not exist."""

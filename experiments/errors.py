@@ -39,6 +39,8 @@ def quiet_libraries() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     # It suggests a package that speeds 4-bit products up, also where there are none.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # Its table of missing weights comes before our sentence on them.
+    logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
     for message in CHATTER:
         warnings.filterwarnings("ignore", message=message)
 

@@ -81,6 +81,10 @@ REFUSALS = (
         '`with placed(Placement.of(accelerator, "32-true")):`, or train with bf16-mixed.',
     ),
     Refusal(
+        lambda it: it.optimizer is not None and issubclass(it.optimizer, torch.optim.SparseAdam),
+        "SparseAdam takes sparse gradients only, and no weights here have such: take AdamW.",
+    ),
+    Refusal(
         lambda it: (
             it.optimizer is not None
             and issubclass(it.optimizer, torch.optim.LBFGS)

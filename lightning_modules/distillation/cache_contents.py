@@ -175,11 +175,18 @@ def origin_of(asked: Asked) -> str:
 
 
 def _weights_of(model: str) -> str:
-    """What a teacher's weights are told by, or `ELSEWHERE`; a name that no model can have is an error."""
+    """What a teacher's weights are told by, or `ELSEWHERE`.
+
+    Raises:
+        ModelError: no model can have this name, or the hub says that it has no such one.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
     try:
         return model_source(model).origin()
-    except SmallSpatialError:
-        if "/" not in model and entry_of(model) is None:
+    except SmallSpatialError as error:
+        nothing = isinstance(error.__cause__, RepositoryNotFoundError | RevisionNotFoundError)
+        if nothing or ("/" not in model and entry_of(model) is None):
             raise
         return ELSEWHERE
 
@@ -191,6 +198,9 @@ def require_same(folder: Path, cached: Asked, asked: Asked) -> None:
     """
     for name in ("model", "adapter", "checkpoint"):
         if getattr(asked, name) == ELSEWHERE and getattr(cached, name) is not None:
+            print(
+                f"The teacher's {name} is not on this machine: taken for the one of the lessons in {folder}."
+            )
             asked = replace(asked, **{name: getattr(cached, name)})
     for field in fields(Asked):
         then, now = getattr(cached, field.name), getattr(asked, field.name)

@@ -25,6 +25,7 @@ from lightning_modules.distillation.teacher_cache import StoredLesson, TeacherCa
 from lightning_modules.distillation.teacher_signal import TopKLogits
 from lightning_modules.distillation.teachers import Lesson, Teacher, not_read_alike
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
+from lightning_modules.vlm.zoo import entry_of
 
 
 class CachedTeacher:
@@ -60,6 +61,13 @@ class CachedTeacher:
         require_same(
             self.cache.folder, contents.asked, what_is_asked(settings, student, logits.temperature, limit)
         )
+        entry = entry_of(settings.model)
+        if entry is not None and entry.family_name != contents.family:
+            raise CacheError(
+                f"The lessons in {self.cache.folder} are those of another teacher, of the family "
+                f"{contents.family}: {settings.model} is of {entry.family_name}. Set teacher.model back, or "
+                "name another folder as teacher.cache for `make cache-teacher NAME=...`."
+            )
         if not is_complete(self.cache.folder):
             raise CacheError(
                 f"The lessons in {self.cache.folder} were not written to their end: "

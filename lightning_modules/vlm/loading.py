@@ -18,7 +18,7 @@ from lightning_modules.placement import Placement, present_placement
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.encoder_swap import Weights, compose, composed_origin
 from lightning_modules.vlm.families import FAMILIES, Family, family_of
-from lightning_modules.vlm.tied_tables import say_whether_tied
+from lightning_modules.vlm.tied_tables import config_where_tied_is_not_said, say_whether_tied
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.whole_weights import load_whole
 from lightning_modules.vlm.zoo import ZOO, entry_of
@@ -247,6 +247,8 @@ def _load_model(source: ModelSource, device: str, **options: Any) -> Any:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0")) if device == "cuda" else device}
     attention = options["attn_implementation"] or "auto"
     try:
+        if config := config_where_tied_is_not_said(source, options.get("trust_remote_code", False)):
+            options["config"] = config
         return _always_trainable(load_whole(AutoModelForImageTextToText, source, **options))
     except (ImportError, ValueError) as error:
         if attention == "auto" and isinstance(error, ValueError):

@@ -49,12 +49,15 @@ def load_whole(auto_class: Any, source: ModelSource, **options: Any) -> Any:
         )
     except torch.OutOfMemoryError:
         raise
-    except (SafetensorError, UnpicklingError, RuntimeError, FileNotFoundError, json.JSONDecodeError) as error:
+    except (
+        *(SafetensorError, UnpicklingError, RuntimeError, FileNotFoundError),
+        *(json.JSONDecodeError, KeyError, AttributeError),
+    ) as error:
         if damaged := damaged_file(Path(source.place)):
             raise ModelError(
                 f"The weights of {source} cannot be loaded: {damaged} {_again(source)}"
             ) from error
-        if isinstance(error, OSError):
+        if isinstance(error, (OSError, KeyError, AttributeError)):
             raise
         advice = "" if isinstance(error, RuntimeError) else f" {_again(source)}"
         raise ModelError(f"The weights of {source} cannot be loaded: {first_line(error)}{advice}") from error

@@ -150,6 +150,14 @@ def test_a_test_split_with_answers_beside_it_is_scored(folder: Path) -> None:
     assert samples[0].image.path.parent == folder / "test/images"
 
 
+@pytest.mark.parametrize("answered", [[4], [4, 4, 1]], ids=["fewer", "more"])
+def test_answers_of_other_questions_are_refused(folder: Path, answered: list[int]) -> None:
+    write_split(folder, "test", records_of("test-", [4, 4]))
+    write_split(folder, "test_truth", records_of("test-", answered), pictures=False)
+    with pytest.raises(DataError, match=r"different questions: \d ids are only in test\.json, \d only in"):
+        data(folder).prepare_split("test")
+
+
 def test_rendered_scenes_are_made_with_the_arguments_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ BROKEN = {
     "Train with 16-mixed": replace(WORKS, precision="16-true"),
     r"\.float\(\)": replace(WORKS, trained=frozenset({torch.float32, torch.bfloat16})),
     "takes? no mixture": replace(WORKS, precision="32-true", frozen=frozenset({torch.bfloat16})),
+    "sparse gradients": replace(WORKS, optimizer=torch.optim.SparseAdam),
     "LBFGS": replace(WORKS, precision="16-mixed", optimizer=torch.optim.LBFGS),
     "cannot be moved": replace(WORKS, device="cpu", quantized_on=frozenset({"cuda"})),
 }

@@ -294,6 +294,10 @@ def test_a_misspelt_teacher_is_not_taken_for_the_one_that_has_spoken(tmp_path: P
     learn(student(Teacher(str(folder), cache=str(lessons))), cached=True)
     with pytest.raises(ModelError, match="There is no model 'smolvlm_255m'"):
         learn(student(Teacher("smolvlm_255m", cache=str(lessons))), cached=True)
+    with pytest.raises(
+        CacheError, match=r"another teacher, of the family \w+: qwen2_5_vl_7b is of qwen2_5_vl"
+    ):
+        learn(student(Teacher("qwen2_5_vl_7b", cache=str(lessons))), cached=True)
 
 
 def test_no_lessons_and_a_part_of_them_are_refused(tmp_path: Path) -> None:

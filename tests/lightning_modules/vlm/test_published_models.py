@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from datamodules.samples import SpatialSample
+from lightning_modules.base import ModelError
 from lightning_modules.distillation.logit_loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers import Teacher
@@ -296,6 +297,19 @@ def test_a_head_of_its_own_stays_so(folder: Folder, tmp_path: Path) -> None:
         torch.testing.assert_close(
             merged(**inputs, logits_to_keep=LAST).logits, expected, atol=1e-4, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize("lost", ["lm_head.weight", "embed_tokens.weight"])
+def test_a_lost_table_is_not_made_of_the_other_one(lost: str, folder: Folder, tmp_path: Path) -> None:
+    """InternVL3's configuration does not say whether head and embedding are one."""
+    shutil.copytree(folder("internvl3_1b"), tmp_path / "model")
+    file = tmp_path / "model/model.safetensors"
+    weights = load_file(file)
+    kept = {name: tensor for name, tensor in weights.items() if not name.endswith(lost)}
+    assert len(kept) == len(weights) - 1
+    save_file(kept, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of \d+ weights"):
+        load_vlm(str(tmp_path / "model"))
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl_3b", "paligemma2_3b"])
