@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +14,16 @@ import torch
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.base import SpatialDataModule
 from datamodules.cores import available_cores
 from experiments.baselines import Baselines, run_baselines
+from experiments.callbacks.checkpoints import checkpoints
 from experiments.callbacks.gallery import GalleryWriter
 from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
@@ -27,13 +32,14 @@ from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE, read_yaml
 from experiments.composition import Composition, refuse_other_model
 from experiments.export import write_adapter
+from experiments.find_run import find_run
 from experiments.lessons import refuse_blind_baseline, write_missing
-from experiments.loggers import MetricsTable, drop_rows_from
+from experiments.loggers import MetricsTable, drop_rows_from, name_wandb_run
 from experiments.memory import is_out_of_memory, out_of_memory
 from experiments.preconditions import require_splits, require_teacher, trains
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
-from experiments.run_folder import RUNS, RunFolder
+from experiments.run_folder import LATEST, RUNS, TRAINING_COMMANDS, RunError, RunFolder, write_whole
 from experiments.started import parameter_counts, started
 from experiments.strategies import settled_strategy
 from experiments.submission import write_submission_file
@@ -68,6 +74,7 @@ class ExperimentTrainer(Trainer):
         if parameter_counts(model)[1]:
             self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
             ckpt_path = None
+        model.summary = None  # of the validation: where nothing is tested, there is no score
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only, verbose=False)
 
 
@@ -111,6 +118,9 @@ class SpatialCLI(LightningCLI):
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.config[self.subcommand], self._trains, error) from error
+        except SIGTERMException:
+            print(f"\nStopped from outside (SIGTERM). {self._how_to_go_on()}", file=sys.stderr)
+            sys.exit(128 + signal.SIGTERM)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -148,14 +158,37 @@ class SpatialCLI(LightningCLI):
         refuse_unworkable(Combination(placement.precision, placement.device, training))
         self.until_the_end.enter_context(placed(placement))
         config.tiny = config.starts_from = None  # already merged in
+        if self.subcommand not in TRAINING_COMMANDS and trains("fit", config.model):
+            config.ckpt_path = self._checkpoint_to_ask(config)
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
             dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
-            refuse_other_model(yaml.safe_load(dumped), RunFolder.of_checkpoint(Path(config.ckpt_path)))
-            # `runs/<name>/latest` is about to point to this run, which has no checkpoint.
+            source = RunFolder.of_checkpoint(Path(config.ckpt_path))
+            refuse_other_model(yaml.safe_load(dumped), source, training)
+            # `runs/<name>/latest` may point to another run before the checkpoint is read.
             config.ckpt_path = str(Path(config.ckpt_path).resolve())
         self._refuse_what_is_missing(config, training)
         torch.set_num_threads(computing_threads(config))
         self.folder = self.resumed or RunFolder.new(RUNS, config.name)
+        name_wandb_run(config.trainer.logger, self.folder.identifier)
+
+    def _checkpoint_to_ask(self, config: Any) -> str | None:
+        """The checkpoint of the run whose configuration this is, or of the newest training of its name.
+
+        A model is never asked untrained without being told to: `--ckpt_path none` does.
+        """
+        typed = config.get("ckpt_path")
+        if typed is not None and typed != LATEST:
+            return None if typed.lower() == "none" else str(typed)
+        try:
+            run = find_run(
+                str(self.composition.source.path) if self.composition.source else config.name, "trained"
+            )
+        except RunError as error:
+            raise RunError(
+                f"{error} So there is no checkpoint to {self.subcommand} with: train it, name one with "
+                "--ckpt_path, or ask the model as it begins with --ckpt_path none."
+            ) from error
+        return str(run.checkpoint)
 
     def _refuse_what_is_missing(self, config: Any, training: bool) -> None:
         """Say what a run lacks before a model is loaded, data are fetched, or a run folder is made."""
@@ -167,19 +200,22 @@ class SpatialCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
         """Add the run folder's table and the callbacks that belong to every run."""
         config = self._get(self.config_init, "trainer")
+        kept: dict[str, Any] = {}
         if self.resumed:
-            self.save_config_callback = None  # the run's configuration stands already
+            kept = {key: value for key, value in self.folder.read_card().items() if key == "steps"}
+            self.save_config_callback = None  # it writes no file over another one
+            self._rewrite_config()
             self._rewind_metrics()
         configured = config["logger"]
         loggers = [configured] if isinstance(configured, Logger) else list(configured or [])
-        self.trainer_defaults["callbacks"] = self._callbacks()
+        self.trainer_defaults["callbacks"] = self._callbacks(config["enable_checkpointing"] is not False)
         trainer = super().instantiate_trainer(
             default_root_dir=str(self.folder.path), logger=[MetricsTable(self.folder), *loggers], **kwargs
         )
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero:
             card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
-            self.folder.write_card({"name": self.name, "comment": self.composition.comment, **card})
+            self.folder.write_card({"name": self.name, "comment": self.composition.comment, **kept, **card})
         return trainer
 
     def before_experiment(self) -> None:
@@ -253,8 +289,11 @@ class SpatialCLI(LightningCLI):
         with self.stopwatch.paused():
             write_missing(self.model, self.datamodule, self.trainer)
 
-    def _callbacks(self) -> list[Callback]:
+    def _callbacks(self, saves: bool) -> list[Callback]:
+        """What every run has, whatever callbacks an experiment adds."""
         return [
+            LearningRateMonitor(logging_interval="step"),
+            *(checkpoints() if saves else ()),
             self.stopwatch,
             StartCard(self.name, f"{PROGRAM} {self.subcommand} --resume {self.folder.path}"),
             PredictionsWriter(),
@@ -264,6 +303,21 @@ class SpatialCLI(LightningCLI):
 
     def _command(self) -> list[str]:
         return [*PROGRAM.split(), *map(shlex.quote, self.composition.typed)]
+
+    def _how_to_go_on(self) -> str:
+        """What to type after an interruption."""
+        if self._trains and self.folder.checkpoint.exists():
+            return f"To go on: {PROGRAM} {self.subcommand} --resume {self.folder.path}"
+        return "There is no checkpoint yet: start it again."
+
+    @rank_zero_only
+    def _rewrite_config(self) -> None:
+        """Keep the run's configuration true: a resumed run may have been told to train longer."""
+        config = self.config[self.subcommand].clone()
+        config.ckpt_path = None
+        text = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
+        if yaml.safe_load(text) != read_yaml(self.folder.config):
+            write_whole(self.folder.config, text)
 
     @rank_zero_only
     def _rewind_metrics(self) -> None:
@@ -294,6 +348,7 @@ class SpatialCLI(LightningCLI):
         if tested and (note := scored_elsewhere(self.datamodule)):
             results["scored_on"] = note
         write_results(self.folder, results)
+        self.folder.become_latest()
         return results
 
     @rank_zero_only

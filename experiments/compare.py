@@ -1,7 +1,7 @@
 """Compares two runs on the same questions: is one better, or may it be chance?
 
 `python -m experiments.compare small_vlm/lora small_vlm/zero_shot`; a run is its folder, or the name of an
-experiment for its latest run.
+experiment for its newest tested run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 from datamodules.paired_statistics import PairedDifference, mcnemar, paired_bootstrap
 from datamodules.prediction_files import records_by_id
 from experiments.errors import plain_errors
+from experiments.find_run import find_run
 from experiments.results import further_scores, interval, percent, read_results
-from experiments.run_folder import LATEST, RUNS, RunError, RunFolder
+from experiments.run_folder import RunError, RunFolder
 
 NEEDED = ("group", "task", "answer", "correct")
 """What a line of predictions must tell beside the question's id."""
@@ -51,23 +52,6 @@ class ComparedScore:
     score_b: float
     difference: PairedDifference
     p_value: float
-
-
-def find_run(name: str, runs: Path = RUNS) -> RunFolder:
-    """The run in a folder, or the latest run of an experiment.
-
-    Raises:
-        RunError: there is none, or it has not been tested.
-    """
-    places = [RunFolder(Path(name)), RunFolder(runs / name / LATEST), RunFolder(Path(name) / LATEST)]
-    found = next((place for place in places if place.predictions.is_file()), None)
-    if found is None:
-        state = "was not tested" if any(place.config.is_file() for place in places) else "does not exist"
-        raise RunError(
-            f"The run {name} {state}: {places[0].predictions} is missing. Name the folder of a tested run, "
-            f"or an experiment that has one in {runs}."
-        )
-    return RunFolder(found.path.resolve())
 
 
 def paired_answers(file_a: Path, file_b: Path) -> PairedAnswers:
@@ -146,11 +130,11 @@ def conclusion(score: ComparedScore) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Print the comparison."""
     parser = argparse.ArgumentParser(prog="python -m experiments.compare", description=__doc__)
-    parser.add_argument("a", help="a run's folder, or the name of an experiment for its latest run")
+    parser.add_argument("a", help="a run's folder, or the name of an experiment for its newest tested run")
     parser.add_argument("b", help="the run to compare it with")
     options = parser.parse_args(arguments)
     with plain_errors():
-        run_a, run_b = find_run(options.a), find_run(options.b)
+        run_a, run_b = find_run(options.a, "tested"), find_run(options.b, "tested")
         print(as_text(run_a, run_b, compare(paired_answers(run_a.predictions, run_b.predictions))))
 
 

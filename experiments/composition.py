@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from experiments.catalogue import BASE, find_experiment, opening_comment, read_yaml, with_ancestors
+from experiments.find_run import find_run
 from experiments.run_folder import RUNS, RunError, RunFolder
 
 
@@ -25,12 +26,14 @@ class Composition:
         arguments: the same, resolved.
         comment: what the experiment's file says about itself.
         resumed: the run that is continued, if any.
+        source: the run whose configuration this is, if it is one's.
     """
 
     typed: list[str]
     arguments: list[str]
     comment: str = ""
     resumed: RunFolder | None = None
+    source: RunFolder | None = None
 
 
 def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
@@ -54,34 +57,68 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
             overlay = read_yaml(path).get("tiny")
             if overlay:
                 configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
-    return Composition(list(typed), [subcommand, *configs, *options], comment=_comment(paths))
+    return Composition(
+        list(typed), [subcommand, *configs, *options], comment=_comment(paths), source=_source(paths)
+    )
 
 
-HOW_IT_IS_ASKED = {"init_args.answering", "init_args.maximum_new_tokens"}
-"""Settings of a model that may change after its training: they shape no weight."""
+HOW_IT_IS_ASKED = ("answering", "maximum_new_tokens", "maximum_tokens", "image_tokens")
+"""Settings of a model that shape no weight, but what is asked and answered; by the name of an argument."""
+
+HOW_IT_COMPUTES = ("attention", "activation_checkpointing")
+"""Settings of a model that change neither."""
+
+HOW_IT_WAS_TAUGHT = (
+    *("optimizer", "schedule", "balance_weight", "z_weight", "value_weight"),
+    *("teacher", "logits", "layer_map", "logit_weight", "attention_weight", "on_policy"),
+)
+"""Settings of a model that matter while it is trained and not afterwards."""
+
+PHASES = "init_args.phases"
 
 
-def refuse_other_model(config: dict[str, Any], run: RunFolder) -> None:
+def refuse_other_model(config: dict[str, Any], run: RunFolder, training: bool) -> None:
     """Raise where a model's settings differ from those its checkpoint was trained with.
 
-    How its answers are obtained may differ.
+    How its answers are obtained may differ, and how long it is trained; where it is only asked, also how it
+    was taught.
 
     Args:
         config: the present configuration, as plain values.
         run: the run that wrote the checkpoint.
+        training: whether the model is about to be trained further.
     """
     if not run.config.exists():
         return
     now, then = flatten(config["model"]), flatten(read_yaml(run.config)["model"])
+    free = HOW_IT_IS_ASKED + HOW_IT_COMPUTES + (() if training else HOW_IT_WAS_TAUGHT)
     changed = [
-        key for key in sorted((now.keys() | then.keys()) - HOW_IT_IS_ASKED) if now.get(key) != then.get(key)
+        key
+        for key in sorted(now.keys() | then.keys())
+        if now.get(key) != then.get(key) and _argument(key) not in free
     ]
+    if training and PHASES in changed and _goes_on(then.get(PHASES), now.get(PHASES)):
+        changed.remove(PHASES)
     if changed:
         key = changed[0]
         raise RunError(
             f"The checkpoint was trained with model.{key} = {then.get(key)!r}, but this command says "
             f"{now.get(key)!r}. Leave the model's settings to the run: -c {run.config}"
         )
+
+
+def _argument(key: str) -> str:
+    """The argument of the model that a key such as `init_args.optimizer.init_args.lr` belongs to."""
+    return key.removeprefix("init_args.").partition(".")[0]
+
+
+def _goes_on(then: Any, now: Any) -> bool:
+    """Whether phases only add to others at the end: what was done before stays as it was."""
+    if not isinstance(then, list) or not isinstance(now, list) or not 0 < len(then) <= len(now):
+        return False
+    last = {**then[-1], "epochs": 0} == {**now[len(then) - 1], "epochs": 0}
+    longer = now[len(then) - 1]["epochs"] >= then[-1]["epochs"]
+    return then[:-1] == now[: len(then) - 1] and last and longer
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -103,7 +140,10 @@ def _continue(typed: list[str], files: list[str], options: list[str], run: str, 
         names += _values(options, "--name")
         if not names or not names[-1]:
             raise RunError("--resume latest needs to know of which experiment: add -c experiments/NAME.yaml.")
-        folder = RunFolder.latest_training(runs, names[-1])
+        try:
+            folder = find_run(names[-1], "trained", runs=runs)
+        except RunError as error:
+            raise RunError(f"{error} There is nothing to go on with: start it without RESUME.") from error
     else:
         folder = RunFolder(Path(run))
     if not folder.config.exists():
@@ -121,7 +161,14 @@ def _comment(paths: list[Path]) -> str:
     """What the last file says about itself; a run's configuration says what its experiment's file said."""
     if not paths:
         return ""
-    return RunFolder(paths[-1].parent).read_card().get("comment") or opening_comment(paths[-1])
+    source = _source(paths)
+    return (source and source.read_card().get("comment")) or opening_comment(paths[-1])
+
+
+def _source(paths: list[Path]) -> RunFolder | None:
+    """The run that the last file is the configuration of."""
+    run = RunFolder(paths[-1].parent) if paths else None
+    return run if run and run.config.name == paths[-1].name and run.card.is_file() else None
 
 
 def _take(options: Sequence[str], *flags: str) -> tuple[list[str], list[str]]:

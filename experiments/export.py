@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.catalogue import read_yaml
 from experiments.errors import plain_errors, quiet_libraries
-from experiments.run_folder import LATEST, RUNS, RunError, RunFolder
+from experiments.find_run import find_run
+from experiments.run_folder import RunError, RunFolder
 
 if TYPE_CHECKING:
     from lightning_modules.base import SpatialModule
@@ -129,21 +130,6 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
     return module.eval()
 
 
-def find_run(name: str, run: str | None, runs: Path = RUNS) -> RunFolder:
-    """A run of an experiment by its id, or as a folder; without one, the newest that trained something.
-
-    Raises:
-        RunError: there is no such run.
-    """
-    if run is None or run == LATEST:
-        return RunFolder.latest_training(runs, name)
-    for path in (runs / name / run, Path(run)):
-        if RunFolder(path).config.exists():
-            return RunFolder(path)
-    known = sorted(path.name for path in (runs / name).glob("*") if not path.is_symlink())
-    raise RunError(f"There is no run {run!r} of {name!r}; there is {', '.join(known) or 'none at all'}.")
-
-
 def main() -> None:
     """Read the command line and export."""
     parser = argparse.ArgumentParser(prog="python -m experiments.export", description=__doc__)
@@ -153,7 +139,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, help="the folder to write into; the run's own when left out")
     arguments = parser.parse_args()
     with plain_errors():
-        run = find_run(arguments.name, arguments.run)
+        run = find_run(arguments.name, "trained", arguments.run)
         quiet_libraries()
         print("\n".join(export(run, arguments.to or run.path, arguments.merge)))
 

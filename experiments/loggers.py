@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.logger import DummyLogger, rank_zero_experiment
 
@@ -26,6 +27,7 @@ class MetricsTable(CSVLogger):
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__(save_dir=folder.path.parent, name="", version=folder.identifier)
+        self.folder = folder
         self.table = folder.metrics
 
     @property
@@ -44,6 +46,10 @@ class MetricsTable(CSVLogger):
                 write_rows(self.table, kept)
             self._experiment = writer
         return self._experiment
+
+    def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
+        """From its first checkpoint on, the run is one that others may go on from."""
+        self.folder.become_latest()
 
 
 def drop_rows_from(table: Path, step: int) -> None:
@@ -74,23 +80,34 @@ def write_rows(table: Path, rows: list[dict[str, str]]) -> None:
 
 
 def wandb_when_asked(
-    project: str = "smallspatial", group: str | None = None, tags: list[str] | None = None
+    project: str = "smallspatial",
+    group: str | None = None,
+    tags: list[str] | None = None,
+    run_id: str | None = None,
 ) -> Logger:
     """A `WandbLogger` where `WANDB_MODE` or a login asks for one, else a logger that does nothing.
 
     Without either, wandb is not even imported, so that no offline run can fail, wait or be asked a question.
-    A sweep's trial has the same id there as its run folder here.
+    A run has the same id there as its folder here, so that a resumed run stays one run.
 
     Args:
         project: the project the run appears in.
         group: runs of one experiment share a group.
         tags: labels to find the run by.
+        run_id: filled in when a run starts.
     """
     if not wandb_is_asked_for():
         return DummyLogger()
     from lightning.pytorch.loggers import WandbLogger
 
-    return WandbLogger(project=project, group=group, tags=tags)
+    return WandbLogger(project=project, group=group, tags=tags, id=run_id)
+
+
+def name_wandb_run(loggers: Any, run_id: str) -> None:
+    """Write the run's id into the settings of `wandb_when_asked`, if they are among a trainer's loggers."""
+    for settings in loggers if isinstance(loggers, list) else []:
+        if settings.class_path == f"{wandb_when_asked.__module__}.{wandb_when_asked.__name__}":
+            settings.init_args.run_id = run_id
 
 
 def wandb_is_asked_for() -> bool:

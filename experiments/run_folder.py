@@ -1,4 +1,4 @@
-"""Where a run keeps its files: `runs/<name>/<run id>/`; `runs/<name>/latest` points to the newest."""
+"""Where a run keeps its files: `runs/<name>/<run id>/`; `runs/<name>/latest` is the newest that trained."""
 
 from __future__ import annotations
 
@@ -108,32 +108,41 @@ class RunFolder:
         """The run that wrote a checkpoint."""
         return cls(checkpoint.absolute().parent.parent)
 
-    @classmethod
-    def latest_training(cls, runs: Path, name: str) -> RunFolder:
-        """The newest run of this name that trained something."""
-        trained = [
-            folder
-            for path in (runs / name).glob(f"*/{cls(Path()).config.name}")
-            if not path.parent.is_symlink()
-            and (folder := cls(path.parent)).read_card().get("subcommand") in TRAINING_COMMANDS
-        ]
-        if not trained:
-            raise RunError(
-                f"There is no run of {name!r} under {runs / name} to continue: start it without RESUME."
-            )
-        return max(trained, key=lambda folder: folder.read_card()["started"])
+    @property
+    def is_trained(self) -> bool:
+        """Whether it was to train something, and has a checkpoint of it."""
+        return self.read_card().get("subcommand") in TRAINING_COMMANDS and self.checkpoint.is_file()
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether it has a score, and the answers that were judged."""
+        return self.results.is_file() and self.predictions.is_file()
 
     def read_card(self) -> dict[str, Any]:
         """What `write_card` wrote, or nothing."""
         return json.loads(self.card.read_text()) if self.card.exists() else {}
 
     def write_card(self, card: dict[str, Any]) -> None:
-        """Write down how the run was started, and point `latest` to it."""
+        """Write down how the run was started."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.card, json.dumps(card, indent=2) + "\n")
+
+    def become_latest(self) -> None:
+        """Point `latest` to this run: it has a checkpoint now, or results where nothing was trained.
+
+        Runs that only ask a trained model leave `latest` alone, and so does a start that comes to nothing.
+        """
+        if self.read_card().get("subcommand") not in TRAINING_COMMANDS:
+            return
         pointer = self.path.parent / f".{LATEST}-{secrets.token_hex(4)}"
         pointer.symlink_to(self.path.name, target_is_directory=True)
         pointer.replace(self.path.parent / LATEST)
+
+
+def relative(path: Path) -> Path:
+    """A path as it is typed here, if it lies below the present folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -16,12 +16,13 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric
 
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
-from lightning_modules.schedule import WarmupCosine
+from lightning_modules.schedule import WarmupCosine, follow_course
 from lightning_modules.weights_digest import NO_WEIGHTS
 
 Batch = dict[str, Any]
@@ -126,6 +127,12 @@ class SpatialModule(LightningModule):
         total_steps = self.trainer.estimated_stepping_batches
         scheduler = self.schedule.scheduler(optimizer, int(total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Take up the learning rate's course where a resumed run is on it: it may be a longer one by now."""
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, LambdaLR):
+                follow_course(config.scheduler)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw every step's randomness from seed, rank and step alone, so that a resumed run repeats it."""

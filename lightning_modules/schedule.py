@@ -33,3 +33,15 @@ class WarmupCosine:
     def scheduler(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
         """A scheduler to be stepped after every optimisation step."""
         return LambdaLR(optimizer, lambda step: self.factor(step, total_steps))
+
+
+def follow_course(scheduler: LambdaLR) -> None:
+    """Set the learning rates that the scheduler's own course has for its present step.
+
+    A checkpoint brings the rates of the course it was saved on, which differ where the total has changed.
+    """
+    step = scheduler.last_epoch
+    for group, highest, factor in zip(
+        scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+    ):
+        group["lr"] = highest * factor(step)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lightning import LightningModule, Trainer
 from rich.console import Console
 from rich.panel import Panel
@@ -11,6 +13,7 @@ from datamodules.base import SpatialDataModule
 from datamodules.loading import ResumableLoader
 from experiments.callbacks.base import InRunFolder
 from experiments.loggers import describe
+from experiments.run_folder import relative
 from experiments.started import parameter_counts
 
 
@@ -37,6 +40,7 @@ class StartCard(InRunFolder):
             pl_module,
             f"{batches.group_sizes.sum():,} questions on {len(batches.group_sizes):,} images, "
             f"{trainer.num_training_batches:,} batches an epoch, {trainer.max_epochs} epochs",
+            self._schedule(trainer),
         )
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -47,7 +51,24 @@ class StartCard(InRunFolder):
         """Show the card of a run that only predicts."""
         self._show(trainer, pl_module, "predictions only")
 
-    def _show(self, trainer: Trainer, module: LightningModule, data: str) -> None:
+    def _schedule(self, trainer: Trainer) -> dict[str, str]:
+        """Remember how many steps there shall be; a line where a run that goes on was to have others."""
+        if not trainer.is_global_zero:
+            return {}
+        card, steps = self.folder.read_card(), int(trainer.estimated_stepping_batches)
+        before = card.get("steps", steps)
+        self.folder.write_card({**card, "steps": steps})
+        if before == steps:
+            return {}
+        return {"schedule": f"stretched from {before:,} to {steps:,} steps, and the learning rate with it"}
+
+    def _show(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        data: str,
+        schedule: dict[str, str] | None = None,
+    ) -> None:
         if self.shown or not trainer.is_global_zero:
             return
         self.shown = True
@@ -67,8 +88,11 @@ class StartCard(InRunFolder):
             "logs": ", ".join(describe(trainer.loggers)),
             "folder": str(self.folder.path),
         }
-        if trainer.ckpt_path and trainer.global_step:
+        if trainer.training and trainer.ckpt_path and trainer.global_step:
             rows["resumed"] = epoch
+        elif trainer.ckpt_path and not trainer.training:
+            rows["trained"] = f"weights of {relative(Path(str(trainer.ckpt_path)))}"
+        rows |= schedule or {}
         table = Table.grid(padding=(0, 2))
         for name, value in rows.items():
             table.add_row(f"[bold]{name}", value)
