@@ -13,6 +13,7 @@ from experiments.catalogue import UnknownExperiment
 from experiments.command_line import SpatialCLI
 from experiments.composition import compose
 from experiments.errors import plain_errors
+from experiments.find_run import find_run
 from experiments.run_folder import RunError, RunFolder
 from tests.experiments.conftest import Command
 
@@ -81,7 +82,7 @@ def test_the_saved_configuration_repeats_the_run(tmp_path: Path, stub: Path, com
     assert (first / "metrics.csv").read_text() == (second / "metrics.csv").read_text()
     texts = [
         (folder / "predictions.jsonl").read_text()
-        for folder in (first, second, tmp_path / "runs/tested/latest")
+        for folder in (first, second, find_run("tested", "tested", runs=tmp_path / "runs").path)
     ]
     assert texts[0] == texts[1] == texts[2]
 
@@ -96,7 +97,6 @@ def test_base_experiment_and_command_line_compose(prepared: type[PreparedCLI], s
     assert config.trainer.gradient_clip_val == 1.0
     assert config.trainer.precision == "32-true"
     assert config.data.init_args.seed == config.seed_everything == 0
-    assert (cli.folder.path.parent / "latest").resolve() == cli.folder.path.resolve()
 
 
 def test_tiny_lies_between_the_file_and_the_command_line(prepared: type[PreparedCLI], stub: Path) -> None:
@@ -208,15 +208,3 @@ def test_resume_takes_the_runs_configuration_and_checkpoint(tmp_path: Path) -> N
     resumed = compose(["fit", "--name=x", "--resume=latest"], tmp_path / "runs")
     assert resumed.arguments[-2:] == ["--ckpt_path", str(folder.checkpoint)]
     assert (resumed.resumed, resumed.comment) == (folder, "Why?")
-
-
-def test_the_latest_checkpoint_is_meant_as_it_was_when_typed(
-    tmp_path: Path, stub: Path, command: Command
-) -> None:
-    """The new run becomes `latest` itself before the checkpoint is loaded."""
-    command("fit", "-c", str(stub))
-    latest = tmp_path / "runs/stub/latest"
-    trained = latest.resolve()
-    command("test", "-c", str(latest / "config.yaml"), "--ckpt_path", str(latest / "checkpoints/last.ckpt"))
-    assert latest.resolve() != trained
-    assert (latest / "results.json").exists()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from datamodules.samples import SmallSpatialError
-from experiments.compare import as_text, compare, conclusion, find_run, main, paired_answers
-from experiments.run_folder import RunError, RunFolder
+from experiments.compare import as_text, compare, conclusion, main, paired_answers
+from experiments.run_folder import RunFolder
 
 
 def line(number: int, correct: bool | None, **changes: Any) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def write(folder: Path, lines: Iterable[dict[str, Any]]) -> RunFolder:
     run = RunFolder(folder)
     run.predictions.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
     run.config.write_text("name: x\n")
+    run.results.write_text(json.dumps({"score": 50.0, "n": 2, "interval": [0, 100], "tasks": {}}))
     return run
 
 
@@ -116,19 +117,6 @@ def test_runs_that_cannot_be_compared(tmp_path: Path, lines: list[dict[str, Any]
         paired_answers(a.predictions, b.predictions)
 
 
-def test_a_run_is_named_by_its_folder_or_its_experiment(tmp_path: Path) -> None:
-    run = write(tmp_path / "runs/small_vlm/lora/1", [line(0, True)])
-    run.write_card({"started": "today"})
-    runs = tmp_path / "runs"
-    for name in ("small_vlm/lora", str(run.path), str(run.path.parent), str(run.path.parent / "latest")):
-        assert find_run(name, runs).path == run.path.resolve()
-    with pytest.raises(RunError, match="The run small_vlm/dora does not exist"):
-        find_run("small_vlm/dora", runs)
-    run.predictions.unlink()
-    with pytest.raises(RunError, match="The run small_vlm/lora was not tested"):
-        find_run("small_vlm/lora", runs)
-
-
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = write(tmp_path / "a", [line(0, True), line(1, False)])
     b = write(tmp_path / "b", [line(0, True), line(1, True)])
@@ -136,4 +124,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "No difference shown (50.00 points" in capsys.readouterr().out.splitlines()[-1]
     with pytest.raises(SystemExit):
         main([str(a.path), str(tmp_path / "c")])
-    assert "does not exist" in capsys.readouterr().err
+    assert "There is no run of" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from datamodules.samples import AnswerType, SmallSpatialError, SpatialSample
-from experiments.export import export, find_run, make_module, trained_module, write_adapter
+from experiments.export import export, make_module, trained_module, write_adapter
 from experiments.run_folder import RunError, RunFolder
 from lightning_modules.checkpoints import CheckpointError, keep_trainable
 from lightning_modules.vlm.adapters import AdapterError, four_bit_config, prompt_tokens
@@ -332,20 +332,6 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="StubModule is not a model of transformers"):
         export(run, tmp_path)
     assert write_adapter(module, stub, tmp_path) == []
-
-
-def test_runs_are_found_by_id_or_folder_and_the_newest_without(tmp_path: Path) -> None:
-    for number in range(2):
-        run = RunFolder(tmp_path / "stub" / f"run{number}")
-        run.write_card({"subcommand": "fit", "started": f"2026-01-0{number + 1}"})
-        run.config.write_text("name: stub\n")
-    assert find_run("stub", None, tmp_path).identifier == "run1"
-    assert find_run("stub", "run0", tmp_path).identifier == "run0"
-    assert find_run("stub", str(tmp_path / "stub" / "run0"), tmp_path).identifier == "run0"
-    with pytest.raises(RunError, match="no run 'run7' of 'stub'; there is run0, run1"):
-        find_run("stub", "run7", tmp_path)
-    with pytest.raises(RunError, match="no run of 'other'"):
-        find_run("other", None, tmp_path)
 
 
 @pytest.mark.slow

@@ -12,9 +12,7 @@ import pytest
 import torch
 
 from experiments.checkpoint_io import AtomicCheckpointIO
-from experiments.composition import refuse_other_model
 from experiments.loggers import drop_rows_from, read_rows
-from experiments.run_folder import RunError, RunFolder
 from tests.experiments.conftest import LONGEST_S, Command, Start
 
 WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"
@@ -162,14 +160,6 @@ def test_resuming_with_another_model_is_refused(tmp_path: Path, stub: Path, comm
     refused = command("fit", "-c", str(stub), "--resume", "latest", "--model.init_args.width", "9", code=1)
     assert "model.init_args.width = 8, but this command says 9" in refused.stderr
     assert "Traceback" not in refused.stderr
-
-
-def test_a_trained_model_may_be_asked_otherwise(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    run.config.write_text("model: {init_args: {answering: rank, rationale: false}}")
-    refuse_other_model({"model": {"init_args": {"answering": "generate", "rationale": False}}}, run)
-    with pytest.raises(RunError, match="rationale"):
-        refuse_other_model({"model": {"init_args": {"answering": "generate", "rationale": True}}}, run)
 
 
 def test_resuming_what_never_ran_is_refused(stub: Path, command: Command) -> None:
