@@ -134,7 +134,7 @@ def test_no_teacher_is_missed_where_nothing_is_learnt(
     subcommand: str, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sft, "load_vlm", load_a_twin)
-    assert prepared([subcommand, "-c", "distillation/logit_kd"]).model is not None
+    assert prepared([subcommand, "-c", "distillation/logit_kd", "--ckpt_path=none"]).model is not None
 
 
 @pytest.mark.usefixtures("forbidden")

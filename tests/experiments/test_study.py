@@ -65,7 +65,7 @@ def predictions(correct: list[bool]) -> str:
 
 def write_run(folder: RunFolder, correct: list[bool], **results: Any) -> RunFolder:
     """What a tested run leaves behind."""
-    folder.write_card({"started": "today"})
+    folder.write_card({"started": "today", "subcommand": "experiment"})
     folder.predictions.write_text(predictions(correct))
     score = 100 * float(np.mean(correct))
     content = {"score": score, "n": len(correct), "unreadable": 0, "tasks": {}, **results}
@@ -107,7 +107,7 @@ class Process:
             return None
         if self.looks == 0 and self.code == 0 and self.tests:
             folder = RunFolder(RUNS / self.run.name / f"run{len(list((RUNS / self.run.name).glob('run*')))}")
-            write_run(folder, [True, False])
+            write_run(folder, [True, False]).become_latest()
         return self.code
 
     def terminate(self) -> None:
