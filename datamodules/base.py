@@ -136,6 +136,15 @@ class SpatialDataModule(LightningDataModule, ABC):
         """Raise `DataError` where a split cannot be scored, since its answers or tasks are not known."""
         require_answers(self.split(role), self.metric(), role)
 
+    def require_fields(self, module: object) -> None:
+        """Raise `DataError` where questions lack what a module has never learnt to do without.
+
+        Asked before an evaluation. Benchmarks have what they have; people forget a column.
+
+        Args:
+            module: the module.
+        """
+
     def origin(self) -> str:
         """Which data these are: a commit of the hub, a digest, or how they were made."""
         return "not known"
@@ -245,6 +254,8 @@ class SpatialDataModule(LightningDataModule, ABC):
 
     def _evaluation_loader(self, role: Role) -> DataLoader:
         questions = self.split(role)
+        if self.trainer is not None:
+            self.require_fields(self.trainer.lightning_module)
         rank, world_size = self._rank()
         batches = EvaluationBatches(
             questions.group_sizes(), self.evaluation_batch_size, self.questions_per_image, rank, world_size

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from datamodules.answers import Length, read_choice, read_count, read_length
+from datamodules.answers import READERS, Length, read_choice, read_count, read_length
 from datamodules.choice_texts import words_of
 from datamodules.conclusions import answer_part
 from datamodules.metrics import Judgement, SpatialMetric, Verdicts, plain_score, plain_scores
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+from datamodules.space_thinker_text import answer_type_of
 
 WITHIN_A_FACTOR_OF_TWO = (0.5, 2.0)
 """How far SpatialVLM lets an answer lie below and above the true length, as factors."""
@@ -174,6 +175,24 @@ class SpaceThinkerMetric(ChoiceMetric):
             "within_factor_2": plain_score(lengths.accuracy()),
             "within_25_percent": plain_score(lengths.accuracy(lengths.notes[:, 1])),
         }
+
+
+class OwnQuestionsMetric(SpaceThinkerMetric):
+    """Questions of one's own: `score` is the share of right answers, judged as SpaceThinker's are.
+
+    Sides and regions are right when they are the same. Where the questions do not say of which form an answer
+    is, the true answer does: a length with its unit, a bare number, or else a text.
+    """
+
+    def judge(self, answer: Answer) -> Judgement:
+        """Read the answer in the form of the true one and compare."""
+        truth, sample = true_answer(answer), answer.sample
+        form = sample.answer_type or answer_type_of(truth, sample.task)
+        if form in (AnswerType.SIDE, AnswerType.REGION):
+            prediction = READERS[form](answer.raw)
+            right = prediction is not None and prediction == READERS[form](truth)
+            return Judgement(prediction, right, (False, False))
+        return super().judge(Answer(sample.replace(answer_type=form), answer.raw))
 
 
 def within(length: Length, truth: Length, factors: tuple[float, float]) -> bool:

@@ -79,6 +79,10 @@ class Mixture(SpatialDataModule):
         """Whether every benchmark that has a share in the split has it."""
         return all(part.has_split(role) for part in self._parts(role))
 
+    def require_fields(self, module: object) -> None:
+        """Raise `DataError` where questions of the evaluated benchmark lack what a module needs."""
+        self.evaluation.require_fields(module)
+
     @property
     def scored(self) -> Role:
         """The split that a test scores, as the evaluated benchmark has it."""

@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.base import SpatialDataModule
 from datamodules.cores import available_cores
+from datamodules.own_images import OwnImages
 from experiments.baselines import Baselines, run_baselines
 from experiments.callbacks.checkpoints import checkpoints
 from experiments.callbacks.gallery import GalleryWriter
@@ -361,7 +362,8 @@ class SpatialCLI(LightningCLI):
         if self.folder.checkpoint.exists():
             print(
                 f"Next: {PROGRAM} predict -c {self.folder.config} --ckpt_path {self.folder.checkpoint} "
-                "answers any split; --data.init_args.root=FOLDER takes your own images."
+                f"--data {OwnImages.__name__} --data.root FOLDER\nanswers the questions of "
+                "FOLDER/questions.csv (columns image, question; see the README) about your own images."
             )
 
 

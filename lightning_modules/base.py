@@ -99,6 +99,15 @@ class SpatialModule(LightningModule):
             )
         return datamodule
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The optional fields of a sample ("depth", "regions") that this module has always been given.
+
+        It has never learnt to answer without them, so that data which people have written down themselves are
+        refused where they lack one.
+        """
+        return frozenset()
+
     def refuse_unworkable(self, trainer: Trainer, trains: bool) -> None:
         """Raise `PrecisionError` where this module cannot run in what a Trainer computes with.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from PIL import Image
 
@@ -12,6 +13,9 @@ from datamodules.samples import ImageSource, SpatialSample
 
 class View(ABC):
     """Maps a sample to a sample; must pickle, and must not open pictures itself."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The fields of a sample that this view shows in another way; without them it has nothing to show."""
 
     @abstractmethod
     def __call__(self, sample: SpatialSample) -> SpatialSample:

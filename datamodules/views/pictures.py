@@ -42,6 +42,8 @@ class DepthAsImage(View):
     For models that look at several pictures, but know no depth.
     """
 
+    needs = ("depth",)
+
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample with its depth moved behind its other pictures; unchanged where it has none."""
         if sample.depth is None:

@@ -20,6 +20,9 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
 from lightning_modules.weights_digest import NO_WEIGHTS
 
+OPTIONAL_FIELDS = frozenset({"depth", "regions"})
+"""What a question may have beside its image, by the fields of the record."""
+
 LONGEST_NORMALIZED = 32
 LONGEST_FREE_FORM = 96
 
@@ -63,6 +66,7 @@ class TinyGiant(SpatialModule):
         self.balance_weight = balance_weight
         self.z_weight = z_weight
         self.value_weight = value_weight
+        self._always_given: frozenset[str] | None = None
         self.vocabulary = Vocabulary(network.vocabulary_size, numbers)
         self.network = TinyGiantNetwork(network)
 
@@ -73,6 +77,12 @@ class TinyGiant(SpatialModule):
         if set(found.values()) == {NO_WEIGHTS}:
             return {"model": NO_WEIGHTS}
         return {"model": ", ".join(f"{name} backbone {origin}" for name, origin in found.items())}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What every question of the training had, as far as the network takes it in."""
+        given = self._always_given or frozenset()
+        return given if self._reads_depth else given - {"depth"}
 
     @property
     def objective(self) -> Objective:
@@ -99,10 +109,15 @@ class TinyGiant(SpatialModule):
             shape.geometry_size or shape.image_size,
             shape.geometry,
             shape.field_of_view,
-            use_depth=shape.depth_backbone is not None or shape.geometry == "floor_fit",
+            use_depth=self._reads_depth,
             maximum_words=shape.maximum_words,
             maximum_regions=shape.maximum_regions,
         )
+
+    @property
+    def _reads_depth(self) -> bool:
+        shape = self.network.config
+        return shape.depth_backbone is not None or shape.geometry == "floor_fit"
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the words, the loss of numbers' values, and the routers' losses."""
@@ -132,15 +147,26 @@ class TinyGiant(SpatialModule):
             for sample, row, numbers in zip(batch["samples"], tokens.tolist(), values.tolist(), strict=True)
         ]
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Note which of the optional fields every question has had so far."""
+        super().on_train_batch_start(batch, batch_idx)
+        given = OPTIONAL_FIELDS if self._always_given is None else self._always_given
+        self._always_given = frozenset(
+            field for field in given if all(getattr(sample, field) for sample in batch["samples"])
+        )
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the words beside the tensors: the checkpoint then needs no training data."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["vocabulary"] = list(self.vocabulary.words)
+        checkpoint["always_given"] = sorted(self.needs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back the words that the checkpoint was trained with."""
+        """Take back the words that the checkpoint was trained with, and what its questions had."""
         super().on_load_checkpoint(checkpoint)
         self.vocabulary.load(checkpoint["vocabulary"])
+        # Checkpoints of older versions do not say.
+        self._always_given = frozenset(checkpoint.get("always_given", ()))
 
     def _log_routers(self, routings: Sequence[Routing], count: int) -> None:
         # One copy to the host, as in `training_step`.

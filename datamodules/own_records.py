@@ -1,0 +1,163 @@
+"""One question of one's own about an image: what its columns mean, and how they become the record."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from datamodules.image_folder import ImageFolder
+from datamodules.own_regions import regions_of
+from datamodules.question_files import QuestionRow
+from datamodules.samples import LETTERS, MASK_PLACEHOLDER, AnswerType, DataError, ImageFile, SpatialSample
+from datamodules.space_thinker_text import task_of
+from datamodules.upright import DepthInEightBits, Upright
+
+NEEDED = ("image", "question")
+"""The columns that every row fills."""
+
+OPTIONAL = ("id", "choices", "depth", "regions", "answer", "answer_type")
+"""The columns that a row may fill."""
+
+OTHER_SHAPE = 0.05
+"""By which part the ratio of a depth image's sides may differ from that of its image."""
+
+_LETTER = re.compile(r"\(?([A-Za-z])\)?\.?")
+
+
+def samples_of(rows: Iterable[QuestionRow], images: ImageFolder) -> list[SpatialSample]:
+    """The questions of a file; one without an id gets the number of its row, from 1.
+
+    Raises:
+        DataError: a row is not usable, or two have the same id.
+    """
+    samples: dict[str, SpatialSample] = {}
+    seen_at: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        sample = sample_of(row, str(number), images)
+        if sample.id in samples:
+            raise DataError(
+                f"{row.where} has the id {sample.id!r}, which {_inside(seen_at[sample.id])} has too. Give "
+                "each question an id of its own, or none of them one."
+            )
+        samples[sample.id] = sample
+        seen_at[sample.id] = row.where
+    return list(samples.values())
+
+
+def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSample:
+    """Check one row and bring it into the record's form; of images only the size is read.
+
+    Args:
+        row: the row.
+        number: its id, where it has none.
+        images: where its images lie.
+
+    Raises:
+        DataError: a value is of the wrong form, an image is not there or outside of the folder, or there are
+            as many regions as `<mask>` in the question.
+    """
+    values, where = row.values, row.where
+    question = _text(values["question"], "question", where)
+    file = images.find(_text(values["image"], "image", where), where)
+    size = images.size(file)
+    depth = None
+    if "depth" in values:
+        depth = DepthInEightBits(ImageFile(_depth_file(values["depth"], size, images, where)))
+    regions = regions_of(values["regions"], size, where) if "regions" in values else ()
+    if len(regions) != (named := question.count(MASK_PLACEHOLDER)):
+        raise DataError(
+            f"{where} names {named} regions ({MASK_PLACEHOLDER}) in its question, but has {len(regions)} in "
+            f"the column `regions`. Write one {MASK_PLACEHOLDER} for each region, in their order."
+        )
+    choices = _choices(values["choices"], where) if "choices" in values else ()
+    return SpatialSample(
+        id=_text(values.get("id", number), "id", where),
+        question=question,
+        image=Upright(ImageFile(file)),
+        depth=depth,
+        regions=regions,
+        choices=choices,
+        answer=_answer(_text(values["answer"], "answer", where), choices, where)
+        if "answer" in values
+        else None,
+        answer_type=_answer_type(values.get("answer_type"), choices, where),
+        task=task_of(question),
+        source=images.path.name,
+        group=file.relative_to(images.path).as_posix() if file.is_relative_to(images.path) else str(file),
+    )
+
+
+def _text(value: object, name: str, where: str) -> str:
+    """A text or number as text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+        raise DataError(f"{where} has the `{name}` {value!r:.60}, which is neither a text nor a number.")
+    return str(value).strip()
+
+
+def _depth_file(value: object, size: tuple[int, int], images: ImageFolder, where: str) -> Any:
+    """The file of a depth image, which has the shape of its image."""
+    file = images.find(_text(value, "depth", where), where)
+    width, height = images.size(file)
+    if abs(width / height * size[1] / size[0] - 1) > OTHER_SHAPE:
+        raise DataError(
+            f"{where} has the depth {value!r} of {width}x{height} pixels, but its image is shown in "
+            f"{size[0]}x{size[1]}. Turn or cut the depth as the image."
+        )
+    return file
+
+
+def _choices(value: object, where: str) -> tuple[str, ...]:
+    """The choices: a list, or a text that holds one in JSON or separates them by |."""
+    if isinstance(value, str):
+        if value.startswith("["):
+            try:
+                value = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{where} has `choices` that are not JSON: {value!r:.60}.") from error
+        else:
+            value = value.split("|")
+    if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
+        raise DataError(
+            f"{where} has `choices` that are not 2 to {len(LETTERS)} texts: {value!r:.60}. Write them as "
+            'red | green | blue, or as the JSON list ["red", "green", "blue"].'
+        )
+    choices = tuple(_text(choice, "choices", where) for choice in value)
+    if twice := next((choice for choice in choices if choices.count(choice) > 1), None):
+        raise DataError(f"{where} has the choice {twice!r} twice. Choices must differ from each other.")
+    return choices
+
+
+def _answer_type(value: object, choices: tuple[str, ...], where: str) -> AnswerType | None:
+    """The form of the answer: a letter where there are choices, else what the file says."""
+    if value is None:
+        return AnswerType.LETTER if choices else None
+    if value not in set(AnswerType):
+        raise DataError(
+            f"{where} has the `answer_type` {value!r:.60}; known are {', '.join(AnswerType)}. "
+            "It may be left out."
+        )
+    form = AnswerType(str(value))
+    if bool(choices) and form is not AnswerType.LETTER:
+        raise DataError(f"{where} has choices, so that its `answer_type` is letter and not {form.value}.")
+    return form
+
+
+def _answer(text: str, choices: tuple[str, ...], where: str) -> str:
+    """The true answer; of choices its letter, which may be given as the choice itself."""
+    if not choices:
+        return text
+    letter = _LETTER.fullmatch(text)
+    named = {letter[1].upper()} & set(LETTERS[: len(choices)]) if letter else set()
+    said = {LETTERS[place] for place, choice in enumerate(choices) if choice.casefold() == text.casefold()}
+    if len(named | said) != 1:
+        raise DataError(
+            f"{where} has the `answer` {text!r}, which does not say which of its {len(choices)} choices is "
+            f"meant. Write its letter, A to {LETTERS[len(choices) - 1]}, or its text."
+        )
+    return (named | said).pop()
+
+
+def _inside(where: str) -> str:
+    return where[0].lower() + where[1:]
