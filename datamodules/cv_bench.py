@@ -22,8 +22,8 @@ TASKS = ("Count", "Relation", "Depth", "Distance")
 PARTS = ("2d", "3d")
 """The endings of the benchmark's files; a split is made of those that are there."""
 
-_NEEDED = ("idx", "type", "task", "question", "choices", "answer", "source")
-_OPTIONAL = ("filename", "source_dataset", "source_filename")
+_NEEDED = ("idx", "type", "task", "question", "choices", "source")
+_OPTIONAL = ("answer", "filename", "source_dataset", "source_filename")
 _ANSWER = re.compile(r"\(?([A-Z])\)?")
 
 
@@ -85,11 +85,11 @@ def read_rows(path: Path) -> Iterator[SpatialSample]:
 
 
 def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
-    """Check one row and bring it into the record's form, without its picture.
+    """Check one row and bring it into the record's form, without its picture; its answer may be unknown.
 
     Raises:
-        DataError: a value is missing, the task is unknown, there are fewer than two choices or two are the
-            same, or the answer is none of the choices' letters.
+        DataError: another value is missing, the task is unknown, there are fewer than two choices or two are
+            the same, or the answer is none of the choices' letters.
     """
     missing = [name for name in _NEEDED if row[name] is None or row[name] == ""]
     if missing:
@@ -104,7 +104,7 @@ def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
         id=name,
         question=str(row["question"]).strip(),
         choices=choices,
-        answer=_letter(row["answer"], choices, where),
+        answer=_letter(row.get("answer"), choices, where),
         answer_type=AnswerType.LETTER,
         task=row["task"],
         source=str(row["source"]),
@@ -127,8 +127,10 @@ def _check_choices(choices: tuple[str, ...], where: str) -> None:
         )
 
 
-def _letter(answer: object, choices: tuple[str, ...], where: str) -> str:
-    """The letter of an answer such as "(C)"."""
+def _letter(answer: object, choices: tuple[str, ...], where: str) -> str | None:
+    """The letter of an answer such as "(C)"; None where it is not known."""
+    if answer is None or answer == "":
+        return None
     found = _ANSWER.fullmatch(str(answer).strip().upper())
     if found is None or found[1] not in LETTERS[: len(choices)]:
         raise DataError(

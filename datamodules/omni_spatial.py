@@ -49,7 +49,7 @@ COLOUR_TERMS = (
 
 _RECORDS = "data.json"
 _COLOUR = re.compile(rf"(?<![a-z])(?:{'|'.join(COLOUR_TERMS)})(?![a-z])", re.IGNORECASE)
-_NEEDED = ("id", "question", "options", "answer", "task_type", "sub_task_type")
+_NEEDED = ("id", "question", "options", "task_type", "sub_task_type")
 
 
 class OmniSpatial(OfficialLayout):
@@ -145,8 +145,8 @@ def read_rows(path: Path) -> Iterator[SpatialSample]:
 def sample_of(raw: object, file: Path, number: int) -> SpatialSample:
     """Check the `number`-th element of `file` and bring it into the record's form.
 
-    Options may repeat each other (476 of the real questions do so): they are told apart by their letters. No
-    options means that they are drawn in the image.
+    The answer may be unknown. Options may repeat each other (476 of the real questions do so): they are told
+    apart by their letters. No options means that they are drawn in the image.
 
     Raises:
         DataError: a key is missing or of the wrong type, the task type is unknown, there is one option only,
@@ -173,7 +173,7 @@ def sample_of(raw: object, file: Path, number: int) -> SpatialSample:
         question=str(raw["question"]).strip(),
         image=ImageFile(file.parent / group),
         choices=choices,
-        answer=_letter(raw["answer"], choices, where),
+        answer=_letter(raw.get("answer"), choices, where),
         answer_type=AnswerType.LETTER,
         task=raw["task_type"],
         source=str(raw["sub_task_type"]),
@@ -193,8 +193,10 @@ def _choices(options: object, where: str) -> tuple[str, ...]:
     return tuple(str(option).strip() for option in options)
 
 
-def _letter(answer: object, choices: tuple[str, ...], where: str) -> str:
-    """The letter of an answer's index."""
+def _letter(answer: object, choices: tuple[str, ...], where: str) -> str | None:
+    """The letter of an answer's index; None where it is not known."""
+    if answer is None or answer == "":
+        return None
     letters = LETTERS[: len(choices)] if choices else DRAWN_LETTERS
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(letters):
         raise DataError(

@@ -13,7 +13,14 @@ from datamodules.parquet_layout import ParquetLayout
 from datamodules.parquet_rows import parquet_rows, picture_bytes
 from datamodules.sample_index import EncodedPicture, IndexedRow
 from datamodules.samples import DataError, SpatialSample
-from datamodules.space_thinker_text import answer_text, answer_type_of, reasoning_text, task_of, user_text
+from datamodules.space_thinker_text import (
+    answer_text,
+    answer_type_of,
+    form_of,
+    reasoning_text,
+    task_of,
+    user_text,
+)
 
 if TYPE_CHECKING:
     from datamodules.choice_metrics import SpaceThinkerMetric
@@ -92,19 +99,19 @@ def sample_of(row: dict[str, Any], number: int, where: str) -> SpatialSample:
     """Check one row and bring it into the record's form, without its pictures.
 
     The question stands in `input` (in a Llama-3 template, or plain) and reasoning and answer in `output`, or
-    all of them in `messages`.
+    all of them in `messages`. Without a reply the answer is unknown, and its form follows from the question.
 
     Raises:
-        DataError: the row has no question or no answer.
+        DataError: the row has no question, or a reply without an answer.
     """
     question, output = user_text(row, where)
-    answer = answer_text(output, where)
     task = task_of(question)
+    answer = answer_text(output, where) if output else None
     return SpatialSample(
         id=str(number),
         question=question,
         answer=answer,
-        answer_type=answer_type_of(answer, task),
+        answer_type=form_of(task) if answer is None else answer_type_of(answer, task),
         rationale=reasoning_text(output),
         task=task,
     )

@@ -52,7 +52,7 @@ _SIZE = re.compile(
 
 
 def user_text(row: dict[str, Any], where: str) -> tuple[str, str]:
-    """The question without template and image placeholder, and what the assistant wrote in reply.
+    """The question without template and image placeholder, and what the assistant wrote in reply, if it did.
 
     Args:
         row: has `input` and `output`, or `messages` (turns of `role` and `content`, the content a text or a
@@ -60,16 +60,16 @@ def user_text(row: dict[str, Any], where: str) -> tuple[str, str]:
         where: what to call the row in messages.
 
     Raises:
-        DataError: there is no question or no reply.
+        DataError: there is no question.
     """
     wrapped, output = row.get("input"), row.get("output")
     if not wrapped or not output:
         turns = {turn["role"]: _content(turn.get("content")) for turn in row.get("messages") or []}
         wrapped, output = wrapped or turns.get("user"), output or turns.get("assistant")
-    if not wrapped or not output:
+    if not wrapped:
         raise DataError(
-            f"{where} has no {'question' if not wrapped else 'reply'}: it needs `input` and `output`, or "
-            "`messages` with a user's and an assistant's turn. Repair or remove the row."
+            f"{where} has no question: it needs `input`, or `messages` with a user's turn. Repair or remove "
+            "the row."
         )
     turn = _USER_TURN.search(wrapped)
     question = _IMAGE_PLACEHOLDER.sub("", turn[1] if turn else wrapped).strip()
@@ -78,7 +78,7 @@ def user_text(row: dict[str, Any], where: str) -> tuple[str, str]:
             f"{where} has an `input` in which no user's question can be found: {wrapped[:120]!r}. Repair or "
             "remove the row."
         )
-    return question, output
+    return question, output or ""
 
 
 def reasoning_text(output: str) -> str:
@@ -122,6 +122,12 @@ def answer_type_of(answer: str, task: str) -> AnswerType:
     if _LENGTH.search(answer) and task not in ("relation", "count"):
         return AnswerType.DISTANCE
     return AnswerType.COUNT if _BARE_NUMBER.fullmatch(answer.rstrip(".")) else AnswerType.TEXT
+
+
+def form_of(task: str) -> AnswerType:
+    """The form that answers to a kind of question have, where the answer itself is not known."""
+    forms = {"distance": AnswerType.DISTANCE, "size": AnswerType.DISTANCE, "count": AnswerType.COUNT}
+    return forms.get(task, AnswerType.TEXT)
 
 
 def _content(content: object) -> str:

@@ -64,6 +64,7 @@ class TinyGiantCollator:
         use_depth: whether the depth picture is read.
         maximum_words: longest question or answer, in tokens.
         maximum_regions: most regions in one question.
+        learning: whether the answers are learnt from, so that each question has to have one.
     """
 
     vocabulary: Vocabulary
@@ -74,6 +75,7 @@ class TinyGiantCollator:
     use_depth: bool
     maximum_words: int
     maximum_regions: int
+    learning: bool = False
 
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of these samples.
@@ -215,6 +217,12 @@ class TinyGiantCollator:
 
     def _targets(self, samples: Sequence[SpatialSample]) -> dict[str, Tensor]:
         result: dict[str, Tensor] = {}
+        for sample in samples if self.learning else ():
+            if sample.answer is None and not sample.rationale:
+                raise CollatorError(
+                    f"Question {sample.id!r} has no answer, so nothing can be learnt from it. Train on a "
+                    "split with answers."
+                )
         for name in ("normalized", "free_form"):
             targets = [self._encode_answer(sample, name) for sample in samples]
             empty = all(not target.tokens for target in targets)

@@ -112,6 +112,7 @@ class TinyGiant(SpatialModule):
             use_depth=self._reads_depth,
             maximum_words=shape.maximum_words,
             maximum_regions=shape.maximum_regions,
+            learning=stage == "fit",
         )
 
     @property

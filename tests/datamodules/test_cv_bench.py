@@ -229,7 +229,6 @@ def test_rendered_scenes_are_made_with_the_arguments_given(
         ({"choices": ["3", "2 ", "2", "0"]}, r"Row 2 of .* has the choice '2' twice in `choices`"),
         ({"answer": "(E)"}, r"Row 2 of .* has the `answer` '\(E\)', which is none of \(A\) to \(D\)"),
         ({"answer": "two"}, "has the `answer` 'two'"),
-        ({"answer": None}, "Row 2 of .* has no answer"),
         ({"question": "", "source": None}, "has no question and no source"),
         ({"task": "Colour"}, "unknown task 'Colour'; known are Count, Relation, Depth, Distance"),
         ({"idx": 0}, r"The id 2D/0 occurs twice in the data \(the second time in row 2 of .*test_2d"),

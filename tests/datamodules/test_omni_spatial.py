@@ -142,8 +142,8 @@ def test_a_bad_row_is_named(tmp_path: Path, changes: dict[str, Any], pattern: st
 
 
 def test_missing_keys(tmp_path: Path) -> None:
-    rows = [{key: value for key, value in row(0).items() if key not in ("options", "answer")}]
-    with pytest.raises(DataError, match="has no options and no answer"):
+    rows = [{key: value for key, value in row(0).items() if key not in ("options", "question")}]
+    with pytest.raises(DataError, match="has no question and no options"):
         data(write_omni_spatial(tmp_path, rows)).test_dataloader()
 
 

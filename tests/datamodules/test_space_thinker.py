@@ -200,11 +200,7 @@ def test_the_form_of_the_answer(answer: str, task: str, form: AnswerType) -> Non
             {"output": "<think>Hm.</think><answer> </answer>"},
             r"Row 1 of .*reply without an answer in `<answer>`",
         ),
-        (
-            {"output": None},
-            r"Row 1 of .*test-00000.* has no reply: it needs `input` and `output`, or `messages`",
-        ),
-        ({"input": ""}, "has no question"),
+        ({"input": ""}, r"Row 1 of .*test-00000.* has no question: it needs `input`, or `messages`"),
         ({"input": "<|begin_of_text|><|eot_id|>"}, "no user's question can be found"),
         ({"input": WRAPPER.format(" ")}, "no user's question can be found"),
     ],
