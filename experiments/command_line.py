@@ -20,9 +20,10 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+# Imported for their classes as well, which are then known by their bare names: `--data CvBench`.
+from datamodules import cv_bench, omni_spatial, own_images, space_thinker  # noqa: F401
 from datamodules.base import SpatialDataModule
 from datamodules.cores import available_cores
-from datamodules.own_images import OwnImages
 from experiments.baselines import Baselines, run_baselines
 from experiments.callbacks.checkpoints import checkpoints
 from experiments.callbacks.gallery import GalleryWriter
@@ -271,9 +272,11 @@ class SpatialCLI(LightningCLI):
         self._close(None)
 
     def after_predict(self) -> None:
-        """Write the file that the benchmark takes, if it takes one, and the report."""
-        if self.trainer.is_global_zero and (file := write_submission_file(self.datamodule, self.folder)):
-            print(f"\nSubmission: {file}")
+        """Say where the answers are, and write the file that the benchmark takes, if any, and the report."""
+        if self.trainer.is_global_zero:
+            print(f"\nAnswers: {self.folder.predictions}")
+            if file := write_submission_file(self.datamodule, self.folder):
+                print(f"Submission: {file}")
         self._close(None)
 
     @property
@@ -362,7 +365,7 @@ class SpatialCLI(LightningCLI):
         if self.folder.checkpoint.exists():
             print(
                 f"Next: {PROGRAM} predict -c {self.folder.config} --ckpt_path {self.folder.checkpoint} "
-                f"--data {OwnImages.__name__} --data.root FOLDER\nanswers the questions of "
+                f"--data {own_images.OwnImages.__name__} --data.root FOLDER\nanswers the questions of "
                 "FOLDER/questions.csv (columns image, question; see the README) about your own images."
             )
 
