@@ -52,6 +52,7 @@ def typed(closing: str) -> list[str]:
     return [FOLDER if word == "FOLDER" else word for word in words[3:]]
 
 
+@pytest.mark.slow
 def test_the_closing_line_of_a_run_keeps_its_promise(tmp_path: Path, command: Command) -> None:
     fitted = command(
         *("fit", "-c", "quickstart", "--scale", "tiny", "--trainer.limit_train_batches", "1"),
@@ -80,9 +81,9 @@ def test_the_closing_line_of_a_run_keeps_its_promise(tmp_path: Path, command: Co
     refused = command(*next_command, code=1).stderr
     assert "Line 2 of" in refused and "no depth, which TinyGiant" in refused and "`depth`" in refused
     assert refused.count("\n") <= 4
-    command(*next_command, "--data.incomplete", "true")
 
 
+@pytest.mark.slow
 def test_every_vision_language_model_takes_own_images(tmp_path: Path, command: Command) -> None:
     """A student's teacher is not looked for; the mixture it was trained on does not get in the way."""
     own(
@@ -95,7 +96,10 @@ def test_every_vision_language_model_takes_own_images(tmp_path: Path, command: C
         ("small_vlm/smolvlm_500m_zero_shot", ()),
         (
             "distillation/logit_kd",
-            ("--model.init_args.adapter={method: none, layers: null}", "--model.init_args.teacher.model=/nowhere"),
+            (
+                "--model.init_args.adapter={method: none, layers: null}",
+                "--model.init_args.teacher.model=/nowhere",
+            ),
         ),
     ):
         command("predict", "-c", name, "--scale", "tiny", *options, *images)
