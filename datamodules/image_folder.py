@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from datamodules.samples import DataError, MissingImage
+from datamodules.samples import DataError, MissingImage, UnreadableImage
 from datamodules.upright import upright_size
 
 
@@ -41,9 +41,10 @@ class ImageFolder:
         path = PurePosixPath(written.as_posix())
         if not self.outside and (written.anchor or ".." in written.parts):
             raise self._left(name, where)
-        found: Path | None = self.path / path
-        if not (self.path / path).is_file():
-            found = self._alike(path)
+        try:
+            found = self._exactly(path) or self._alike(path)
+        except OSError:  # a whole sentence in place of a name is too long to be looked for
+            found = None
         if found is None or not found.is_file():
             raise MissingImage(
                 f"{where} names the image {name!r}, which does not exist in {self.path}. Correct its name, "
@@ -53,11 +54,18 @@ class ImageFolder:
             raise self._left(name, where)
         return found
 
-    def size(self, file: Path) -> tuple[int, int]:
+    def size(self, file: Path, where: str) -> tuple[int, int]:
         """Width and height of an image as it is shown, in pixels; raises `UnreadableImage`."""
         if file not in self._sizes:
-            self._sizes[file] = upright_size(file)
+            try:
+                self._sizes[file] = upright_size(file)
+            except UnreadableImage as error:
+                raise UnreadableImage(f"{error} {where} needs it.") from error
         return self._sizes[file]
+
+    def _exactly(self, path: PurePosixPath) -> Path | None:
+        file = self.path / path
+        return file if file.is_file() else None
 
     def _left(self, name: str, where: str) -> DataError:
         return DataError(

@@ -11,6 +11,7 @@ from datamodules.base import Role, SpatialDataModule
 from datamodules.folder_digest import folder_digest
 from datamodules.image_folder import ImageFolder
 from datamodules.listed_questions import ListedQuestions
+from datamodules.official_layout import MissingSplit
 from datamodules.own_records import NEEDED, OPTIONAL, samples_of
 from datamodules.question_files import QuestionRow, find_questions, read_questions
 from datamodules.samples import MASK_PLACEHOLDER, DataError, ImageFile, Region, SpatialSample
@@ -79,7 +80,7 @@ class OwnImages(SpatialDataModule):
     def require_split(self, role: Role) -> None:
         """Raise `DataError` where it is no split to be tested on, or one of its rows is not usable."""
         if role != "test":
-            raise DataError(
+            raise MissingSplit(
                 f"Your own images have no {role} split: they are there to be answered (`predict`) or, with "
                 "the column `answer`, to be tested on (`test`)."
             )

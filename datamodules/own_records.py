@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from datamodules.answers import READERS
 from datamodules.image_folder import ImageFolder
 from datamodules.own_regions import regions_of
 from datamodules.question_files import QuestionRow
@@ -61,7 +62,7 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
     values, where = row.values, row.where
     question = _text(values["question"], "question", where)
     file = images.find(_text(values["image"], "image", where), where)
-    size = images.size(file)
+    size = images.size(file, where)
     depth = None
     if "depth" in values:
         depth = DepthInEightBits(ImageFile(_depth_file(values["depth"], size, images, where)))
@@ -72,6 +73,7 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
             f"the column `regions`. Write one {MASK_PLACEHOLDER} for each region, in their order."
         )
     choices = _choices(values["choices"], where) if "choices" in values else ()
+    form = _answer_type(values.get("answer_type"), choices, where)
     return SpatialSample(
         id=_text(values.get("id", number), "id", where),
         question=question,
@@ -79,12 +81,10 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
         depth=depth,
         regions=regions,
         choices=choices,
-        answer=_answer(_text(values["answer"], "answer", where), choices, where)
-        if "answer" in values
-        else None,
-        answer_type=_answer_type(values.get("answer_type"), choices, where),
+        answer=_answer(values["answer"], form, choices, where) if "answer" in values else None,
+        answer_type=form,
         task=task_of(question),
-        source=images.path.name,
+        source=images.path.resolve().name,
         group=file.relative_to(images.path).as_posix() if file.is_relative_to(images.path) else str(file),
     )
 
@@ -99,7 +99,7 @@ def _text(value: object, name: str, where: str) -> str:
 def _depth_file(value: object, size: tuple[int, int], images: ImageFolder, where: str) -> Any:
     """The file of a depth image, which has the shape of its image."""
     file = images.find(_text(value, "depth", where), where)
-    width, height = images.size(file)
+    width, height = images.size(file, where)
     if abs(width / height * size[1] / size[0] - 1) > OTHER_SHAPE:
         raise DataError(
             f"{where} has the depth {value!r} of {width}x{height} pixels, but its image is shown in "
@@ -133,20 +133,27 @@ def _answer_type(value: object, choices: tuple[str, ...], where: str) -> AnswerT
     """The form of the answer: a letter where there are choices, else what the file says."""
     if value is None:
         return AnswerType.LETTER if choices else None
-    if value not in set(AnswerType):
+    name = _text(value, "answer_type", where).lower()
+    if name not in set(AnswerType):
         raise DataError(
-            f"{where} has the `answer_type` {value!r:.60}; known are {', '.join(AnswerType)}. "
+            f"{where} has the `answer_type` {name!r:.60}; known are {', '.join(AnswerType)}. "
             "It may be left out."
         )
-    form = AnswerType(str(value))
-    if bool(choices) and form is not AnswerType.LETTER:
-        raise DataError(f"{where} has choices, so that its `answer_type` is letter and not {form.value}.")
-    return form
+    if bool(choices) != (name == AnswerType.LETTER):
+        has = "choices" if choices else "no choices"
+        raise DataError(
+            f"{where} has {has} and the `answer_type` {name}. Questions with choices, and no others, have "
+            "letters as answers."
+        )
+    return AnswerType(name)
 
 
-def _answer(text: str, choices: tuple[str, ...], where: str) -> str:
+def _answer(value: object, form: AnswerType | None, choices: tuple[str, ...], where: str) -> str:
     """The true answer; of choices its letter, which may be given as the choice itself."""
+    text = _text(value, "answer", where)
     if not choices:
+        if form in READERS and READERS[form](text) is None:
+            raise DataError(f"{where} has the `answer` {text!r}, in which there is no {form}. Correct it.")
         return text
     letter = _LETTER.fullmatch(text)
     named = {letter[1].upper()} & set(LETTERS[: len(choices)]) if letter else set()

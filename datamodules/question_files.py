@@ -122,8 +122,9 @@ def _csv_rows(text: str, file: Path, known: Collection[str]) -> Iterator[Questio
     """The rows below the line with the names of columns; lines without any text are passed over."""
     # The text of a mask may be long.
     csv.field_size_limit(sys.maxsize)
-    first = text.lstrip().partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=lambda mark: len({*map(_column, first.split(mark))} & {*known}))
+    lines = (line for line in text.splitlines() if line.strip() and not _is_hint(line))
+    heading = next(lines, "")
+    delimiter = max(_DELIMITERS, key=lambda mark: len({*map(_column, heading.split(mark))} & {*known}))
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
     )
@@ -136,7 +137,7 @@ def _csv_rows(text: str, file: Path, known: Collection[str]) -> Iterator[Questio
             return
         except csv.Error as error:
             raise DataError(f"The row at line {line} of {file} cannot be taken apart: {error}.") from error
-        if not any(cells):
+        if not any(cells) or (not header and _is_hint(cells[0])):
             continue
         if not header:
             header = _header(cells, f"Line {line} of {file}")
@@ -148,6 +149,11 @@ def _csv_rows(text: str, file: Path, known: Collection[str]) -> Iterator[Questio
             )
         values = {name: cell for name, cell in zip(header, cells, strict=False) if cell and name}
         yield QuestionRow(f"Line {line} of {file}", values)
+
+
+def _is_hint(line: str) -> bool:
+    """Whether a line tells a spreadsheet by what the cells are separated, as some of them write it."""
+    return line.lower().startswith("sep=")
 
 
 def _header(cells: list[str], where: str) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from datamodules.baselines import majority_baseline
 from datamodules.mixture import Mixture
 from datamodules.own_images import OwnImages
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
@@ -72,6 +73,7 @@ def row(**values: Any) -> str:
         "image,question\na.png,Größe?".encode("utf-8-sig"),
         "image;question\r\na.png;Größe?\r\n".encode("utf-8-sig"),
         "image\tquestion\na.png\tGröße?\n".encode("utf-16"),
+        "sep=;\nimage;question\na.png;Größe?\n".encode(),
         '\n"Question", IMAGE ,notes\n"Größe?",a.png,mine\n,,\n\n'.encode(),
     ],
 )
@@ -263,7 +265,8 @@ JSON_REFUSALS = {
     "depth above the folder": (row(depth="../outside.png"), "Record 1 .*lies outside of"),
     "missing depth": (row(depth="d.png"), "Record 1 .*'d.png', which does not exist"),
     "depth of another shape": (row(depth="tall.png"), "Record 1 .* 20x40 pixels, but its image .* 40x20"),
-    "no image": (row(image="text.jpg"), "text.jpg cannot be read"),
+    "no image": (row(image="text.jpg"), "text.jpg cannot be read.* Record 1 of .* needs it"),
+    "a sentence as image": (row(image="What is this? " * 40), "Record 1 .* which does not exist"),
     "masks without regions": (
         row(question="<mask>?"),
         "Record 1 .* names 1 regions .* has 0 in the column `reg",
@@ -291,6 +294,13 @@ JSON_REFUSALS = {
     "a mask of nothing": (row(question="<mask>", regions=[{"size": [20, 40], "counts": [800]}]), "no pixel"),
     "answer that is no choice": (row(choices=["a b", "c d"], answer="e"), "`answer` 'e'.*A to B"),
     "answer that is two": (row(choices=["b", "a"], answer="a"), "`answer` 'a', which does not say"),
+    "a side that is none": (
+        row(answer="red", answer_type="side"),
+        "`answer` 'red', in which there is no side",
+    ),
+    "a letter without choices": (row(answer_type="letter"), "has no choices and the `answer_type` letter"),
+    "a count with choices": (row(answer_type="count", choices=["1", "2"]), "has choices and .* count"),
+    "a list as form": (row(answer_type=["count"]), "Record 1 .* `answer_type`"),
     "unknown form": (row(answer_type="number"), "known are letter, region, side, count"),
 }
 
@@ -345,12 +355,13 @@ def test_it_is_clear_which_file_holds_the_questions(folder: Path) -> None:
 
 
 def test_nothing_is_trained_on_own_images(folder: Path) -> None:
-    (folder / "questions.json").write_text(row())
-    data = OwnImages(str(folder))
+    (folder / "questions.json").write_text(row(answer="1"))
+    data, answered = OwnImages(str(folder)), OwnImages(str(folder))
     for role in ("train", "val"):
         assert not data.has_split(role)
         with pytest.raises(DataError, match=rf"no {role} split"):
             data.require_split(role)
+    assert majority_baseline(answered)["n"] == 1
     assert data.origin() == OwnImages(str(folder)).origin()
 
 
