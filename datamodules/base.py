@@ -79,9 +79,15 @@ class SpatialDataModule(LightningDataModule, ABC):
         length_grouped: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("questions_per_image", questions_per_image)):
-            if value < 1:
-                raise DataError(f"`{name}` is {value}; it must be at least 1.")
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("evaluation_batch_size", evaluation_batch_size, 1),
+            ("questions_per_image", questions_per_image, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value is not None and value < least:
+                raise DataError(f"`{name}` is {value}; it must be at least {least}.")
         if not 0 < training_fraction <= 1:
             raise DataError(f"`training_fraction` is {training_fraction}; it must be above 0 and at most 1.")
         self.batch_size = batch_size

@@ -7,7 +7,6 @@ Interrupted at any point, the same command goes on where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from datamodules.hub_datasets import DATASETS, HubDataset
 from datamodules.hub_errors import why_not_fetched
 from datamodules.index_folders import user_cache_folder
 from datamodules.official_layout import COPY
+from datamodules.plain_errors import AGAIN, OptionParser, plain_errors
 from datamodules.samples import DataError
 
 Download = Callable[..., object]
@@ -115,15 +115,12 @@ def _of_hub(endpoint: str) -> str:
 
 def main(arguments: list[str] | None = None, download: Download = download_commit) -> int:
     """Fetch a data set by name; 1 when something is missing in the end."""
-    parser = argparse.ArgumentParser(prog="python -m datamodules.fetch", description=__doc__)
+    parser = OptionParser(prog="python -m datamodules.fetch", description=__doc__)
     parser.add_argument("--name", required=True, choices=sorted(DATASETS), help="which data set")
     parser.add_argument("--to", required=True, type=Path, help="the folder to put it in")
-    options = parser.parse_args(arguments)
-    try:
+    with plain_errors(interrupted=AGAIN):
+        options = parser.parse_args(arguments)
         missing = fetch(DATASETS[options.name], options.to, download)
-    except DataError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
     for sentence in missing:
         print(f"Missing: {sentence}", file=sys.stderr)
     if not missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from datamodules.archives import unpack_folder, unpack_pictures
 from datamodules.json_stream import stream_array
 from datamodules.official_layout import COPY
 from datamodules.samples import DataError
+from datamodules.text_files import read_json
 from datamodules.track3_records import parse_record
 
 _NAMED_AT_MOST = 5
@@ -139,7 +139,7 @@ def copied_splits(folder: Path) -> dict[str, SplitCounts] | None:
     if not file.is_file():
         return None
     try:
-        splits = json.loads(file.read_text())["splits"]
+        splits = read_json(file)["splits"]
         return {name: SplitCounts(**counts) for name, counts in splits.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(

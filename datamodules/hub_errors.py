@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from json import JSONDecodeError
 from typing import Literal
 
 HubKind = Literal["model", "dataset"]
@@ -66,6 +67,11 @@ def why_not_fetched(
     statuses = [cause.response.status_code for cause in causes if isinstance(cause, errors.HfHubHTTPError)]
     if statuses:
         return _answered(statuses[0], kind, repository, at)
+    if found(JSONDecodeError, errors.FileMetadataError):
+        return (
+            f"What answers in the hub's place is not the hub, so {what}{at} cannot be fetched: is it the "
+            "login page of this network, or a proxy? Log in there, then run the same command again."
+        )
     if (offline := _offline()) and _not_here(causes):
         return (
             f"{offline} is set, so nothing is fetched, and {what}{at} is not whole in this "

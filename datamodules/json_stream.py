@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import BinaryIO
 import ijson
 import rich.progress
 
+from datamodules.file_contents import why_not_readable
 from datamodules.samples import DataError
 
 _CHUNK_BYTES = 64 * 1024
@@ -41,13 +43,17 @@ def stream_array(path: Path) -> Iterator[object]:
 
 
 def _refuse_other_than_array(handle: BinaryIO, path: Path) -> None:
-    """Raise when the first character of the file does not open an array, and go back to its start."""
-    start = handle.read(_CHUNK_BYTES).lstrip()
-    if not start:
+    """Raise when the first character of the file does not open an array, and go back to it."""
+    beginning = handle.read(_CHUNK_BYTES)
+    start = beginning.removeprefix(codecs.BOM_UTF8)
+    if not start.strip():
         raise DataError(f"The file {path} is empty: it should hold a JSON array of records.")
-    if not start.startswith(b"["):
-        raise DataError(f"The file {path} should hold a JSON array of records, but does not start with '['.")
-    handle.seek(0)
+    if not start.lstrip().startswith(b"["):
+        raise DataError(
+            f"The file {path} should hold a JSON array of records, but does not start with '['. "
+            f"{why_not_readable(path)}".rstrip()
+        )
+    handle.seek(len(beginning) - len(start))
 
 
 class _CountingReader:

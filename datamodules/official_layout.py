@@ -82,6 +82,14 @@ class OfficialLayout(SpatialDataModule):
         self.scenes_seed = scenes_seed
         self._origin: str | None = None
         self.cache = Path(cache)
+        for name, numbers in (
+            ("size", self.size),
+            ("scenes", self.scenes.values()),
+            ("scenes_seed", [scenes_seed]),
+        ):
+            least = 0 if name == "scenes_seed" else 1
+            if any(number < least for number in numbers):
+                raise DataError(f"`{name}` is {getattr(self, name)}; its numbers must be at least {least}.")
         unknown = (set(self.splits) | set(self.scenes)) - {"train", "val", "test"}
         if unknown:
             raise DataError(

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from datamodules.file_contents import why_not_readable
 from datamodules.samples import DataError
 
 _ROWS_AT_ONCE = 32
@@ -44,9 +45,9 @@ def parquet_rows(
                     yield read, row
                     read += 1
     except (pa.ArrowException, OSError) as error:
+        why = why_not_readable(path) or "Download or write it again."
         raise DataError(
-            f"The file {path} is not a readable Parquet file: {error}, after {read} rows. Download or write "
-            "it again."
+            f"The file {path} is not a readable Parquet file: {error}, after {read} rows. {why}"
         ) from error
     if read == 0:
         raise DataError(f"The file {path} holds no rows: an empty split cannot be used.")

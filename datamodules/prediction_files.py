@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from datamodules.file_contents import why_not_readable
 from datamodules.json_stream import stream_array
 from datamodules.samples import DataError
+from datamodules.text_files import not_utf8
 
 ANSWER_KEYS = ("raw", "prediction", "answer")
 """Where an answer stands, best first: beside `raw` or `prediction`, `answer` is the truth (a run's lines)."""
@@ -79,12 +81,16 @@ def _answer(record: dict[str, Any], path: Path) -> str:
 def _lines(path: Path) -> Iterator[object]:
     if not path.is_file():
         raise DataError(f"The file {path} does not exist. Check the name of the predictions file.")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
+    with path.open(encoding="utf-8-sig") as lines:
+        number = 0
+        try:
+            for number, line in enumerate(lines, 1):  # noqa: B007 - the error names it
+                if line.strip():
                     yield json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(
-                        f"Line {number} of {path} is not well-formed JSON ({error}). A line holds one object."
-                    ) from error
+        except UnicodeDecodeError as error:
+            raise DataError(not_utf8(path, error)) from error
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"Line {number} of {path} is not well-formed JSON ({error}). "
+                f"{why_not_readable(path) or 'A line holds one object.'}"
+            ) from error

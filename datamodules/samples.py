@@ -15,8 +15,10 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-# Named here for `lightning_modules`, so that models and data sets of the hub are refused in the same words.
+# Named here for `lightning_modules`, so that models and data sets are refused in the same words.
+from datamodules.file_contents import why_not_readable as why_not_readable
 from datamodules.hub_errors import why_not_fetched as why_not_fetched
+from datamodules.nearest_names import did_you_mean as did_you_mean
 
 MASK_PLACEHOLDER = "<mask>"
 """Stands in a question where a region is named; the i-th placeholder names the i-th region."""

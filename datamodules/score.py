@@ -5,9 +5,7 @@ python -m datamodules.score --benchmark cv_bench --truth test_2d.parquet --predi
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import Any
 from datamodules import cv_bench, omni_spatial, space_thinker
 from datamodules.choice_metrics import CvBenchMetric, OmniSpatialMetric, SpaceThinkerMetric
 from datamodules.metrics import SpatialMetric
+from datamodules.plain_errors import OptionParser, plain_errors
 from datamodules.prediction_files import read_predictions, require_same_ids
-from datamodules.samples import Answer, DataError, SpatialSample
+from datamodules.samples import Answer, SpatialSample
 from datamodules.score_track3 import score_track3
 
 Scorer = Callable[[Path, Path], dict[str, Any]]
@@ -59,21 +58,16 @@ SCORERS: dict[str, Scorer] = {
 """How to score a file of predictions, by benchmark."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     """Print the score as one JSON line; what is wrong with the files goes to the error stream."""
-    parser = argparse.ArgumentParser(prog="python -m datamodules.score", description=__doc__)
+    parser = OptionParser(prog="python -m datamodules.score", description=__doc__)
     parser.add_argument("--benchmark", required=True, choices=sorted(SCORERS), help="whose rules to apply")
     parser.add_argument("--truth", required=True, type=Path, help="file with the true answers, or its folder")
     parser.add_argument("--predictions", required=True, type=Path, help="file with a system's answers")
-    options = parser.parse_args(arguments)
-    try:
-        result = SCORERS[options.benchmark](options.truth, options.predictions)
-    except DataError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(result))
-    return 0
+    with plain_errors(only_prints=True):
+        options = parser.parse_args(arguments)
+        print(json.dumps(SCORERS[options.benchmark](options.truth, options.predictions)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -21,6 +21,7 @@ from torchmetrics import Metric
 
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample
 from lightning_modules.checkpoints import keep_trainable, require_trainable
+from lightning_modules.optimizers import require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
 from lightning_modules.schedule import WarmupCosine, follow_course
 from lightning_modules.weights_digest import NO_WEIGHTS
@@ -33,6 +34,13 @@ Collator = Callable[[Sequence[SpatialSample]], Batch]
 
 class ModelError(SmallSpatialError):
     """A model cannot be built, loaded or run as it was asked to."""
+
+
+def require_positive(**values: float | None) -> None:
+    """Raise `ModelError` where one of the numbers, which are named as the user names them, is not above 0."""
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ModelError(f"{name} is {value}; it must be above 0.")
 
 
 class DataSide(Protocol):
@@ -55,6 +63,9 @@ class SpatialModule(LightningModule):
     Args:
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course over the whole fit.
+
+    Raises:
+        OptimizerError: the optimizer does not take its settings, such as a learning rate below 0.
     """
 
     metric: Metric | None
@@ -65,6 +76,7 @@ class SpatialModule(LightningModule):
         self, optimizer: OptimizerCallable = torch.optim.AdamW, schedule: WarmupCosine | None = None
     ) -> None:
         super().__init__()
+        require_optimizer(optimizer)
         # Frozen tensors are not in checkpoints; `on_load_checkpoint` is strict about all others.
         self.strict_loading = False
         self.optimizer_callable = optimizer

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from datamodules.samples import SmallSpatialError
+from datamodules.samples import SmallSpatialError, why_not_readable
 
 
 class CheckpointError(SmallSpatialError):
-    """A checkpoint does not belong to the module it is loaded into."""
+    """A checkpoint cannot be read, or does not belong to the module it is loaded into."""
+
+
+@contextmanager
+def readable_checkpoint(path: Path | str) -> Iterator[None]:
+    """Raise `CheckpointError` where the file that is read here is absent or no whole checkpoint."""
+    try:
+        yield
+    except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, SafetensorError) as error:
+        why = "" if "://" in str(path) else why_not_readable(Path(path))
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be read. "
+            + (why or "It is not whole, or is none: copy it again from its run, or take another one.")
+        ) from error
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """A run's checkpoint, its tensors mapped from the disk; no code in it is run.
+
+    Raises:
+        CheckpointError: the file is absent, not whole, or no checkpoint of a run.
+    """
+    with readable_checkpoint(path):
+        checkpoint = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise CheckpointError(
+            f"{path} holds tensors, but is no checkpoint of a run: name one of its last.ckpt."
+        )
+    return checkpoint
 
 
 def trained_names(module: nn.Module) -> set[str]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.samples import SmallSpatialError, why_not_fetched
+from lightning_modules.checkpoints import readable_checkpoint
 from lightning_modules.weights_digest import NO_WEIGHTS, file_digest
 
 _SUFFIXES = {".pth", ".pt", ".bin", ".safetensors", ".gguf"}
@@ -84,7 +85,8 @@ def timm_weights(name: str, file: Path) -> dict[str, Tensor]:
 
     if not file.is_file():
         raise WeightsError(f"The weights file {file} of {name!r} does not exist.")
-    tensors: dict[str, Tensor] = load_state_dict(str(file))
+    with readable_checkpoint(file):
+        tensors: dict[str, Tensor] = load_state_dict(str(file))
     with torch.device("meta"):
         expected = timm.create_model(name).state_dict()
     if expected.keys() & tensors.keys():

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from datamodules.samples import SmallSpatialError
+
+
+class ScheduleError(SmallSpatialError):
+    """A learning rate cannot take this course."""
+
 
 @dataclass
 class WarmupCosine:
@@ -16,10 +22,18 @@ class WarmupCosine:
     Args:
         warmup_fraction: share of all steps spent warming up.
         final_fraction: learning rate at the last step, as a fraction of the highest.
+
+    Raises:
+        ScheduleError: a fraction is out of range.
     """
 
     warmup_fraction: float = 0.03
     final_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("warmup_fraction", "final_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ScheduleError(f"schedule.{name} is {getattr(self, name)}; give a share from 0 to 1.")
 
     def factor(self, step: int, total_steps: int) -> float:
         """What the learning rate is multiplied with at a step (0-based) of a fit of `total_steps`."""

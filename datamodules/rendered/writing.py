@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -89,8 +90,13 @@ def in_order(
         yield from map(render, jobs)
         return
     # Spawned processes start afresh; a fork would copy the threads and devices of a parent that uses torch.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _leave_ctrl_c) as pool:
         yield from pool.imap(render, jobs, chunksize=4)
+
+
+def _leave_ctrl_c() -> None:
+    """Leave Ctrl-C to the parent, which ends the processes: else each would say so on its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

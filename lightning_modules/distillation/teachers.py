@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.samples import SpatialSample
-from lightning_modules.base import Batch, Collator, ModelError
+from lightning_modules.base import Batch, Collator, ModelError, require_positive
 from lightning_modules.distillation.attention_loss import AttentionDistillation
 from lightning_modules.distillation.attention_tap import TappedLayer
 from lightning_modules.distillation.common_tokens import common_tokens
@@ -69,6 +69,7 @@ class Teacher:
     cache_k: int = 64
 
     def __post_init__(self) -> None:
+        require_positive(**{"teacher.image_tokens": self.image_tokens})
         if self.cache_k < 1:
             raise ModelError(f"teacher.cache_k is {self.cache_k}; give a number of tokens, at least 1.")
 

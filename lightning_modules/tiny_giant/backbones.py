@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from datamodules.samples import SmallSpatialError
+from datamodules.samples import SmallSpatialError, did_you_mean
 from lightning_modules.batch_statistics import freeze_batch_statistics
 from lightning_modules.package_weights import package_weights, timm_network, timm_origin, timm_weights
 
@@ -50,7 +50,8 @@ class Backbone(nn.Module):
                 name, pretrained == "hub", weights, features_only=True, in_chans=channels
             )
         except RuntimeError as error:
-            raise BackboneError(f"timm cannot make the backbone {name!r}: {error}") from error
+            known = did_you_mean(name, timm.list_models())
+            raise BackboneError(f"timm cannot make the backbone {name!r}: {error}.{known}") from error
         self.origin = timm_origin(name, pretrained)
         feature_info = self.network.feature_info
         strides = list(feature_info.reduction())

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from datamodules.samples import SmallSpatialError
 from lightning_modules.tiny_giant.backbones import Backbone
 from lightning_modules.tiny_giant.decoder import Decoder, Encoded
 from lightning_modules.tiny_giant.experts import Routing
@@ -21,6 +22,27 @@ from lightning_modules.tiny_giant.geometry import (
 )
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
 from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START
+
+AT_LEAST_ONE = (
+    "image_size",
+    "geometry_size",
+    "visual_width",
+    "global_grid",
+    "width",
+    "heads",
+    "top_k",
+    "expert_hidden",
+    "decoder_hidden",
+    "relation_width",
+    "vocabulary_size",
+    "maximum_words",
+    "maximum_regions",
+)
+"""The numbers of a network's shape that nothing can be made with below 1."""
+
+
+class ShapeError(SmallSpatialError):
+    """The numbers of a network's shape do not fit together."""
 
 
 @dataclass
@@ -52,6 +74,9 @@ class TinyGiantConfig:
         maximum_words: longest question or answer, in tokens.
         maximum_regions: most regions in one question.
         dropout: share of each sub-layer's output that is dropped in training.
+
+    Raises:
+        ShapeError: a number is out of range, or two do not fit together.
     """
 
     rgb_backbone: str = "lcnet_050"
@@ -78,6 +103,38 @@ class TinyGiantConfig:
     maximum_words: int = 256
     maximum_regions: int = 32
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise `ShapeError` where the numbers do not fit together, before anything is made of them."""
+        for name in AT_LEAST_ONE:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, list | tuple) else () if value is None else (value,)
+            if any(number < 1 for number in numbers):
+                raise ShapeError(f"network.{name} is {value}; give whole numbers from 1 on.")
+        for name in ("fusion_layers", "experts", "decoder_layers"):
+            if getattr(self, name) < 0:
+                raise ShapeError(f"network.{name} is {getattr(self, name)}; give 0 or a number above it.")
+        if self.width % self.heads:
+            raise ShapeError(
+                f"network.heads is {self.heads}, which does not divide network.width, {self.width}: each "
+                f"head takes an equal share. Take {_dividing(self.width, self.heads)} heads, for example."
+            )
+        if self.experts and self.top_k > self.experts:
+            raise ShapeError(
+                f"network.top_k is {self.top_k}, but there are only {self.experts} experts "
+                "(network.experts) for a token to pass through."
+            )
+        if not 0 <= self.dropout < 1:
+            raise ShapeError(f"network.dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if not 0 < self.field_of_view < 180:
+            raise ShapeError(
+                f"network.field_of_view is {self.field_of_view} degrees; it must be above 0 and below 180."
+            )
+
+
+def _dividing(width: int, heads: int) -> int:
+    """The number of heads nearest to a wanted one that divides a width."""
+    return min((count for count in range(1, width + 1) if width % count == 0), key=lambda n: abs(n - heads))
 
 
 class QuestionStem(nn.Module):

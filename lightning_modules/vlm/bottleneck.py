@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from datamodules.samples import why_not_readable
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.whole_weights import adapter_lacks, adapter_tensors
 
@@ -119,7 +120,13 @@ def load_bottlenecks(model: nn.Module, folder: Path) -> nn.Module:
     Raises:
         ModelError: the bottlenecks were trained in another model, or not all of their tensors are there.
     """
-    settings = json.loads((folder / SETTINGS).read_text())
+    file = folder / SETTINGS
+    try:
+        settings = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The adapter's file {file} cannot be read. {why_not_readable(file)}".rstrip()
+        ) from error
     weights = adapter_tensors(folder / WEIGHTS)
     if absent := sorted(set(settings.get("tensors", ())) - weights.keys()):
         raise adapter_lacks(folder, absent, len(settings["tensors"]))

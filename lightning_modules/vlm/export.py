@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from torch import nn
 
+from datamodules.samples import why_not_readable
+from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.vlm.adapters import ADAPTER, AdapterError, method_of
 from lightning_modules.vlm.bottleneck import SETTINGS, bottleneck_names, load_bottlenecks, save_bottlenecks
 from lightning_modules.vlm.families import family_of
@@ -149,7 +150,12 @@ def load_adapter(model: Any, folder: Path | str) -> nn.Module:
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 
     there = {name: tensor.shape for name, tensor in adapter_tensors(folder / PEFT_WEIGHTS).items()}
-    settings: Any = PeftConfig.from_pretrained(str(folder))
+    try:
+        settings: Any = PeftConfig.from_pretrained(str(folder))
+    except (ValueError, TypeError) as error:
+        file = folder / "adapter_config.json"
+        why = why_not_readable(file) or "Export it again."
+        raise AdapterError(f"The adapter's file {file} cannot be read. {why}") from error
     trained_in = settings.base_model_name_or_path or ""
     here = getattr(model, "name_or_path", "") or ""
     other = AdapterError(
@@ -191,14 +197,10 @@ def load_trained(model: nn.Module, checkpoint: Path | str, parts: Mapping[str, s
             there.
 
     Raises:
-        AdapterError: the file is no such checkpoint, one of another model, or not whole.
+        CheckpointError: the file is no checkpoint that can be read.
+        AdapterError: it is one of another model, or not whole.
     """
-    import torch
-
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
-    except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
-        raise AdapterError(f"{checkpoint} is not the checkpoint of a run: {error}") from error
+    state = read_checkpoint(checkpoint)["state_dict"]
     trained = {name.removeprefix("network."): tensor for name, tensor in state.items()}
     there = model.state_dict()
     for name, tensor in trained.items():

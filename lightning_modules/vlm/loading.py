@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import torch
 
-from lightning_modules.base import ModelError
+from datamodules.samples import did_you_mean, why_not_readable
+from lightning_modules.base import ModelError, require_positive
 from lightning_modules.model_source import ModelSource, first_line, source_of
 from lightning_modules.placement import Placement, present_placement
 from lightning_modules.vlm.conversation import Conversation
@@ -52,6 +53,10 @@ class Composed:
     image_size: int | None = None
     image_tokens: int | None = None
     reduction: Literal["shuffle", "average"] = "shuffle"
+
+    def __post_init__(self) -> None:
+        """Raise `ModelError` where a size is none."""
+        require_positive(image_size=self.image_size, image_tokens=self.image_tokens)
 
     def __str__(self) -> str:
         """The two names."""
@@ -197,7 +202,7 @@ def model_source(name: str) -> ModelSource:
     if not source.is_folder and ("/" not in source.place or Path(name).is_absolute()):
         raise ModelError(
             f"There is no model {name!r}: it is neither in the zoo ({', '.join(ZOO)}), nor a folder, nor a "
-            "name on the hub (owner/model)."
+            f"name on the hub (owner/model).{did_you_mean(name, ZOO)}"
         )
     return source
 
@@ -207,12 +212,13 @@ def _model_type(folder: Path) -> str:
         raise ModelError(
             f"The folder {folder} holds an adapter and no model: give the model it was trained on as `model`."
         )
+    file = folder / "config.json"
     try:
-        return str(json.loads((folder / "config.json").read_text())["model_type"])
+        return str(json.loads(file.read_text(encoding="utf-8-sig"))["model_type"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"The folder {folder} holds no model that can be read: its config.json is missing or damaged. "
-            "Give a folder that save_pretrained has written."
+            f"{why_not_readable(file)} Give a folder that save_pretrained has written.".lstrip()
         ) from error
 
 

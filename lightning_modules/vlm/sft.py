@@ -10,7 +10,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from datamodules.samples import Answer
-from lightning_modules.base import Batch, Collator, ModelError, SpatialModule
+from lightning_modules.base import Batch, Collator, ModelError, SpatialModule, require_positive
 from lightning_modules.placement import present_placement
 from lightning_modules.processes import mean_over_processes
 from lightning_modules.schedule import WarmupCosine
@@ -94,6 +94,9 @@ class PeftSft(SpatialModule):
                 "answering: rank weighs bare answers, which a model that reasons first does not write: set "
                 "answering: generate, or rationale: false."
             )
+        require_positive(
+            maximum_tokens=maximum_tokens, maximum_new_tokens=maximum_new_tokens, image_tokens=image_tokens
+        )
         self.adapter = adapter or AdapterConfig()
         self.answering = answering
         self.rationale = rationale

@@ -41,6 +41,8 @@ class TwinSize:
 
     def __post_init__(self) -> None:
         """Raise `ModelError` where the numbers do not fit each other."""
+        if small := [name for name, value in vars(self).items() if value < 1]:
+            raise ModelError(f"A twin's {small[0]} is {getattr(self, small[0])}; it must be at least 1.")
         if self.width % (16 * self.heads) or self.heads % 2:
             raise ModelError(
                 f"A twin of width {self.width} cannot have {self.heads} heads: the width must be a multiple "

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from datamodules.samples import why_not_readable
 from lightning_modules.base import ModelError
 from lightning_modules.model_source import ModelSource, first_line
 
@@ -106,7 +107,7 @@ def damaged_file(folder: Path) -> str | None:
         try:
             shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
         except (OSError, ValueError, KeyError, AttributeError) as error:
-            return f"{index} cannot be read ({first_line(error)})."
+            return f"{index} cannot be read ({first_line(error)}). {why_not_readable(index)}".rstrip()
         absent = [name for name in shards if not (folder / name).is_file()]
         if absent:
             return (
@@ -117,7 +118,7 @@ def damaged_file(folder: Path) -> str | None:
             with safe_open(file, framework="pt"):
                 pass
         except (OSError, SafetensorError) as error:
-            return f"the file {file} is damaged ({first_line(error)})."
+            return f"the file {file} is damaged ({first_line(error)}). {why_not_readable(file)}".rstrip()
     return None
 
 
@@ -136,7 +137,8 @@ def adapter_tensors(file: Path) -> dict[str, Tensor]:
         return load_file(file)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"The adapter's file {file} is damaged ({first_line(error)}). {EXPORT_AGAIN}"
+            f"The adapter's file {file} is damaged ({first_line(error)}). "
+            f"{why_not_readable(file) or EXPORT_AGAIN}"
         ) from error
 
 

@@ -119,7 +119,8 @@ def test_half_a_copy_is_not_called_incomplete_where_the_hub_does_not_answer(
     assert main(arguments) == 0
     (tmp_path / "fetched/test_3d.parquet").unlink()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert main(arguments) == 1
+    with pytest.raises(SystemExit, match="1"):
+        main(arguments)
     assert "HF_HUB_OFFLINE is set" in capsys.readouterr().err
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     assert main(arguments) == 0

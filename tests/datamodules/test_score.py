@@ -99,10 +99,11 @@ def test_bad_truth_is_refused(tmp_path: Path, row: dict[str, Any], pattern: str)
 def test_the_command_prints_one_json_line_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = str(write(tmp_path / "truth.json", TRUTH))
     arguments = ["--benchmark", "ai_city_track3", "--truth", truth, "--predictions"]
-    assert main([*arguments, truth]) == 0
+    main([*arguments, truth])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result.keys() == {"score", "n", "interval", "unreadable", "tasks"}
-    assert main([*arguments, str(tmp_path / "nothing.json")]) == 1
+    with pytest.raises(SystemExit, match="1"):
+        main([*arguments, str(tmp_path / "nothing.json")])
     assert "nothing.json does not exist" in capsys.readouterr().err
 
 

@@ -130,8 +130,9 @@ def test_the_command_prints_one_json_line_last(tmp_path: Path, capsys: pytest.Ca
     truth = write_cv_bench(tmp_path / "test_2d.parquet", [cv_bench_row(0)])
     file = answers(tmp_path / "answers.json", {"2D/0": "The answer is (A)."})
     arguments = ["--benchmark", "cv_bench", "--truth", str(truth), "--predictions"]
-    assert main([*arguments, str(file)]) == 0
+    main([*arguments, str(file)])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result.keys() == {"score", "n", "interval", "unreadable", "tasks", "sources", "micro"}
-    assert main([*arguments, str(tmp_path / "nothing.jsonl")]) == 1
+    with pytest.raises(SystemExit, match="1"):
+        main([*arguments, str(tmp_path / "nothing.jsonl")])
     assert "nothing.jsonl does not exist" in capsys.readouterr().err
