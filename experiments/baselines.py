@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor
 
 from datamodules.baselines import majority_baseline
 from experiments.callbacks.progress import progress
+from experiments.run_folder import RunError
 from experiments.started import parameter_counts
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ class Baselines:
     majority: bool = True
     blind: bool = False
     blind_fraction: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        """Raise `RunError` where the share is none."""
+        if not 0 < self.blind_fraction <= 1:
+            raise RunError(
+                f"baselines.blind_fraction is {self.blind_fraction}; it must be above 0 and at most 1."
+            )
 
 
 def run_baselines(cli: SpatialCLI, wanted: Baselines) -> dict[str, Any]:

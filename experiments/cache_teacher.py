@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from experiments.composition import compose
-from experiments.errors import plain_errors, quiet_libraries
+from experiments.errors import AGAIN, plain_errors, quiet_libraries
 from experiments.run_folder import RunError
 
 
@@ -42,5 +42,5 @@ def main(typed: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors():
+    with plain_errors(interrupted=AGAIN):
         main(sys.argv[1:])

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from datamodules.text_files import read_text
+from experiments.errors import plain_errors
 from experiments.run_folder import RunError
 
 EXPERIMENTS = Path(__file__).parent
@@ -71,19 +73,39 @@ def question_of(name: str) -> str:
 
 def opening_comment(path: Path) -> str:
     """The comment that a YAML file opens with, without its marks."""
-    comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    comment = itertools.takewhile(lambda line: line.startswith("#"), read_text(path).splitlines())
     return "\n".join(line[1:].removeprefix(" ") for line in comment)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as a dictionary."""
+    """A YAML file as a dictionary.
+
+    Raises:
+        DataError: the file cannot be read as text.
+        RunError: it is no YAML, or no mapping.
+    """
     try:
-        return yaml.safe_load(path.read_text()) or {}
+        content = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
-        raise RunError(f"{path} is not valid YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        said = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise RunError(f"{path} is not valid YAML{where}: {said}.") from error
+    if not isinstance(content, dict | None):
+        kind = "list" if isinstance(content, list) else "text"
+        raise RunError(
+            f"{path} holds a {kind}, but must hold `name: value` lines, as experiments/base.yaml does."
+        )
+    return content or {}
+
+
+def main() -> None:
+    """Print the experiments."""
+    width = max(map(len, experiment_names()))
+    with plain_errors(only_prints=True):
+        for listed in experiment_names():
+            print(f"{listed:{width}}  {question_of(listed)}")
 
 
 if __name__ == "__main__":
-    width = max(map(len, experiment_names()))
-    for listed in experiment_names():
-        print(f"{listed:{width}}  {question_of(listed)}")
+    main()

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from experiments.whole_files import written_beside
+from lightning_modules.checkpoints import readable_checkpoint
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, then renames.
@@ -24,11 +27,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.part")
-        with temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with written_beside(Path(path)) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # torch hides what the disk has said behind an error of its own.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Load as Lightning does; raises `CheckpointError` where the file is no whole checkpoint."""
+        with readable_checkpoint(path):
+            return super().load_checkpoint(path, *arguments, **options)

@@ -12,13 +12,15 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from omegaconf.errors import OmegaConfBaseException
 
 # Imported for their classes as well, which are then known by their bare names: `--data CvBench`.
 from datamodules import cv_bench, omni_spatial, own_images, space_thinker  # noqa: F401
@@ -33,12 +35,23 @@ from experiments.callbacks.start_card import StartCard, scored_elsewhere
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE, read_yaml
 from experiments.composition import Composition, refuse_other_model
+from experiments.constructors import NotMade, made_as_configured, reason_of
+from experiments.errors import Interrupted, is_interrupt
 from experiments.export import write_adapter
 from experiments.find_run import find_run
 from experiments.lessons import refuse_blind_baseline, write_missing
 from experiments.loggers import MetricsTable, drop_rows_from, name_wandb_run
 from experiments.memory import is_out_of_memory, out_of_memory
-from experiments.preconditions import require_splits, require_teacher, trains
+from experiments.parser_errors import RefusedOption, refusal
+from experiments.preconditions import (
+    require_checkpoint,
+    require_intervals,
+    require_name,
+    require_seed,
+    require_splits,
+    require_teacher,
+    trains,
+)
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
 from experiments.run_folder import LATEST, RUNS, TRAINING_COMMANDS, RunError, RunFolder, write_whole
@@ -46,6 +59,7 @@ from experiments.started import parameter_counts, started
 from experiments.strategies import settled_strategy
 from experiments.submission import write_submission_file
 from lightning_modules.base import SpatialModule
+from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.placement import Placement, device_of, placed
 from lightning_modules.precision import Combination, refuse_unworkable
 
@@ -95,7 +109,8 @@ class SpatialCLI(LightningCLI):
         self.composition = composition
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
-        parser = {"parser_mode": "omegaconf+"}
+        # An abbreviated option would pass by `compose`, which reads some before the parser does.
+        parser = {"parser_mode": "omegaconf+", "allow_abbrev": False}
         try:
             with ExitStack() as self.until_the_end:
                 super().__init__(
@@ -105,6 +120,7 @@ class SpatialCLI(LightningCLI):
                     seed_everything_default=0,
                     parser_kwargs={
                         **parser,
+                        "exit_on_error": False,
                         **{
                             name: {**parser, "default_config_files": [str(BASE)]}
                             for name in self.subcommands()
@@ -116,6 +132,12 @@ class SpatialCLI(LightningCLI):
                     auto_configure_optimizers=False,
                     load_from_checkpoint_support=False,
                 )
+        except MisconfigurationException as error:
+            raise NotMade(f"Lightning does not take these settings: {reason_of(error)}") from error
+        except (KeyboardInterrupt, SystemExit) as error:
+            if not is_interrupt(error):
+                raise
+            raise Interrupted(self._how_to_go_on()) from error
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -146,7 +168,26 @@ class SpatialCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning about arguments that do not come from the shell."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            subcommand = self._subcommand_parsers.get(next(iter(args), ""), parser)
+            known = subcommand.get_defaults(skip_validation=True).keys()
+            raise RefusedOption(refusal(error, self.composition.typed, known)) from error
+        except OmegaConfBaseException as error:
+            said = str(error).partition("\n")[0].rstrip(".")
+            raise RefusedOption(f"{getattr(error, 'full_key', None) or 'A file'}: {said}.") from error
+        config = self.config[self.config["subcommand"]]
+        require_seed(config.get("seed_everything"))
+        require_name(config.get("name"))
+        require_intervals(config.trainer)
+        if config.get("ckpt_path"):
+            require_checkpoint(config.ckpt_path)
+
+    def instantiate_classes(self) -> None:
+        """Make data, model and trainer; what other libraries do not take is said in a sentence."""
+        with made_as_configured():
+            super().instantiate_classes()
 
     def before_instantiate_classes(self) -> None:
         """Settle what was left open, so that the saved configuration is the whole truth of the run."""
@@ -194,7 +235,8 @@ class SpatialCLI(LightningCLI):
 
     def _refuse_what_is_missing(self, config: Any, training: bool) -> None:
         """Say what a run lacks before a model is loaded, data are fetched, or a run folder is made."""
-        data = self._parser(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
+        with made_as_configured():
+            data = self._parser(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
         require_splits(data, str(self.subcommand), training)
         if training and (teacher := config.model.init_args.get("teacher")):
             require_teacher(teacher)
@@ -211,9 +253,10 @@ class SpatialCLI(LightningCLI):
         configured = config["logger"]
         loggers = [configured] if isinstance(configured, Logger) else list(configured or [])
         self.trainer_defaults["callbacks"] = self._callbacks(config["enable_checkpointing"] is not False)
-        trainer = super().instantiate_trainer(
-            default_root_dir=str(self.folder.path), logger=[MetricsTable(self.folder), *loggers], **kwargs
-        )
+        with made_as_configured("The trainer"):
+            trainer = super().instantiate_trainer(
+                default_root_dir=str(self.folder.path), logger=[MetricsTable(self.folder), *loggers], **kwargs
+            )
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero:
             card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
@@ -289,6 +332,13 @@ class SpatialCLI(LightningCLI):
         trainer = getattr(self, "trainer", None)
         return self.subcommand in ("fit", "experiment") if trainer is None else trainer.state.fn == "fit"
 
+    def _how_to_go_on(self) -> str:
+        """What to type after Ctrl-C."""
+        folder = getattr(self, "folder", None)
+        if folder is not None and folder.checkpoint.exists() and self._trains:
+            return f"Interrupted. Go on with: {PROGRAM} {self.subcommand} --resume {folder.path}"
+        return "Interrupted before anything was saved: the same command starts it again."
+
     def _write_lessons(self) -> None:
         with self.stopwatch.paused():
             write_missing(self.model, self.datamodule, self.trainer)
@@ -326,8 +376,7 @@ class SpatialCLI(LightningCLI):
     @rank_zero_only
     def _rewind_metrics(self) -> None:
         if self.folder.checkpoint.exists():
-            checkpoint = torch.load(self.folder.checkpoint, weights_only=True, map_location="cpu", mmap=True)
-            drop_rows_from(self.folder.metrics, checkpoint["global_step"])
+            drop_rows_from(self.folder.metrics, read_checkpoint(self.folder.checkpoint)["global_step"])
         else:
             self.folder.metrics.unlink(missing_ok=True)
 

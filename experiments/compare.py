@@ -6,7 +6,6 @@ experiment for its newest tested run.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from datamodules.paired_statistics import PairedDifference, mcnemar, paired_bootstrap
 from datamodules.prediction_files import records_by_id
-from experiments.errors import plain_errors
+from experiments.errors import OptionParser, plain_errors
 from experiments.find_run import find_run
 from experiments.results import further_scores, interval, percent, read_results
 from experiments.run_folder import RunError, RunFolder
@@ -129,11 +128,11 @@ def conclusion(score: ComparedScore) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the comparison."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.compare", description=__doc__)
+    parser = OptionParser(prog="python -m experiments.compare", description=__doc__)
     parser.add_argument("a", help="a run's folder, or the name of an experiment for its newest tested run")
     parser.add_argument("b", help="the run to compare it with")
-    options = parser.parse_args(arguments)
-    with plain_errors():
+    with plain_errors(only_prints=True):
+        options = parser.parse_args(arguments)
         run_a, run_b = find_run(options.a, "tested"), find_run(options.b, "tested")
         print(as_text(run_a, run_b, compare(paired_answers(run_a.predictions, run_b.predictions))))
 

@@ -46,6 +46,7 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
     if not typed or typed[0].startswith("-"):
         return Composition(list(typed), list(typed))
     subcommand, *options = typed
+    options = [_null(option) for option in options]
     files, options = _take(options, "-c", "--config")
     resume, options = _take(options, "--resume")
     if resume:
@@ -130,6 +131,12 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
         for key, value in tree.items()
         for name, leaf in flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
     }
+
+
+def _null(option: str) -> str:
+    """`--key=null` for `--key=None`, in which a sweep of wandb writes an empty value."""
+    flag, equals, value = option.partition("=")
+    return f"{flag}=null" if equals and value == "None" and flag.startswith("--") else option
 
 
 def _continue(typed: list[str], files: list[str], options: list[str], run: str, runs: Path) -> Composition:

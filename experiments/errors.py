@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from datamodules.samples import SmallSpatialError
+# Named here for `experiments`, so that all commands end in the same way.
+from datamodules.plain_errors import AGAIN as AGAIN
+from datamodules.plain_errors import Interrupted as Interrupted
+from datamodules.plain_errors import OptionParser as OptionParser
+from datamodules.plain_errors import explained as explained
+from datamodules.plain_errors import is_interrupt as is_interrupt
+from datamodules.plain_errors import plain_errors as plain_errors
 
 CHATTER = (
     ".*LeafSpec.* is deprecated",
@@ -43,36 +46,3 @@ def quiet_libraries() -> None:
     logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
     for message in CHATTER:
         warnings.filterwarnings("ignore", message=message)
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn a `SmallSpatialError` into its sentence and exit code 1."""
-    try:
-        yield
-    except Exception as error:
-        ours = behind(error)
-        if ours is None or os.environ.get("TRACEBACK", "0") != "0":
-            raise
-        print(f"\nError: {sentence(ours)}\n(TRACEBACK=1 shows where it was raised.)", file=sys.stderr)
-        sys.exit(1)
-
-
-def behind(error: BaseException) -> SmallSpatialError | None:
-    """The error of ours that this one is, or was raised from; None where there is none.
-
-    jsonargparse wraps what the constructor of a model or of data raises.
-    """
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, SmallSpatialError):
-        found = found.__cause__
-    return found
-
-
-def sentence(error: SmallSpatialError) -> str:
-    """The error's own message, freed of the traceback that a data-loading worker puts in front of it."""
-    text = str(error).strip()
-    if not text.startswith("Caught "):
-        return text
-    marker = f"{type(error).__name__}: "
-    return text[text.rindex(marker) + len(marker) :] if marker in text else text

@@ -7,14 +7,13 @@ nobody else has the base model: a twin, or one that was put together here. Each 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.catalogue import read_yaml
-from experiments.errors import plain_errors, quiet_libraries
+from experiments.errors import OptionParser, plain_errors, quiet_libraries
 from experiments.find_run import find_run
 from experiments.run_folder import RunError, RunFolder
 
@@ -117,14 +116,12 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
     Raises:
         SmallSpatialError: the run has no checkpoint, or one of another model.
     """
-    import torch
-
-    from lightning_modules.checkpoints import require_trainable
+    from lightning_modules.checkpoints import read_checkpoint, require_trainable
 
     if not run.checkpoint.exists():
         raise RunError(f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained.")
     module = make_module(settings)
-    state = torch.load(run.checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    state = read_checkpoint(run.checkpoint)["state_dict"]
     require_trainable(module, state)
     module.load_state_dict(state, strict=False)
     return module.eval()
@@ -132,13 +129,13 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
 
 def main() -> None:
     """Read the command line and export."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.export", description=__doc__)
+    parser = OptionParser(prog="python -m experiments.export", description=__doc__)
     parser.add_argument("--name", required=True, help="the experiment")
     parser.add_argument("--run", help="the run's id; the newest one when left out")
     parser.add_argument("--merge", action="store_true", help="also write the merged model")
     parser.add_argument("--to", type=Path, help="the folder to write into; the run's own when left out")
-    arguments = parser.parse_args()
     with plain_errors():
+        arguments = parser.parse_args()
         run = find_run(arguments.name, "trained", arguments.run)
         quiet_libraries()
         print("\n".join(export(run, arguments.to or run.path, arguments.merge)))
@@ -146,13 +143,20 @@ def main() -> None:
 
 def make_module(settings: dict[str, Any]) -> Any:
     """A module from its class and arguments, checked as the command line checks them."""
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
 
+    from experiments.constructors import made_as_configured
+    from experiments.parser_errors import RefusedOption, refusal
     from lightning_modules.base import SpatialModule
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SpatialModule, "model")
-    return parser.instantiate_classes(parser.parse_object({"model": settings})).model
+    try:
+        parsed = parser.parse_object({"model": settings})
+    except ArgumentError as error:
+        raise RefusedOption(refusal(error)) from error
+    with made_as_configured("The model"):
+        return parser.instantiate_classes(parsed).model
 
 
 def _clear(folders: Sequence[Path], base_model: str) -> None:

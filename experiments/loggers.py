@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.logger import DummyLogger, rank_zero_experiment
 
+from datamodules.text_files import read_text
 from experiments.run_folder import RunFolder, write_whole
 
 
@@ -65,8 +66,7 @@ def read_rows(table: Path) -> list[dict[str, str]]:
     """The rows of a metrics table; a last row that was cut short by a kill is left out."""
     if not table.exists():
         return []
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(read_text(table), newline="")))
     return [row for row in rows if None not in row.values() and row.get("step")]
 
 

@@ -10,7 +10,6 @@ precisions. Nothing is fetched, and no GPU is used. All files lie in `runs/matri
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.published_copies import published_copies
-from experiments.errors import plain_errors, quiet_libraries
+from experiments.errors import OptionParser, plain_errors, quiet_libraries
 from experiments.matrix_run import Outcome, Processes, outcome_of
 from experiments.matrix_trials import Trial, chosen_trials, write_backbone, write_settings
 from experiments.run_folder import RUNS, RunError, write_whole
@@ -143,11 +142,11 @@ def summary(outcomes: list[Outcome], seconds: float) -> str:
 
 def main(arguments: list[str] | None = None, folder: Path = RUNS / "matrix") -> int:
     """Run the matrix and write its table; 1 where something has failed."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.matrix", description=__doc__)
+    parser = OptionParser(prog="python -m experiments.matrix", description=__doc__)
     parser.add_argument("name", nargs="?", help="one experiment, or a folder of them; all when left out")
     parser.add_argument("--jobs", type=int, default=2, help="how many run at once")
-    options = parser.parse_args(arguments)
     with plain_errors():
+        options = parser.parse_args(arguments)
         if options.jobs < 1:
             raise RunError(f"--jobs is {options.jobs}, but must be at least 1.")
         quiet_libraries()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import sys
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from datamodules.text_files import read_json
 from experiments.matrix_trials import Trial
 from experiments.run_folder import RunFolder
 
@@ -91,7 +91,7 @@ def run_in(folder: Path, log: Path, typed: list[str]) -> None:
 
 def _exit_code(typed: list[str]) -> int:
     from experiments.composition import compose
-    from experiments.errors import behind, quiet_libraries, sentence
+    from experiments.errors import explained, quiet_libraries
 
     try:
         quiet_libraries()
@@ -101,10 +101,10 @@ def _exit_code(typed: list[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except BaseException as error:
-        if (ours := behind(error)) is None:
+        if (said := explained(error)) is None:
             traceback.print_exc()
             return 1
-        print(f"\nError: {sentence(ours)}", flush=True)
+        print(f"\nError: {said}", flush=True)
         return SENTENCE
     return 0
 
@@ -140,7 +140,7 @@ def _finished(trial: Trial, run: RunFolder, known: Callable[..., Outcome]) -> Ou
     missing = [path.name for path in (run.results, run.report) if not path.exists()]
     if missing:
         return known("failed", said=f"it has left no {' and no '.join(missing)}")
-    results = json.loads(run.results.read_text())
+    results = read_json(run.results)
     if not results["n"]:
         return known("failed", said="no question was scored")
     return known("ok", n=results["n"], score=results["score"])

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import Role, SpatialDataModule
-from experiments.run_folder import TRAINING_COMMANDS
+from experiments.run_folder import TRAINING_COMMANDS, RunError
 
 TESTED = {"experiment": "test", "test": "test", "predict": "test", "validate": "val"}
 """The splits that commands ask questions of."""
+
+LARGEST_SEED = 2**32 - 1
+
+LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc")
+"""What Lightning finds by itself."""
 
 
 def require_splits(data: SpatialDataModule, subcommand: str, trains: bool) -> None:
@@ -52,3 +57,36 @@ def trains(subcommand: str, model: Any) -> bool:
     """
     adapter = model.init_args.get("adapter") or {}
     return subcommand in TRAINING_COMMANDS and adapter.get("method") != "none"
+
+
+def require_seed(seed: int | bool | None) -> None:
+    """Raise `RunError` where a seed is none that all random generators take."""
+    if seed is not None and not 0 <= int(seed) <= LARGEST_SEED:
+        raise RunError(f"seed_everything is {seed}; give a whole number from 0 to {LARGEST_SEED}.")
+
+
+def require_checkpoint(path: str) -> None:
+    """Raise `CheckpointError` where a checkpoint that is named by its path is absent or not whole.
+
+    Lightning would say so only when data and model are there. `last` and its like, which are no paths, are
+    left to it, as are addresses.
+    """
+    from lightning_modules.checkpoints import read_checkpoint
+
+    if path not in LIGHTNINGS_CHECKPOINTS and "://" not in path and not path.startswith("registry"):
+        read_checkpoint(path)
+
+
+def require_intervals(trainer: Any) -> None:
+    """Raise `RunError` where the trainer would divide by a 0."""
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
+        value = trainer.get(name)
+        if isinstance(value, int | float) and value <= 0:
+            raise RunError(f"trainer.{name} is {value}; it must be above 0.")
+
+
+def require_name(name: str) -> None:
+    """Raise `RunError` where an experiment's name is not one that a folder under `runs/` can have."""
+    parts = Path(name or "").parts
+    if not parts or name in ("None", "null") or Path(name).is_absolute() or ".." in parts:
+        raise RunError(f"name is {name!r}, but the runs lie in runs/<name>/: give a name such as mine/first.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import re
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from datamodules.samples import MASK_PLACEHOLDER
+from datamodules.text_files import read_json, read_text
 from experiments.catalogue import read_yaml
 from experiments.errors import plain_errors
 from experiments.loggers import read_rows
@@ -64,7 +64,7 @@ def write_report(folder: RunFolder) -> Path:
             curves=[Markup(drawing) for drawing in drawings if drawing],
             gallery=gallery(folder),
             facts=facts(config),
-            config=folder.config.read_text(),
+            config=read_text(folder.config),
         ),
     )
     return folder.report
@@ -141,7 +141,7 @@ def _teacher(settings: dict[str, Any] | None) -> str:
 def gallery(folder: RunFolder) -> list[dict[str, Any]]:
     """The kept questions, their pictures as data addresses."""
     index = folder.gallery / "gallery.json"
-    entries = json.loads(index.read_text()) if index.exists() else []
+    entries = read_json(index) if index.exists() else []
     for entry in entries:
         if entry["picture"]:
             content = base64.b64encode((folder.gallery / entry["picture"]).read_bytes()).decode()
@@ -159,8 +159,13 @@ def marked(text: str) -> Markup:
     return Markup("".join(piece for pair in zip(parts, [*marks, ""], strict=True) for piece in pair))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the report of the run folder that the command line names."""
     with plain_errors():
         if len(sys.argv) != 2:
             raise RunError("Name one run folder: python -m experiments.report runs/quickstart/latest")
         print(write_report(RunFolder(Path(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

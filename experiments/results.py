@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from datamodules.text_files import read_json
 from experiments.run_folder import RunFolder, write_whole
 
 Results = dict[str, Any]
@@ -95,7 +96,7 @@ def write_results(folder: RunFolder, results: Results) -> None:
 
 def read_results(folder: RunFolder) -> Results | None:
     """What `write_results` wrote, if the run was tested."""
-    return json.loads(folder.results.read_text()) if folder.results.exists() else None
+    return read_json(folder.results) if folder.results.exists() else None
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from experiments.errors import plain_errors, quiet_libraries
 
 def main() -> None:
     """Run what the command line says; an error this project raises on purpose ends in one sentence."""
-    with plain_errors():
+    with plain_errors(only_prints=bool({"--print_config", "--help", "-h"} & set(sys.argv))):
         composition = compose(sys.argv[1:])
         # Loaded late, so that a mistyped name is reported at once.
         quiet_libraries()

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.samples import SmallSpatialError
+from datamodules.text_files import read_json
+from experiments.whole_files import written_beside
 
 RUNS = Path("runs")
 """All runs, relative to where the command is typed."""
@@ -120,7 +122,7 @@ class RunFolder:
 
     def read_card(self) -> dict[str, Any]:
         """What `write_card` wrote, or nothing."""
-        return json.loads(self.card.read_text()) if self.card.exists() else {}
+        return read_json(self.card) if self.card.exists() else {}
 
     def write_card(self, card: dict[str, Any]) -> None:
         """Write down how the run was started."""
@@ -147,7 +149,5 @@ def relative(path: Path) -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old or the new text, never a half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with written_beside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

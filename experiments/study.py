@@ -8,7 +8,6 @@ its files lie in `runs/study/NAME/` (or `NAME-tiny/`).
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from typing import Protocol
 from rich.console import Console
 
 from datamodules.cores import available_cores
-from experiments.errors import plain_errors
+from experiments.errors import AGAIN, OptionParser, plain_errors
 from experiments.run_folder import RunFolder
 from experiments.study_file import Study, StudyError, find_study, read_study
 from experiments.study_run import SeededRun, seeded_runs
@@ -181,12 +180,12 @@ def _minutes(since: float) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a study and print its table."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.study", description=__doc__)
+    parser = OptionParser(prog="python -m experiments.study", description=__doc__)
     parser.add_argument("name", help="a study's name (experiments/studies/NAME.yaml) or its file")
     parser.add_argument("--scale", choices=["full", "tiny"], default="full", help="the size of every run")
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
-    options = parser.parse_args(arguments)
-    with plain_errors():
+    with plain_errors(interrupted=AGAIN):
+        options = parser.parse_args(arguments)
         if options.jobs < 1:
             raise StudyError(f"--jobs is {options.jobs}, but must be at least 1.")
         study = read_study(find_study(options.name), options.scale)

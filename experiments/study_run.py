@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from datamodules.text_files import read_json
 from experiments.catalogue import BASE, find_experiment, opening_comment, read_yaml, with_ancestors
 from experiments.run_folder import LATEST, RUNS, RunFolder, write_whole
 from experiments.study_file import FOLDER, Study, StudyRun
@@ -78,7 +79,7 @@ class SeededRun:
         """
         if not self.record.exists():
             return None
-        record = json.loads(self.record.read_text())
+        record = read_json(self.record)
         folder = RunFolder(Path(record["folder"]))
         return folder if _is_tested(folder) and record["fingerprint"] == self.fingerprint() else None
 
@@ -116,7 +117,7 @@ class SeededRun:
 
     def folder(self) -> Path:
         """The folder of the run that is done."""
-        return Path(json.loads(self.record.read_text())["folder"])
+        return Path(read_json(self.record)["folder"])
 
     def settings(self) -> dict[str, Any]:
         """What is laid over the experiment, with the folders of the needed runs in their places."""

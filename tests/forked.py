@@ -96,4 +96,4 @@ def _run(
     sys.argv = [module, *arguments]
     # Data-loading workers start as they do on the command line, not as this process was started.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    importlib.import_module(module).main()
+    sys.exit(importlib.import_module(module).main())

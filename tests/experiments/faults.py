@@ -1,0 +1,42 @@
+"""Modules that fail as a machine, a library or a mistake of the code would."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from tests.experiments.stub import StubModule
+
+
+class FullDisk(StubModule):
+    """Finds the disk full when the first checkpoint is written."""
+
+    def on_train_start(self) -> None:
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        os.fsync = full
+
+
+class Refusing(StubModule):
+    """Is made of what a library does not take."""
+
+    def __init__(self, **shared: Any) -> None:
+        super().__init__(**shared)
+        raise ValueError("`pad_token_id` must be one\nof the vocabulary")
+
+
+class Mistaken(StubModule):
+    """Has a mistake in its constructor."""
+
+    def __init__(self, **shared: Any) -> None:
+        super().__init__(**shared)
+        raise AssertionError("this cannot happen")
+
+
+class MistakenInAStep(StubModule):
+    """Has a mistake in its loss."""
+
+    def loss(self, batch: Any) -> Any:
+        raise ValueError("shapes do not match")
