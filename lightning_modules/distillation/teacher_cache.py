@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -230,11 +231,9 @@ class CacheWriter:
             tensors["map_starts"] = _starts([each.numel() for each in maps])
             tensors["map_shapes"] = torch.tensor([list(each.shape) for each in maps])
         path = self.folder / _part_name(self._next)
-        temporary = path.with_name(f".{path.name}.new")
-        with temporary.open("wb") as file:
+        with _written_beside(path) as temporary, temporary.open("wb") as file:
             file.write(save(tensors))
             os.fsync(file.fileno())
-        temporary.replace(path)
         self._waiting = {}
         self._next += 1
 
@@ -276,6 +275,16 @@ def _starts(sizes: list[int]) -> Tensor:
 
 def _write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader sees all of it or nothing."""
+    with _written_beside(path) as temporary:
+        temporary.write_text(text)
+
+
+@contextmanager
+def _written_beside(path: Path) -> Iterator[Path]:
+    """A place for a file's content, which takes its name once it is whole, and is removed where it is not."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
