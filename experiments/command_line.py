@@ -14,8 +14,8 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -134,6 +134,10 @@ class SpatialCLI(LightningCLI):
                 )
         except MisconfigurationException as error:
             raise NotMade(f"Lightning does not take these settings: {reason_of(error)}") from error
+        except SIGTERMException:
+            # What a scheduler sends before it ends a process; Lightning would exit with 0.
+            print(f"\n{self._how_to_go_on()}", file=sys.stderr)
+            sys.exit(128 + signal.SIGTERM)
         except (KeyboardInterrupt, SystemExit) as error:
             if not is_interrupt(error):
                 raise
@@ -142,9 +146,6 @@ class SpatialCLI(LightningCLI):
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.config[self.subcommand], self._trains, error) from error
-        except SIGTERMException:
-            print(f"\nStopped from outside (SIGTERM). {self._how_to_go_on()}", file=sys.stderr)
-            sys.exit(128 + signal.SIGTERM)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -333,7 +334,7 @@ class SpatialCLI(LightningCLI):
         return self.subcommand in ("fit", "experiment") if trainer is None else trainer.state.fn == "fit"
 
     def _how_to_go_on(self) -> str:
-        """What to type after Ctrl-C."""
+        """What to type after an interruption."""
         folder = getattr(self, "folder", None)
         if folder is not None and folder.checkpoint.exists() and self._trains:
             return f"Interrupted. Go on with: {PROGRAM} {self.subcommand} --resume {folder.path}"
@@ -357,12 +358,6 @@ class SpatialCLI(LightningCLI):
 
     def _command(self) -> list[str]:
         return [*PROGRAM.split(), *map(shlex.quote, self.composition.typed)]
-
-    def _how_to_go_on(self) -> str:
-        """What to type after an interruption."""
-        if self._trains and self.folder.checkpoint.exists():
-            return f"To go on: {PROGRAM} {self.subcommand} --resume {self.folder.path}"
-        return "There is no checkpoint yet: start it again."
 
     @rank_zero_only
     def _rewrite_config(self) -> None:
