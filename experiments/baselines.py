@@ -67,12 +67,13 @@ def blind_baseline(cli: SpatialCLI, fraction: float) -> dict[str, Any]:
         for callback in made.trainer.callbacks or []
         if not isinstance(callback, Checkpoint | LearningRateMonitor)
     ]
+    shown = [] if made.trainer.enable_progress_bar is False else [progress("blind baseline: ")]
     trainer = Trainer(
         **{
             **made.trainer,
             "logger": False,
             "enable_checkpointing": False,
-            "callbacks": [*kept, progress("blind baseline: ")],
+            "callbacks": [*kept, *shown],
         }
     )
     trainer.fit(made.model, datamodule=made.data)

@@ -18,6 +18,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf.errors import OmegaConfBaseException
@@ -246,20 +247,20 @@ class SpatialCLI(LightningCLI):
         """Add the run folder's table and the callbacks that belong to every run."""
         config = self._get(self.config_init, "trainer")
         kept: dict[str, Any] = {}
-        if self.resumed:
+        if self.resumed and not self.rehearses:
             kept = {key: value for key, value in self.folder.read_card().items() if key == "steps"}
             self.save_config_callback = None  # it writes no file over another one
             self._rewrite_config()
             self._rewind_metrics()
         configured = config["logger"]
         loggers = [configured] if isinstance(configured, Logger) else list(configured or [])
-        self.trainer_defaults["callbacks"] = self._callbacks(config["enable_checkpointing"] is not False)
+        self.trainer_defaults["callbacks"] = self._callbacks(config)
         with made_as_configured("The trainer"):
             trainer = super().instantiate_trainer(
                 default_root_dir=str(self.folder.path), logger=[MetricsTable(self.folder), *loggers], **kwargs
             )
         assert isinstance(trainer, ExperimentTrainer)
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not self.rehearses:
             card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
             self.folder.write_card({"name": self.name, "comment": self.composition.comment, **kept, **card})
         return trainer
@@ -295,11 +296,21 @@ class SpatialCLI(LightningCLI):
 
     before_validate = before_predict = before_test
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it, then show what a profiler has seen: Lightning only logs that, which nobody sees here."""
+        super()._run_subcommand(subcommand)
+        profiler = self.trainer.profiler
+        if isinstance(profiler, SimpleProfiler | AdvancedProfiler) and profiler.filename is None:
+            print(profiler.summary())
+
     def after_experiment(self) -> None:
         """Write results and adapter, then ask the baselines, then the report."""
+        if self.rehearses:
+            return self._close(None)
         results = self._write_results({})
         self._write_adapter()
-        baselines = run_baselines(self, self._get(self.config_init, "baselines"))
+        tested = self.trainer.limit_test_batches != 0
+        baselines = run_baselines(self, self._get(self.config_init, "baselines")) if tested else {}
         if results is not None and baselines:
             results = self._write_results(baselines)
         self._close(results)
@@ -312,16 +323,22 @@ class SpatialCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Write the adapter and the report of the training."""
-        self._write_adapter()
+        if not self.rehearses:
+            self._write_adapter()
         self._close(None)
 
     def after_predict(self) -> None:
         """Say where the answers are, and write the file that the benchmark takes, if any, and the report."""
-        if self.trainer.is_global_zero:
+        if self.trainer.is_global_zero and not self.rehearses:
             print(f"\nAnswers: {self.folder.predictions}")
             if file := write_submission_file(self.datamodule, self.folder):
                 print(f"Submission: {file}")
         self._close(None)
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether `fast_dev_run` asks for a few steps of each part, of which nothing is kept."""
+        return bool(self._get(self.config, "trainer").fast_dev_run)
 
     @property
     def name(self) -> str:
@@ -344,16 +361,18 @@ class SpatialCLI(LightningCLI):
         with self.stopwatch.paused():
             write_missing(self.model, self.datamodule, self.trainer)
 
-    def _callbacks(self, saves: bool) -> list[Callback]:
-        """What every run has, whatever callbacks an experiment adds."""
+    def _callbacks(self, config: Any) -> list[Callback]:
+        """What every run has, whatever callbacks an experiment adds; switches of Lightning take some away."""
+        shown = [self.stopwatch, *([progress()] if config["enable_progress_bar"] is not False else [])]
+        if self.rehearses:
+            return shown
         return [
             LearningRateMonitor(logging_interval="step"),
-            *(checkpoints() if saves else ()),
-            self.stopwatch,
+            *(checkpoints() if config["enable_checkpointing"] is not False else ()),
             StartCard(self.name, f"{PROGRAM} {self.subcommand} --resume {self.folder.path}"),
             PredictionsWriter(),
             GalleryWriter(),
-            progress(),
+            *shown,
         ]
 
     def _command(self) -> list[str]:
@@ -382,7 +401,7 @@ class SpatialCLI(LightningCLI):
 
     def _write_results(self, baselines: dict[str, Any]) -> Results | None:
         summary = self.model.summary
-        if not self.trainer.is_global_zero or not summary or not summary["n"]:
+        if self.rehearses or not self.trainer.is_global_zero or not summary or not summary["n"]:
             return None
         results = collect(
             summary,
@@ -401,6 +420,9 @@ class SpatialCLI(LightningCLI):
 
     @rank_zero_only
     def _close(self, results: Results | None) -> None:
+        if self.rehearses:
+            print("\nA rehearsal (fast_dev_run): every part has run, and nothing of it was kept.")
+            return
         report = write_report(self.folder)
         if results is not None:
             beside = "".join(f", {name} {percent(value)}" for name, value in results["baselines"].items())
