@@ -66,6 +66,9 @@ from lightning_modules.precision import Combination, refuse_unworkable
 
 PROGRAM = "python -m experiments.run"
 
+UNTRAINED = "none"
+"""As a checkpoint: the model is asked as it begins."""
+
 # base.yaml, an experiment and the command line are merged before `${name}` is looked up in the result.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
 
@@ -183,7 +186,7 @@ class SpatialCLI(LightningCLI):
         require_seed(config.get("seed_everything"))
         require_name(config.get("name"))
         require_intervals(config.trainer)
-        if config.get("ckpt_path"):
+        if str(config.get("ckpt_path")).lower() != UNTRAINED and config.get("ckpt_path"):
             require_checkpoint(config.ckpt_path)
 
     def instantiate_classes(self) -> None:
@@ -223,7 +226,7 @@ class SpatialCLI(LightningCLI):
         """
         typed = config.get("ckpt_path")
         if typed is not None and typed != LATEST:
-            return None if typed.lower() == "none" else str(typed)
+            return None if typed.lower() == UNTRAINED else str(typed)
         try:
             run = find_run(
                 str(self.composition.source.path) if self.composition.source else config.name, "trained"
@@ -299,7 +302,7 @@ class SpatialCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it, then show what a profiler has seen: Lightning only logs that, which nobody sees here."""
         super()._run_subcommand(subcommand)
-        profiler = self.trainer.profiler
+        profiler = self.trainer.profiler  # type: ignore[attr-defined]
         if isinstance(profiler, SimpleProfiler | AdvancedProfiler) and profiler.filename is None:
             print(profiler.summary())
 

@@ -32,16 +32,12 @@ class StartCard(InRunFolder):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the card before the first step."""
+        counted = f"{trainer.num_training_batches:,} batches an epoch, {trainer.max_epochs} epochs"
         loader = trainer.train_dataloader
-        assert isinstance(loader, ResumableLoader)
-        batches = loader.batches
-        self._show(
-            trainer,
-            pl_module,
-            f"{batches.group_sizes.sum():,} questions on {len(batches.group_sizes):,} images, "
-            f"{trainer.num_training_batches:,} batches an epoch, {trainer.max_epochs} epochs",
-            self._schedule(trainer),
-        )
+        if isinstance(loader, ResumableLoader):  # Lightning or a subclass may have made another one
+            sizes = loader.batches.group_sizes
+            counted = f"{sizes.sum():,} questions on {len(sizes):,} images, {counted}"
+        self._show(trainer, pl_module, counted, self._schedule(trainer))
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the card of a run that only tests."""

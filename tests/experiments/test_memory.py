@@ -70,5 +70,5 @@ def test_answering_without_memory_names_the_batch_of_the_evaluation(
 
     monkeypatch.setattr(StubModule, "answer", answer)
     with pytest.raises(OutOfMemory, match="evaluation_batch_size: lower") as told:
-        SpatialCLI(compose(["test", "-c", str(stub), "--trainer.accelerator=cpu"]))
+        SpatialCLI(compose(["test", "-c", str(stub), "--ckpt_path=none", "--trainer.accelerator=cpu"]))
     assert "accumulate_grad_batches" not in str(told.value)

@@ -21,6 +21,7 @@ LAYOUTS = {
     "SpaceThinker": space_thinker,
 }
 FOLDER = "my photos"
+UNTRAINED = "--ckpt_path=none"
 
 
 def own(folder: Path, table: str) -> Path:
@@ -110,7 +111,7 @@ def test_every_vision_language_model_takes_own_images(tmp_path: Path, command: C
     ).stderr
     assert "Line 2 of" in refused and "2 of the 2 questions cannot be scored" in refused
     refused = command(
-        "predict", "-c", "warehouse/smolvlm_500m_lora", "--scale", "tiny", *images, code=1
+        "predict", "-c", "warehouse/smolvlm_500m_lora", "--scale", "tiny", UNTRAINED, *images, code=1
     ).stderr
     assert "no depth, which DepthAsImage" in refused
 
@@ -122,11 +123,11 @@ def test_a_benchmark_without_answers_is_predicted(
     LAYOUTS[name](tmp_path / "data", False)
     # Only asked: there is nothing to train in it.
     data = ("--data", name, "--data.root", "data", "--data.num_workers", "0")
-    command("predict", "-c", str(stub), *data)
+    command("predict", "-c", str(stub), UNTRAINED, *data)
     answered = predictions(tmp_path, "stub")
     assert len(answered) == ROWS and {line["answer"] for line in answered} == {None}
     if name == "CvBench":
-        assert "4 of the 4 questions" in command("test", "-c", str(stub), *data, code=1).stderr
+        assert "4 of the 4 questions" in command("test", "-c", str(stub), UNTRAINED, *data, code=1).stderr
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,9 @@ def test_a_bad_table_is_one_sentence_before_anything_runs(
     tmp_path: Path, stub: Path, command: Command, table: str, said: str
 ) -> None:
     own(tmp_path, table)
-    refused = command("predict", "-c", str(stub), "--data", "OwnImages", "--data.root", FOLDER, code=1)
+    refused = command(
+        "predict", "-c", str(stub), UNTRAINED, "--data", "OwnImages", "--data.root", FOLDER, code=1
+    )
     assert said in refused.stderr and f"{FOLDER}/questions.csv" in refused.stderr
     assert "Traceback" not in refused.stderr and refused.stderr.count("\n") <= 4
     assert not (tmp_path / "runs").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.find_run import runs_in
 from tests.experiments.conftest import ROOT, Command
 
 
@@ -19,6 +20,7 @@ def test_fit_and_predict_on_real_records(tmp_path: Path, shared_data: Path, comm
     run = tmp_path / "runs/real/latest"
     checkpoint = ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
     command("predict", "-c", str(run / "config.yaml"), *checkpoint)
+    run = runs_in(run.parent)[-1].path
 
     records = json.loads((folder / "val.json").read_text())
     submission = json.loads((run / "submission.json").read_text())

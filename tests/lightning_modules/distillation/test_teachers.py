@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lightning_modules.base import ModelError
+from lightning_modules.checkpoints import CheckpointError
 from lightning_modules.distillation.attention_loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers import LiveTeacher, Teacher
@@ -152,7 +153,7 @@ def test_a_teacher_that_was_trained_whole_comes_from_its_checkpoint(tmp_path: Pa
         student(Teacher("smolvlm_500m", twin=True, checkpoint=str(checkpoint)))
     damaged = tmp_path / "damaged.ckpt"
     damaged.write_bytes(b"not a checkpoint")
-    with pytest.raises(AdapterError, match="is not the checkpoint of a run"):
+    with pytest.raises(CheckpointError, match="is not whole, or is none"):
         student(Teacher("smolvlm_500m", twin=True, twin_size=SMALL, checkpoint=str(damaged)))
 
 
