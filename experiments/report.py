@@ -64,6 +64,8 @@ def write_report(folder: RunFolder) -> Path:
             curves=[Markup(drawing) for drawing in drawings if drawing],
             gallery=gallery(folder),
             facts=facts(config),
+            # A file that says there is nothing to compare with names no number.
+            caveat=caveat(facts(config)) if re.search(r"\d", paragraph(card, "Published:")) else "",
             config=read_text(folder.config),
         ),
     )
@@ -91,16 +93,9 @@ def paragraph(card: dict[str, Any], label: str) -> str:
 def facts(config: dict[str, Any]) -> dict[str, str]:
     """What the model was given and what it was made of, as far as the configuration tells."""
     data, model = config["data"], config["model"]
-    root = data["init_args"].get("root")
-    rendered = root in (None, "rendered")
     shape = {**model["init_args"], **(model["init_args"].get("network") or {})}
-    difficulty = data["init_args"].get("difficulty")
     known = {
-        "data": f"real, from {root}"
-        if not rendered
-        else f"rendered, difficulty {difficulty}"
-        if difficulty
-        else "rendered",
+        "data": _data(data),
         "dataset": data["class_path"].rpartition(".")[2],
         "views": ", ".join(
             view["class_path"].rpartition(".")[2] for view in data["init_args"]["views"] or []
@@ -115,6 +110,28 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
         "size of the run": config["scale"],
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _data(settings: dict[str, Any]) -> str:
+    """Whether the data are rendered or real, and from where; own ones may be anything."""
+    arguments, place = settings["init_args"], settings["class_path"]
+    root = arguments.get("root")
+    ours = place.startswith("datamodules.") and not place.endswith(".OwnImages")
+    if not ours and root != "rendered":
+        return f"your own, from {root}" if root else "your own"
+    if root not in (None, "rendered"):
+        return f"real, from {root}"
+    difficulty = arguments.get("difficulty")
+    return f"rendered, difficulty {difficulty}" if difficulty else "rendered"
+
+
+def caveat(facts: dict[str, str]) -> str:
+    """Why a published number cannot be held against this run; "" where it can."""
+    if facts["size of the run"] != "full":
+        return " for the models and data of the full size, which this run is not"
+    if facts["data"].startswith("rendered"):
+        return " on the real data, and these are rendered"
+    return " on other data than yours" if facts["data"].startswith("your own") else ""
 
 
 def _vlm(shape: dict[str, Any]) -> str:

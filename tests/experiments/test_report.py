@@ -12,7 +12,7 @@ from PIL import Image
 
 from datamodules.samples import OpenedImage, Region, SpatialSample
 from experiments.pictures import COLOURS, draw_question
-from experiments.report import facts, marked, paragraph, write_report
+from experiments.report import caveat, facts, marked, paragraph, write_report
 from experiments.results import collect, write_results
 from experiments.run_folder import RunError, RunFolder
 
@@ -101,12 +101,33 @@ def test_a_tested_run(folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("scale", ["full", "tiny"])
-def test_a_tiny_run_is_not_held_against_published_figures(folder: RunFolder, scale: str) -> None:
+def test_a_run_on_rendered_scenes_is_not_held_against_published_figures(
+    folder: RunFolder, scale: str
+) -> None:
     folder.config.write_text(CONFIG.replace("scale: full", f"scale: {scale}"))
     add_results(folder)
     page = write_report(folder).read_text()
     assert "12.3 by others" in page
     assert ("which this run is not" in page) == (scale == "tiny")
+    assert ("Published on the real data, and these are rendered" in page) == (scale == "full")
+
+
+@pytest.mark.parametrize(
+    ("class_path", "root", "said", "caveat_begins"),
+    [
+        ("datamodules.cv_bench.CvBench", None, "rendered", " on the real data"),
+        ("datamodules.cv_bench.CvBench", "hub", "real, from hub", ""),
+        ("datamodules.own_images.OwnImages", "photos", "your own, from photos", " on other data than yours"),
+        ("mine.Kitchens", None, "your own", " on other data than yours"),
+    ],
+)
+def test_the_report_says_whose_data_it_was(
+    class_path: str, root: str | None, said: str, caveat_begins: str
+) -> None:
+    data = {"class_path": class_path, "init_args": {"root": root, "views": None}}
+    told = facts({"data": data, "model": {"class_path": "b.Model", "init_args": {}}, "scale": "full"})
+    assert told["data"] == said
+    assert caveat(told)[: len(caveat_begins) or None] == caveat_begins
 
 
 def test_it_needs_nothing_from_outside(folder: RunFolder) -> None:
@@ -166,7 +187,7 @@ def test_a_paragraph_ends_where_the_next_label_begins() -> None:
 
 
 def test_a_twin_is_called_a_twin() -> None:
-    data = {"class_path": "a.CvBench", "init_args": {"root": None, "views": None}}
+    data = {"class_path": "datamodules.cv_bench.CvBench", "init_args": {"root": None, "views": None}}
     arguments = {"model": "smolvlm_500m", "twin": True, "adapter": {"method": "lora"}, "answering": "rank"}
     told = facts(
         {"data": data, "model": {"class_path": "b.PeftSft", "init_args": arguments}, "scale": "tiny"}
