@@ -45,6 +45,7 @@ from experiments.loggers import MetricsTable, drop_rows_from, name_wandb_run
 from experiments.memory import is_out_of_memory, out_of_memory
 from experiments.parser_errors import RefusedOption, refusal
 from experiments.preconditions import (
+    UNTRAINED,
     require_checkpoint,
     require_intervals,
     require_name,
@@ -55,7 +56,7 @@ from experiments.preconditions import (
 )
 from experiments.report import write_report
 from experiments.results import Results, collect, percent, write_results
-from experiments.run_folder import LATEST, RUNS, TRAINING_COMMANDS, RunError, RunFolder, write_whole
+from experiments.run_folder import RUNS, TRAINING_COMMANDS, RunError, RunFolder, write_whole
 from experiments.started import parameter_counts, started
 from experiments.strategies import settled_strategy
 from experiments.submission import write_submission_file
@@ -65,9 +66,6 @@ from lightning_modules.placement import Placement, device_of, placed
 from lightning_modules.precision import Combination, refuse_unworkable
 
 PROGRAM = "python -m experiments.run"
-
-UNTRAINED = "none"
-"""As a checkpoint: the model is asked as it begins."""
 
 # base.yaml, an experiment and the command line are merged before `${name}` is looked up in the result.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -186,7 +184,7 @@ class SpatialCLI(LightningCLI):
         require_seed(config.get("seed_everything"))
         require_name(config.get("name"))
         require_intervals(config.trainer)
-        if str(config.get("ckpt_path")).lower() != UNTRAINED and config.get("ckpt_path"):
+        if config.get("ckpt_path"):
             require_checkpoint(config.ckpt_path)
 
     def instantiate_classes(self) -> None:
@@ -225,7 +223,7 @@ class SpatialCLI(LightningCLI):
         A model is never asked untrained without being told to: `--ckpt_path none` does.
         """
         typed = config.get("ckpt_path")
-        if typed is not None and typed != LATEST:
+        if typed is not None:
             return None if typed.lower() == UNTRAINED else str(typed)
         try:
             run = find_run(

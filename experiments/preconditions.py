@@ -13,6 +13,9 @@ TESTED = {"experiment": "test", "test": "test", "predict": "test", "validate": "
 
 LARGEST_SEED = 2**32 - 1
 
+UNTRAINED = "none"
+"""As a checkpoint: the model is asked as it begins."""
+
 LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc")
 """What Lightning finds by itself."""
 
@@ -73,7 +76,9 @@ def require_checkpoint(path: str) -> None:
     """
     from lightning_modules.checkpoints import read_checkpoint
 
-    if path not in LIGHTNINGS_CHECKPOINTS and "://" not in path and not path.startswith("registry"):
+    if path.lower() == UNTRAINED or path in LIGHTNINGS_CHECKPOINTS:
+        return
+    if "://" not in path and not path.startswith("registry"):
         read_checkpoint(path)
 
 
