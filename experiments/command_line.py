@@ -214,6 +214,8 @@ class SpatialCLI(LightningCLI):
             config.ckpt_path = str(Path(config.ckpt_path).resolve())
         self._refuse_what_is_missing(config, training)
         torch.set_num_threads(computing_threads(config))
+        # Deterministic kernels need no memory that is filled before its use: half of a small step's launches.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.folder = self.resumed or RunFolder.new(RUNS, config.name)
         name_wandb_run(config.trainer.logger, self.folder.identifier)
 

@@ -31,7 +31,6 @@ class Combination:
         optimizer: the optimizer's class.
         trained: the precisions of trained weights.
         frozen: the precisions of all other weights.
-        quantized_on: the types of device that weights in 4 bits lie on, which cannot be moved.
     """
 
     precision: str
@@ -40,7 +39,6 @@ class Combination:
     optimizer: type[torch.optim.Optimizer] | None = None
     trained: frozenset[torch.dtype] = field(default_factory=frozenset)
     frozen: frozenset[torch.dtype] = field(default_factory=frozenset)
-    quantized_on: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True)
@@ -93,12 +91,6 @@ REFUSALS = (
         "LBFGS asks for several gradients a step, which precision 16-mixed cannot scale: take bf16-mixed, or "
         "another optimizer.",
     ),
-    Refusal(
-        lambda it: bool(it.quantized_on - {it.device}),
-        "The weights in 4 bits were loaded onto another kind of device than this Trainer's ({device}), and "
-        "cannot be moved: load the model with `with placed(Placement.of(accelerator)):`, naming the "
-        "Trainer's accelerator.",
-    ),
 )
 """What cannot work. The first row that applies is said."""
 
@@ -135,7 +127,6 @@ def combination_of(
         optimizer=_class_of(optimizer, trained) if trains else None,
         trained=frozenset(one.dtype for one in trained),
         frozen=frozenset(one.dtype for one in parameters if not one.requires_grad),
-        quantized_on=frozenset(one.device.type for one in parameters if hasattr(one, "quant_state")),
     )
 
 

@@ -22,9 +22,6 @@ from lightning_modules.vlm.sft import PeftSft
 LORA_TOKENS = 2048
 DISTILLATION_TOKENS = 4096
 
-CHUNKS = (None, 128, 1024)
-"""Rows of attention maps that stand in memory at a time; None for distillation from logits alone."""
-
 
 def measure_lora(machine: Machine, figures: Figures) -> None:
     """LoRA of rank 16 on the attention, as in `experiments/small_vlm/`, with and without checkpointing."""
@@ -46,15 +43,14 @@ def measure_lora(machine: Machine, figures: Figures) -> None:
 def measure_distillation(machine: Machine, figures: Figures) -> None:
     """The 7B's logits, and its attention as well, as in `experiments/distillation/` but not in 4 bits."""
     shapes = shapes_on(machine)
-    for chunk in CHUNKS:
-        terms = "logits" if chunk is None else f"logits and attention in chunks of {chunk} rows"
+    for terms in ("logits", "logits and attention"):
         if not figures.allow(terms, 30 if machine.is_gpu else 0):
             continue
         with in_the_twins_place(shapes.student, shapes, machine.device):
             module = DistilledStudent(
                 Teacher("qwen2_5_vl_7b", twin=True),
                 LogitDistillation(alpha=0.5, temperature=1.5),
-                None if chunk is None else AttentionDistillation(chunk=chunk),
+                None if terms == "logits" else AttentionDistillation(),
                 **_student(shapes, DISTILLATION_TOKENS, checkpointing=True),
                 adapter=AdapterConfig("lora", rank=128, alpha=256, layers=["query_value"]),
             )

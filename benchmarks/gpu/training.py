@@ -167,6 +167,8 @@ def train(
     clock = StepClock(machine, warm_up, count)
     # What is said of a training does not belong among the figures.
     with redirect_stdout(sys.stderr), _determinism_restored():
+        # As the command line does.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         trainer = Trainer(
             accelerator=machine.device,
             devices=1,
@@ -192,8 +194,10 @@ def _determinism_restored() -> Iterator[None]:
     before = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
     )
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = before[2]  # type: ignore[attr-defined]

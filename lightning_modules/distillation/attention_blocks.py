@@ -17,7 +17,10 @@ from torch.utils.checkpoint import checkpoint
 from lightning_modules.distillation.attention_tap import TappedLayer, attention_maps
 
 CELLS = 2**19
-"""Places in a map that the samples of a block may have together: 128 rows of 4,096 columns."""
+"""Places in a map that the samples of a block may have together on a CPU: 128 rows of 4,096 columns."""
+
+CELLS_OF_A_GPU = 2**22
+"""Likewise on any other device, where each block costs the launches of its kernels."""
 
 
 class Extent(NamedTuple):
@@ -91,23 +94,25 @@ class Block:
     columns: slice
 
 
-def blocks_of(pair: LayerPair, chunk: int) -> Iterator[list[Block]]:
+def blocks_of(pair: LayerPair, chunk: int | None) -> Iterator[list[Block]]:
     """All that counts, as one list of blocks for each group of samples.
 
     Args:
         pair: the layers.
-        chunk: rows of a block.
+        chunk: rows of a block; as many as the device takes at a time when left out.
     """
     batch, tokens = pair.rows_mask.shape
-    together = max(1, CELLS // (min(chunk, tokens) * tokens))
+    cells = CELLS if pair.rows_mask.device.type == "cpu" else CELLS_OF_A_GPU
+    height = max(1, cells // tokens) if chunk is None else chunk
+    together = max(1, cells // (min(height, tokens) * tokens))
     for first in range(0, batch, together):
         samples = slice(first, min(first + together, batch))
         rows = _joined([extent.rows for extent in pair.extents[samples]])
         columns = _joined([extent.columns for extent in pair.extents[samples]])
         causal = pair.ours.causal and pair.ours.mask is None
         blocks = []
-        for start in range(rows.start, rows.stop, chunk):
-            stop = min(start + chunk, rows.stop)
+        for start in range(rows.start, rows.stop, height):
+            stop = min(start + height, rows.stop)
             last = min(columns.stop, stop) if causal else columns.stop
             if columns.start < last:
                 blocks.append(Block(samples, slice(start, stop), slice(columns.start, last)))

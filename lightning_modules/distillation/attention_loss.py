@@ -48,7 +48,8 @@ class AttentionDistillation:
             token of the answer is predicted.
         columns: the keys at which maps are compared: `all` that are not padding, or those of the `image`,
             with each row scaled to sum to 1 over them. Queries that see no such key do not count.
-        chunk: query rows whose maps are in memory at a time; changes neither loss nor gradient.
+        chunk: query rows whose maps are in memory at a time, which changes neither loss nor gradient; when
+            left out, few on a CPU and many on a GPU.
         pool: compare maps of at most so many groups of rows and of columns, instead of all of them; what a
             cached teacher needs. The published formula when left out.
     """
@@ -56,7 +57,7 @@ class AttentionDistillation:
     temperature: float = 1.0
     rows: Literal["all", "answer"] = "all"
     columns: Literal["all", "image"] = "all"
-    chunk: int = 128
+    chunk: int | None = None
     pool: int | None = None
 
     def __post_init__(self) -> None:
@@ -65,7 +66,7 @@ class AttentionDistillation:
             raise ModelError(
                 f"The temperature of the head weights is {self.temperature}, but must be above 0."
             )
-        if self.chunk < 1:
+        if self.chunk is not None and self.chunk < 1:
             raise ModelError(f"The chunk of query rows is {self.chunk}, but must be at least 1.")
         if self.pool is not None and self.pool < 1:
             raise ModelError(f"Maps pooled into {self.pool} groups hold nothing: give a pool of at least 1.")

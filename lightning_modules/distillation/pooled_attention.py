@@ -48,7 +48,7 @@ def pool_layer(
     rows_mask: Tensor,
     columns_mask: Tensor,
     size: int,
-    chunk: int,
+    chunk: int | None,
     extents: Sequence[Extent] | None = None,
 ) -> PooledLayer:
     """A layer's pooled maps, through which gradients flow.
@@ -61,7 +61,7 @@ def pool_layer(
         rows_mask: which queries count, [batch, tokens].
         columns_mask: which keys count, [batch, tokens].
         size: the number of groups, of rows and of columns; a sample with fewer has a group for each.
-        chunk: rows whose maps are in memory at a time.
+        chunk: rows whose maps are in memory at a time; when left out, few on a CPU and many on a GPU.
         extents: where the rows and columns lie that count; looked for when left out.
     """
     extents = extents_of(rows_mask, columns_mask) if extents is None else extents

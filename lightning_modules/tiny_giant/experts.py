@@ -96,11 +96,6 @@ class Experts(nn.Module):
         nn.init.normal_(self.up, std=width**-0.5)
         nn.init.normal_(self.down, std=hidden**-0.5)
 
-    def expert(self, index: int, tokens: Tensor) -> Tensor:
-        """What one expert makes of tokens `[tokens, width]`."""
-        hidden = nn.functional.gelu(torch.addmm(self.up_bias[index], tokens, self.up[index]))
-        return torch.addmm(self.down_bias[index], hidden, self.down[index])
-
     def forward(self, tokens: Tensor, questions: Tensor) -> tuple[Tensor, Routing]:
         """Send tokens `[tokens, width]` through their experts.
 
@@ -114,8 +109,15 @@ class Experts(nn.Module):
         order = chosen.flatten().argsort(stable=True)
         owner = order // chosen.shape[1]
         gathered = tokens[owner].split(routing.counts.tolist())
+        # Taken apart at once, since the gradient of an expert taken by its number fills a tensor of all.
+        weights_of_experts = [each.unbind() for each in (self.up, self.up_bias, self.down, self.down_bias)]
         # An expert without tokens still takes part (with an empty product), so that DDP finds its gradient.
-        made = torch.cat([self.expert(index, part) for index, part in enumerate(gathered)])
+        made = torch.cat(
+            [
+                torch.addmm(down_bias, nn.functional.gelu(torch.addmm(up_bias, part, up)), down)
+                for part, up, up_bias, down, down_bias in zip(gathered, *weights_of_experts, strict=True)
+            ]
+        )
         weighted = made * weights.flatten()[order, None]
         return torch.zeros_like(tokens).index_add(0, owner, weighted), routing
 

@@ -110,7 +110,7 @@ def load_vlm(
         quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
         dtype: the weights' precision; when left out, that of the placement.
         placement: what the run will compute on; the present one when left out.
-        device: where weights in 4 bits go, which cannot be moved later; where the run computes when left out.
+        device: where weights in 4 bits are made; where the run computes when left out.
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
         twin_size: how large the twin is.

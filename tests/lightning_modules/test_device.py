@@ -177,7 +177,7 @@ def test_attention_waits_once_for_all_layers_and_groups(
     pool: int | None, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not 6 for each mapped layer and group of samples. Groups of pooled maps are compared once a layer."""
-    monkeypatch.setattr(attention_blocks, "CELLS", cells)
+    monkeypatch.setattr(attention_blocks, "CELLS_OF_A_GPU", cells)
     attention = AttentionDistillation(pool=pool, chunk=16)
     waits = waits_of(lambda: student(attention=attention), PictureData(batch_size=QUESTIONS))
     own = Counter({key: number for key, number in waits.items() if "attention" in key[1]})
