@@ -153,7 +153,7 @@ def test_the_size_of_chunks_does_not_matter():
     masks = (everything(ours), everything(ours))
     first, *others = [
         attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation(chunk=chunk, pool=5))
-        for chunk in (1, 7, 500)
+        for chunk in (1, 7, 500, None)
     ]
     for other in others:
         assert other.item() == pytest.approx(first.item(), rel=1e-5)
