@@ -15,6 +15,7 @@ import yaml
 from experiments.catalogue import BASE, find_experiment, opening_comment, read_yaml, with_ancestors
 from experiments.find_run import find_run
 from experiments.run_folder import RUNS, RunError, RunFolder
+from experiments.tiny_overlay import tiny_overlays
 
 
 @dataclass
@@ -54,10 +55,8 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
     paths = [path for file in files for path in with_ancestors(find_experiment(file))]
     configs = [argument for path in paths for argument in ("-c", str(path))]
     if "tiny" in _values(options, "--scale"):
-        for path in [BASE, *paths]:
-            overlay = read_yaml(path).get("tiny")
-            if overlay:
-                configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
+        for overlay in tiny_overlays([read_yaml(path) for path in [BASE, *paths]]):
+            configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
     return Composition(
         list(typed), [subcommand, *configs, *options], comment=_comment(paths), source=_source(paths)
     )

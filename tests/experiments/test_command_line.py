@@ -108,6 +108,29 @@ def test_tiny_lies_between_the_file_and_the_command_line(prepared: type[Prepared
     assert config["fit"].tiny is None
 
 
+@pytest.mark.parametrize(
+    ("own", "images", "hidden"),
+    [
+        ("tiny: null", 32, 8),
+        ("tiny: {data: null}", 32, 8),
+        ("tiny: {data: {init_args: {images: null}}}", 32, 8),
+        ("tiny: {model: {init_args: {width: 3}}, data: null}", 32, 3),
+        ("tiny: {data: {init_args: {evaluation_batch_size: null}}}", 16, 8),
+        ("tiny: {}", 16, 8),
+    ],
+)
+def test_a_file_takes_back_what_its_tiny_part_inherits(
+    prepared: type[PreparedCLI], stub: Path, own: str, images: int, hidden: int
+) -> None:
+    child = stub.with_name("child.yaml")
+    child.write_text(f"starts_from: {stub}\n{own}\n")
+    cli = prepared(["fit", "-c", str(child), "--scale", "tiny"])
+    assert cli.datamodule.images == images
+    assert cli.model.layers[0].out_features == hidden
+    limit = cli.config["fit"].trainer.limit_train_batches
+    assert limit == (None if own == "tiny: null" else 4)
+
+
 def test_an_experiment_can_start_from_another(prepared: type[PreparedCLI], stub: Path) -> None:
     child = stub.with_name("child.yaml")
     child.write_text(f"starts_from: {stub}\nname: child\nmodel: {{init_args: {{width: 5}}}}\n")
