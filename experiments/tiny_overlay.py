@@ -12,9 +12,9 @@ Overlay = dict[str, Any]
 def tiny_overlays(files: Sequence[dict[str, Any]]) -> list[Overlay]:
     """What the tiny size lays over the merged files, to be applied one after the other.
 
-    A file takes back what it inherits: `tiny: null` all of it, the base's included; a null inside takes back the
-    setting or the section of that name, and the value is that of the full size again. Where nothing of the
-    name is inherited, null is a value like any other.
+    A file takes back what it inherits: `tiny: null` all of it, the base's included; a null inside takes back
+    the setting or the section of that name, and the value is that of the full size again. Where nothing of
+    the name is inherited, null is a value like any other.
 
     Args:
         files: the contents of the files, the oldest first.
@@ -28,7 +28,8 @@ def tiny_overlays(files: Sequence[dict[str, Any]]) -> list[Overlay]:
             overlays = []
             continue
         for place in list(_nulls(own)):
-            if any([_remove(overlay, place) for overlay in overlays]):
+            removed = [_remove(overlay, place) for overlay in overlays]
+            if any(removed):
                 _remove(own, place)
         overlays.append(own)
     return [overlay for overlay in overlays if overlay]

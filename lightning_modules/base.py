@@ -7,13 +7,15 @@ the module its metric (only the data knows the benchmark's rules). Subclasses wr
 
 from __future__ import annotations
 
+import math
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
@@ -23,7 +25,15 @@ from datamodules.samples import Answer, SmallSpatialError, SpatialSample
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.optimizers import require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
-from lightning_modules.schedule import WarmupCosine, follow_course
+from lightning_modules.processes import mean_of_processes
+from lightning_modules.schedule import (
+    Schedule,
+    WarmupCosine,
+    follow_course,
+    require_schedule,
+    scheduler_settings,
+    total_steps,
+)
 from lightning_modules.weights_digest import NO_WEIGHTS
 
 Batch = dict[str, Any]
@@ -57,15 +67,16 @@ class DataSide(Protocol):
         ...
 
 
-class SpatialModule(LightningModule):
+class SpatialModule(LightningModule, ABC):
     """Base of every module: training on named loss terms, evaluation through the benchmark's metric.
 
     Args:
         optimizer: makes the optimizer from the parameters that require a gradient.
-        schedule: the learning rate's course over the whole fit.
+        schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
 
     Raises:
         OptimizerError: the optimizer does not take its settings, such as a learning rate below 0.
+        ScheduleError: the schedule does not take its settings.
     """
 
     metric: Metric | None
@@ -73,16 +84,18 @@ class SpatialModule(LightningModule):
     """What the metric said of the last evaluation: score, n, interval, unreadable, tasks."""
 
     def __init__(
-        self, optimizer: OptimizerCallable = torch.optim.AdamW, schedule: WarmupCosine | None = None
+        self, optimizer: OptimizerCallable = torch.optim.AdamW, schedule: Schedule | None = None
     ) -> None:
         super().__init__()
         require_optimizer(optimizer)
         # Frozen tensors are not in checkpoints; `on_load_checkpoint` is strict about all others.
         self.strict_loading = False
         self.optimizer_callable = optimizer
-        self.schedule = schedule or WarmupCosine()
+        self.schedule: Schedule = schedule or WarmupCosine()
+        require_schedule(self.schedule, optimizer)
         self.metric = None
         self.summary = None
+        self._nothing_said_how_long = False
 
     @abstractmethod
     def collator(self, stage: str) -> Collator:
@@ -130,11 +143,21 @@ class SpatialModule(LightningModule):
         refuse_unworkable(combination_of(self, trainer, trains, self.optimizer_callable))
 
     def setup(self, stage: str) -> None:
-        """Exchange collator and metric with the datamodule."""
+        """Exchange collator and metric with the datamodule, and settle how long a fit is."""
         self.refuse_unworkable(self.trainer, stage == "fit")
         self.data.collator = self.collator(stage)
         if stage != "predict":
             self.metric = self.data.metric()
+        if stage == "fit":
+            self.settle_length()
+
+    def settle_length(self) -> None:
+        """Train for one epoch where no limit of the trainer's says for how long; a module may know better."""
+        trainer = self.trainer
+        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if trainer.max_epochs in (None, -1) and trainer.max_steps == -1 and not timed:
+            trainer.fit_loop.max_epochs = 1
+            self._nothing_said_how_long = True
 
     def configure_optimizers(self) -> Any:
         """The optimizer over trainable parameters only, and its schedule per step."""
@@ -145,12 +168,13 @@ class SpatialModule(LightningModule):
             )
         optimizer = self.optimizer_callable(trainable)
         leave_scaling_to_trainer(optimizer)
-        total_steps = self.trainer.estimated_stepping_batches
-        scheduler = self.schedule.scheduler(optimizer, int(total_steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        scheduler = scheduler_settings(self.schedule, optimizer, total_steps(self.trainer))
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_train_start(self) -> None:
         """Take up the learning rate's course where a resumed run is on it: it may be a longer one by now."""
+        if self._nothing_said_how_long and self.trainer.max_epochs == 1:
+            self.print("One epoch, since nothing says for how long to train: trainer.max_epochs does.")
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, LambdaLR):
                 follow_course(config.scheduler)
@@ -165,17 +189,13 @@ class SpatialModule(LightningModule):
         """One optimisation step: the sum of the loss terms, each logged on its own."""
         terms = self.loss(batch)
         total = torch.stack(list(terms.values())).sum()
+        own = torch.stack([total, *terms.values()]).detach()
         # One copy to the host of all that is looked at: figures that stay on the device are waited for one by
         # one, and that of the progress bar at the end of every step.
-        loss, *figures = torch.stack([total, *terms.values()]).detach().cpu()
-        if not torch.isfinite(loss):
-            values = ", ".join(
-                f"{name} {float(value):.4g}" for name, value in zip(terms, figures, strict=True)
-            )
-            raise ModelError(
-                f"The loss is not finite at step {self.global_step} ({values}). Lower the learning rate, "
-                "or look at the batch's first sample: " + repr(batch["samples"][0].id)
-            )
+        own, mean = torch.stack([own, mean_of_processes(own)]).cpu()
+        if not torch.isfinite(mean[0]):
+            raise ModelError(self._why_not_finite(batch, dict(zip(terms, own[1:].tolist(), strict=True))))
+        loss, *figures = mean
         count = len(batch["samples"])
         self.log("train/loss", loss, prog_bar=True, batch_size=count)
         for name, value in zip(terms, figures, strict=True):
@@ -209,6 +229,17 @@ class SpatialModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that lacks a tensor this module trains."""
         require_trainable(self, checkpoint["state_dict"])
+
+    def _why_not_finite(self, batch: Batch, terms: dict[str, float]) -> str:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        if all(map(math.isfinite, terms.values())):
+            return (
+                f"The loss of another process is not finite at step {self.global_step}; here it is {values}."
+            )
+        return (
+            f"The loss is not finite at step {self.global_step} ({values}). Lower the learning rate, "
+            "or look at the batch's first sample: " + repr(batch["samples"][0].id)
+        )
 
     def _evaluate(self, batch: Batch) -> list[Answer]:
         answers = self.answer(batch)

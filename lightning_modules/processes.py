@@ -12,7 +12,12 @@ def mean_over_processes(number: int, device: torch.device) -> Tensor:
     Losses are divided by it instead of by the process's own count: since the gradients of processes are
     averaged, the step is then that of one process with the joined batch, however unequal the shares are.
     """
-    mean = torch.full((), float(number), device=device)
+    return mean_of_processes(torch.full((), float(number), device=device))
+
+
+def mean_of_processes(figures: Tensor) -> Tensor:
+    """The mean of each figure over all processes, which all have to ask for it; without gradients."""
+    mean = figures.detach().clone()
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(mean)
         mean /= distributed.get_world_size()

@@ -1,12 +1,18 @@
-"""The learning rate's course: linear warm-up, then a cosine."""
+"""The learning rate's course: linear warm-up and a cosine, or any scheduler of torch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import torch
+from lightning import Trainer
+from lightning.pytorch.cli import LRSchedulerCallable
+from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from datamodules.samples import SmallSpatialError
 
@@ -44,9 +50,74 @@ class WarmupCosine:
         cosine = 0.5 * (1 + math.cos(math.pi * progress))
         return self.final_fraction + (1 - self.final_fraction) * cosine
 
-    def scheduler(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
-        """A scheduler to be stepped after every optimisation step."""
-        return LambdaLR(optimizer, lambda step: self.factor(step, total_steps))
+    def scheduler(self, optimizer: Optimizer, total_steps: float) -> LambdaLR:
+        """A scheduler to be stepped after every optimisation step.
+
+        Args:
+            optimizer: the optimizer.
+            total_steps: how many steps the fit has; without an end (infinity) the rate stays at its highest.
+        """
+        endless = math.isinf(total_steps)
+        return LambdaLR(optimizer, lambda step: 1.0 if endless else self.factor(step, int(total_steps)))
+
+
+def total_steps(trainer: Trainer) -> float:
+    """How many optimisation steps a trainer's fit has; infinity where nobody knows.
+
+    That is so without a limit on epochs and steps, or where a loader of one's own does not know its length.
+    """
+    steps = float(trainer.estimated_stepping_batches)
+    return steps if steps >= 0 else math.inf
+
+
+Schedule = WarmupCosine | LRSchedulerCallable
+"""The learning rate's course: ours over the whole fit, or what makes a scheduler of torch of an optimizer."""
+
+EVERY_STEP = (OneCycleLR, CyclicLR)
+"""Schedulers of torch that are made to be stepped after every batch; all others are, after every epoch."""
+
+
+def scheduler_settings(schedule: Schedule, optimizer: Optimizer, total_steps: float) -> dict[str, Any]:
+    """A schedule's scheduler, and when it is stepped, as Lightning wants to have it told.
+
+    Args:
+        schedule: the schedule.
+        optimizer: the optimizer.
+        total_steps: how many optimisation steps the fit has; infinity where nobody knows.
+
+    Raises:
+        ScheduleError: the scheduler does not take its settings, would watch nothing, or ends before the fit.
+    """
+    if isinstance(schedule, WarmupCosine):
+        return {"scheduler": schedule.scheduler(optimizer, total_steps), "interval": "step"}
+    scheduler = _made(schedule, optimizer)
+    name = type(scheduler).__name__
+    if isinstance(scheduler, ReduceLROnPlateau):
+        monitor = getattr(scheduler, "monitor", None)
+        if monitor is None:
+            raise ScheduleError(
+                f"{name} has nothing to watch: take lightning.pytorch.cli.ReduceLROnPlateau, and name what "
+                "is logged as its `monitor`, such as train/loss or val/score (with mode: max)."
+            )
+        return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}
+    ends_after = scheduler.total_steps if isinstance(scheduler, OneCycleLR) else math.inf
+    if ends_after < total_steps:
+        has = "no known end" if math.isinf(total_steps) else f"{total_steps:,.0f}"
+        raise ScheduleError(
+            f"{name} ends after {ends_after:,} steps, and the training has {has}: set its total_steps, or "
+            "end the training sooner with trainer.max_steps."
+        )
+    return {"scheduler": scheduler, "interval": "step" if isinstance(scheduler, EVERY_STEP) else "epoch"}
+
+
+def require_schedule(schedule: Schedule, make_optimizer: Callable[..., Optimizer]) -> None:
+    """Raise `ScheduleError` where a scheduler cannot be made: the fit would find out late.
+
+    Args:
+        schedule: the schedule.
+        make_optimizer: makes the optimizer from parameters.
+    """
+    scheduler_settings(schedule, make_optimizer([nn.Parameter(torch.zeros(1, 1))]), 1)
 
 
 def follow_course(scheduler: LambdaLR) -> None:
@@ -59,3 +130,18 @@ def follow_course(scheduler: LambdaLR) -> None:
         scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
     ):
         group["lr"] = highest * factor(step)
+
+
+def _made(schedule: LRSchedulerCallable, optimizer: Optimizer) -> LRScheduler | ReduceLROnPlateau:
+    """The scheduler; what it says of its settings is one sentence."""
+    try:
+        scheduler = schedule(optimizer)
+    except (ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ScheduleError(f"The schedule does not take its settings: {reason}.") from error
+    if not isinstance(scheduler, LRScheduler | ReduceLROnPlateau):
+        raise ScheduleError(
+            f"The schedule has made a {type(scheduler).__name__}, which is no scheduler of "
+            "torch.optim.lr_scheduler."
+        )
+    return scheduler

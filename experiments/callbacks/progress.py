@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -112,7 +113,7 @@ class LineProgress(ProgressBar):
         self.throughput.count(batch, trainer)
         total = self.total_train_batches
         last = batch_idx + 1 == total and trainer.current_epoch + 1 == trainer.max_epochs
-        self._line(trainer, pl_module, f"epoch {self._epoch(trainer)}, batch {batch_idx + 1}/{total}", last)
+        self._line(trainer, pl_module, f"epoch {self._epoch(trainer)}, {_batch(batch_idx, total)}", last)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count from here."""
@@ -130,10 +131,11 @@ class LineProgress(ProgressBar):
         """Write a line where the last one is old enough, and at the end."""
         self.throughput.count(batch, trainer)
         total = trainer.num_test_batches[dataloader_idx]
-        self._line(trainer, None, f"test, batch {batch_idx + 1}/{total}", batch_idx + 1 == total)
+        self._line(trainer, None, f"test, {_batch(batch_idx, total)}", batch_idx + 1 == total)
 
     def _epoch(self, trainer: Trainer) -> str:
-        return f"{trainer.current_epoch + 1}/{trainer.max_epochs}" if trainer.max_epochs else "?"
+        limited = trainer.max_epochs is not None and trainer.max_epochs >= 0
+        return f"{trainer.current_epoch + 1}{f'/{trainer.max_epochs}' if limited else ''}"
 
     def _line(self, trainer: Trainer, pl_module: LightningModule | None, where: str, last: bool) -> None:
         now = time.monotonic()
@@ -148,6 +150,11 @@ class LineProgress(ProgressBar):
         columns = {**shown, **self.throughput.columns()}
         text = "  ".join(f"{name} {value}" for name, value in columns.items())
         print(f"{self.title}{where}  {text}", flush=True)
+
+
+def _batch(index: int, total: float) -> str:
+    """Which batch it is, of how many where a loader knows its length."""
+    return f"batch {index + 1}{f'/{total}' if math.isfinite(total) else ''}"
 
 
 def progress(title: str = "") -> ProgressBar:

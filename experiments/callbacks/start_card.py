@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from lightning import LightningModule, Trainer
@@ -15,6 +16,7 @@ from experiments.callbacks.base import InRunFolder
 from experiments.loggers import describe
 from experiments.run_folder import relative
 from experiments.started import parameter_counts
+from lightning_modules.schedule import WarmupCosine, total_steps
 
 
 class StartCard(InRunFolder):
@@ -32,12 +34,12 @@ class StartCard(InRunFolder):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the card before the first step."""
-        counted = f"{trainer.num_training_batches:,} batches an epoch, {trainer.max_epochs} epochs"
+        counted = f"{_counted(trainer.num_training_batches, 'batches')} an epoch, {_epochs(trainer)}"
         loader = trainer.train_dataloader
         if isinstance(loader, ResumableLoader):  # Lightning or a subclass may have made another one
             sizes = loader.batches.group_sizes
             counted = f"{sizes.sum():,} questions on {len(sizes):,} images, {counted}"
-        self._show(trainer, pl_module, counted, self._schedule(trainer))
+        self._show(trainer, pl_module, counted, self._schedule(trainer, pl_module))
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the card of a run that only tests."""
@@ -47,16 +49,20 @@ class StartCard(InRunFolder):
         """Show the card of a run that only predicts."""
         self._show(trainer, pl_module, "predictions only")
 
-    def _schedule(self, trainer: Trainer) -> dict[str, str]:
+    def _schedule(self, trainer: Trainer, module: LightningModule) -> dict[str, str]:
         """Remember how many steps there shall be; a line where a run that goes on was to have others."""
         if not trainer.is_global_zero:
             return {}
-        card, steps = self.folder.read_card(), int(trainer.estimated_stepping_batches)
+        card, steps = self.folder.read_card(), total_steps(trainer)
+        if math.isinf(steps):
+            return {"schedule": "without an end, since nothing says how many steps there will be"}
         before = card.get("steps", steps)
-        self.folder.write_card({**card, "steps": steps})
+        self.folder.write_card({**card, "steps": int(steps)})
         if before == steps:
             return {}
-        return {"schedule": f"stretched from {before:,} to {steps:,} steps, and the learning rate with it"}
+        own = isinstance(getattr(module, "schedule", None), WarmupCosine)
+        rate = "and the learning rate with it" if own else "which the learning rate takes no notice of"
+        return {"schedule": f"stretched from {before:,} to {steps:,.0f} steps, {rate}"}
 
     def _show(
         self,
@@ -95,6 +101,19 @@ class StartCard(InRunFolder):
         Console().print(Panel(table, title=self.title, title_align="left", expand=False))
         if trainer.training:
             print(f"To go on after an interruption: {self.resume_command}", flush=True)
+
+
+def _counted(number: float, what: str) -> str:
+    """A number of things, which a loader of one's own may not know."""
+    return f"{number:,} {what}" if math.isfinite(number) else f"an unknown number of {what}"
+
+
+def _epochs(trainer: Trainer) -> str:
+    """How long the fit is."""
+    epochs = trainer.max_epochs
+    if epochs is None or epochs < 0:
+        return f"{trainer.max_steps:,} steps" if trainer.max_steps >= 0 else "for as long as it may"
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
 
 
 def scored_elsewhere(data: SpatialDataModule) -> str:

@@ -24,6 +24,7 @@ from lightning_modules.distillation.on_policy import OnPolicy, as_taught, own_an
 from lightning_modules.distillation.teachers import Lesson, LiveTeacher, Teacher, TeacherSource
 from lightning_modules.distillation.weights import Weight, weight_at
 from lightning_modules.processes import mean_over_processes
+from lightning_modules.schedule import total_steps
 from lightning_modules.vlm.sft import PeftSft
 
 
@@ -114,7 +115,7 @@ class DistilledStudent(PeftSft):
         """Take the teacher to where the student is."""
         super().on_fit_start()
         self.teacher.to(self.device)
-        self._steps = float(self.trainer.estimated_stepping_batches)
+        self._steps = total_steps(self.trainer)
 
     def on_fit_end(self) -> None:
         """Let go of the teacher, so that its memory is free for the test."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.phases import Objective, Phase, objective_at
-from lightning_modules.schedule import WarmupCosine
+from lightning_modules.processes import mean_of_processes
+from lightning_modules.schedule import Schedule
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
@@ -38,7 +39,7 @@ class TinyGiant(SpatialModule):
         z_weight: weight of the router z-loss.
         value_weight: weight of the loss on the logarithm of numbers.
         optimizer: makes the optimizer from the parameters that require a gradient.
-        schedule: the learning rate's course over the whole fit.
+        schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
 
     Raises:
         ModelError: relations are asked for without any geometry to make them from, or phases are empty.
@@ -53,7 +54,7 @@ class TinyGiant(SpatialModule):
         z_weight: float = 0.001,
         value_weight: float = 2.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
-        schedule: WarmupCosine | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__(optimizer, schedule)
         if network.relations and network.geometry == "none":
@@ -91,14 +92,16 @@ class TinyGiant(SpatialModule):
             return objective_at(self.phases, self.current_epoch)
         return self.phases[-1].objective
 
+    def settle_length(self) -> None:
+        """The phases say for how long to train, where the trainer does not."""
+        if self.trainer.max_epochs in (None, -1):
+            self.trainer.fit_loop.max_epochs = sum(phase.epochs for phase in self.phases)
+
     def setup(self, stage: str) -> None:
-        """Learn the words of the training data before the first fit; let the phases set the fit's length."""
+        """Learn the words of the training data before the first fit."""
         super().setup(stage)
-        if stage == "fit":
-            if self.vocabulary.is_empty:
-                self.vocabulary.build(self.data.texts())
-            if self.trainer.max_epochs in (None, -1):
-                self.trainer.fit_loop.max_epochs = sum(phase.epochs for phase in self.phases)
+        if stage == "fit" and self.vocabulary.is_empty:
+            self.vocabulary.build(self.data.texts())
 
     def collator(self, stage: str) -> TinyGiantCollator:
         """Resizes images, describes regions and splits texts into words."""
@@ -170,8 +173,11 @@ class TinyGiant(SpatialModule):
         self._always_given = frozenset(checkpoint.get("always_given", ()))
 
     def _log_routers(self, routings: Sequence[Routing], count: int) -> None:
+        if not self.trainer.training:
+            return
         # One copy to the host, as in `training_step`.
-        figures = torch.stack([torch.cat([each.entropy[None], each.load]) for each in routings]).cpu()
+        figures = torch.stack([torch.cat([each.entropy[None], each.load]) for each in routings])
+        figures = mean_of_processes(figures).cpu()
         for layer, (entropy, *load) in enumerate(figures):
             logged = {f"router/layer{layer}/entropy": entropy}
             for expert, share in enumerate(load):

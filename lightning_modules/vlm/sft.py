@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, Collator, ModelError, SpatialModule, require_positive
 from lightning_modules.placement import present_placement
-from lightning_modules.processes import mean_over_processes
-from lightning_modules.schedule import WarmupCosine
+from lightning_modules.processes import mean_of_processes, mean_over_processes
+from lightning_modules.schedule import Schedule
 from lightning_modules.vlm.adapters import (
     AdapterConfig,
     add_adapter,
@@ -62,7 +62,7 @@ class PeftSft(SpatialModule):
         twin_size: how large the twin is.
         twin_seed: the seed of weights that are made: a twin's, and the connector's of a composed model.
         optimizer: makes the optimizer from the parameters that require a gradient.
-        schedule: the learning rate's course over the whole fit.
+        schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
 
     Raises:
         ModelError: the model cannot be loaded, its adapter cannot be made, or ranking is asked for beside a
@@ -86,7 +86,7 @@ class PeftSft(SpatialModule):
         twin_size: TwinSize | None = None,
         twin_seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
-        schedule: WarmupCosine | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__(optimizer, schedule)
         if rationale and answering == "rank":
@@ -212,11 +212,13 @@ class PeftSft(SpatialModule):
         now = time.monotonic()
         options: dict[str, Any] = {"batch_size": len(batch["samples"])}
         # Tensors of the host: Lightning sends plain numbers to the device, and reads them back from there.
-        speed = torch.tensor(batch["tokens"] / max(now - self._clock, 1e-9))
-        padding, shortened = torch.tensor([1 - batch["tokens"] / batch["cells"], float(batch["shortened"])])
-        self.log("batch/tokens_per_second", speed, **options)
-        self.log("batch/padding_fraction", padding, **options)
-        self.log("batch/shortened", shortened, reduce_fx="sum", **options)
+        counted = torch.tensor([batch["tokens"], batch["cells"], batch["shortened"], now - self._clock])
+        if (processes := self.trainer.world_size) > 1:
+            counted = mean_of_processes(counted.to(self.device)).cpu()
+        tokens, cells, shortened, seconds = counted
+        self.log("batch/tokens_per_second", processes * tokens / seconds.clamp(min=1e-9), **options)
+        self.log("batch/padding_fraction", 1 - tokens / cells, **options)
+        self.log("batch/shortened", processes * shortened, reduce_fx="sum", **options)
         self._clock = now
 
     @staticmethod

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning import Trainer
 
-from lightning_modules.base import ModelError
+from lightning_modules.base import ModelError, SpatialModule
 from lightning_modules.checkpoints import CheckpointError, keep_trainable, require_trainable
 from lightning_modules.phases import Phase, objective_at
 from lightning_modules.schedule import WarmupCosine
@@ -146,6 +146,16 @@ def test_contradictory_configurations_are_refused():
         TinyGiant(TinyGiantConfig(geometry="none", relations=True), [Phase("normalized", 1)])
     with pytest.raises(ModelError, match="at least one epoch"):
         TinyGiant(SMALL, [Phase("normalized", 0)])
+
+
+def test_an_unfinished_module_names_what_it_lacks():
+    class Unfinished(SpatialModule):
+        def collator(self, stage):
+            return dict
+
+    for unfinished, lacks in ((SpatialModule, "answer, collator, loss"), (Unfinished, "answer, loss")):
+        with pytest.raises(TypeError, match=f"abstract methods {lacks}"):
+            unfinished()
 
 
 @given(st.integers(2, 5000), st.floats(0, 0.5), st.floats(0, 1))
