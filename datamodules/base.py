@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ class SpatialDataModule(LightningDataModule, ABC):
         questions_per_image: at most so many questions of an image at once. In training another random subset
             is drawn in each epoch; in evaluation larger groups are split and every question is kept.
         num_workers: data-loading processes for each loader.
-        seed: decides the order of training batches, together with the epoch.
+        seed: decides the order of training batches, together with the epoch; the run's seed
+            (`seed_everything`) when left out.
         views: changes applied to every sample, in order.
         on_bad_image: what validation, test and prediction do with an image that cannot be read: stop, or
             answer its questions without seeing it. Training takes the next image instead, and says so.
@@ -72,7 +74,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         evaluation_batch_size: int | None = None,
         questions_per_image: int = 16,
         num_workers: int = 2,
-        seed: int = 0,
+        seed: int | None = None,
         views: list[View] | None = None,
         on_bad_image: Literal["error", "answer_blind"] = "error",
         training_fraction: float = 1.0,
@@ -94,7 +96,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         self.evaluation_batch_size = evaluation_batch_size or batch_size
         self.questions_per_image = questions_per_image
         self.num_workers = num_workers
-        self.seed = seed
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if seed is None else seed
         self.views = tuple(views or ())
         self.on_bad_image: BadImagePolicy = on_bad_image
         self.training_fraction = training_fraction

@@ -204,6 +204,7 @@ class SpatialCLI(LightningCLI):
         refuse_unworkable(Combination(placement.precision, placement.device, training))
         self.until_the_end.enter_context(placed(placement))
         config.tiny = config.starts_from = None  # already merged in
+        settle_data_seed(config)
         if self.subcommand not in TRAINING_COMMANDS and trains("fit", config.model):
             config.ckpt_path = self._checkpoint_to_ask(config)
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
@@ -265,6 +266,7 @@ class SpatialCLI(LightningCLI):
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero and not self.rehearses:
             card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
+            card["data_seed"] = getattr(self.datamodule, "seed", None)
             self.folder.write_card({"name": self.name, "comment": self.composition.comment, **kept, **card})
         return trainer
 
@@ -437,6 +439,13 @@ class SpatialCLI(LightningCLI):
                 f"--data {own_images.OwnImages.__name__} --data.root FOLDER\nanswers the questions of "
                 "FOLDER/questions.csv (columns image, question; see the README) about your own images."
             )
+
+
+def settle_data_seed(config: Any) -> None:
+    """Give the data the run's seed where they have none of their own, so that `config.yaml` says which."""
+    arguments = config.data.init_args
+    if "seed" in arguments and arguments.seed is None:
+        arguments.seed = int(config.seed_everything or 0)
 
 
 def computing_threads(config: Any) -> int:

@@ -14,7 +14,7 @@ def tiny_overlays(files: Sequence[dict[str, Any]]) -> list[Overlay]:
 
     A file takes back what it inherits: `tiny: null` all of it, the base's included; a null inside takes back
     the setting or the section of that name, and the value is that of the full size again. Where nothing of
-    the name is inherited, null is a value like any other.
+    the name is inherited, or null itself, null is a value like any other.
 
     Args:
         files: the contents of the files, the oldest first.
@@ -28,9 +28,9 @@ def tiny_overlays(files: Sequence[dict[str, Any]]) -> list[Overlay]:
             overlays = []
             continue
         for place in list(_nulls(own)):
-            removed = [_remove(overlay, place) for overlay in overlays]
-            if any(removed):
-                _remove(own, place)
+            inherited = [overlay for overlay in overlays if _at(overlay, place) is not None]
+            for overlay in [*inherited, own] if inherited else []:
+                _remove(overlay, place)
         overlays.append(own)
     return [overlay for overlay in overlays if overlay]
 
@@ -44,16 +44,17 @@ def _nulls(tree: Overlay, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
             yield from _nulls(value, (*above, key))
 
 
-def _remove(tree: Overlay, place: tuple[str, ...]) -> bool:
-    """Remove what stands at a place, and sections that are empty then; whether there was something."""
+def _at(tree: Any, place: Sequence[str]) -> Any:
+    """What stands at a place; None where nothing does."""
+    for key in place:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _remove(tree: Overlay, place: Sequence[str]) -> None:
+    """Remove what stands at a place, and sections that are empty then."""
     key, *rest = place
-    if key not in tree:
-        return False
-    if not rest:
+    if rest:
+        _remove(tree[key], rest)
+    if not rest or not tree[key]:
         del tree[key]
-        return True
-    below = tree[key]
-    removed = isinstance(below, dict) and _remove(below, tuple(rest))
-    if removed and not below:
-        del tree[key]
-    return removed

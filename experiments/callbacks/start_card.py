@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningModule, Trainer
 from rich.console import Console
@@ -85,7 +86,7 @@ class StartCard(InRunFolder):
             **_splits(datamodule, card.get("subcommand"), trainer),
             "device": f"{trainer.world_size} x {trainer.strategy.root_device.type}, "
             f"precision {trainer.precision}",
-            "seed": str(card.get("seed")),
+            "seed": _seeds(card),
             "commit": card.get("commit", "unknown"),
             "logs": ", ".join(describe(trainer.loggers)),
             "folder": str(self.folder.path),
@@ -114,6 +115,12 @@ def _epochs(trainer: Trainer) -> str:
     if epochs is None or epochs < 0:
         return f"{trainer.max_steps:,} steps" if trainer.max_steps >= 0 else "for as long as it may"
     return f"{epochs} epoch{'' if epochs == 1 else 's'}"
+
+
+def _seeds(card: dict[str, Any]) -> str:
+    """The run's seed, and that of the data where they have one of their own."""
+    run, data = card.get("seed"), card.get("data_seed")
+    return str(run) if data in (None, run) else f"{run}, of the data {data}"
 
 
 def scored_elsewhere(data: SpatialDataModule) -> str:

@@ -100,6 +100,35 @@ def test_base_experiment_and_command_line_compose(prepared: type[PreparedCLI], s
     assert config.data.init_args.seed == config.seed_everything == 0
 
 
+def test_the_data_have_the_runs_seed_unless_they_have_their_own(
+    prepared: type[PreparedCLI], stub: Path
+) -> None:
+    content = yaml.safe_load(stub.read_text())
+    del content["data"]["init_args"]["seed"]
+    stub.write_text(yaml.safe_dump(content))
+    for typed, run_seed, seed in (
+        (["--seed_everything=7"], 7, 7),
+        (["--seed_everything=7", "--data.seed=3"], 7, 3),
+        (["--seed_everything=false"], False, 0),
+        ([], 0, 0),
+    ):
+        cli = prepared(["fit", "-c", str(stub), *typed])
+        assert cli.datamodule.seed == cli.config["fit"].data.init_args.seed == seed
+        card = cli.folder.read_card()
+        assert (card["seed"], card["data_seed"]) == (run_seed, seed)
+
+
+def test_a_resumed_run_keeps_the_seed_of_its_data(tmp_path: Path, stub: Path, command: Command) -> None:
+    content = yaml.safe_load(stub.read_text())
+    del content["data"]["init_args"]["seed"]
+    stub.write_text(yaml.safe_dump(content))
+    command("fit", "-c", str(stub), "--seed_everything=7", "--model.init_args.epochs=2")
+    command("fit", "-c", str(stub), "--seed_everything=8", "--resume=latest", "--trainer.max_epochs=3")
+    saved = yaml.safe_load((tmp_path / "runs/stub/latest/config.yaml").read_text())
+    assert saved["data"]["init_args"]["seed"] == 7
+    assert json.loads((tmp_path / "runs/stub/latest/run.json").read_text())["data_seed"] == 7
+
+
 def test_tiny_lies_between_the_file_and_the_command_line(prepared: type[PreparedCLI], stub: Path) -> None:
     config = prepared(["fit", "-c", str(stub), "--scale", "tiny", "--trainer.limit_train_batches=3"]).config
     assert config["fit"].data.init_args.images == 16
