@@ -12,13 +12,14 @@ from collections.abc import Callable
 from datamodules.choice_reading import read_choice
 from datamodules.conclusions import NUMBER_WORDS, answer_part, conclusions
 from datamodules.length_reading import NUMBER, REGION, Length, read_distance, read_length
-from datamodules.samples import AnswerType
+from datamodules.samples import Answer, AnswerType
 
 __all__ = [
     "NUMBER_WORDS",
     "READERS",
     "SIDES",
     "Length",
+    "read_answer",
     "read_choice",
     "read_count",
     "read_distance",
@@ -80,3 +81,14 @@ READERS: dict[AnswerType, Callable[[str], str | None]] = {
     AnswerType.DISTANCE: read_distance,
 }
 """How to read an answer of each form that needs no more than the text; letters need `read_choice`."""
+
+
+def read_answer(answer: Answer) -> str | None:
+    """The normalised answer; the bare text where the form of the answer is not known."""
+    form = answer.sample.answer_type
+    if form is AnswerType.LETTER:
+        # A view may have turned the question into one with choices.
+        return read_choice(answer.raw, answer.sample.letters, answer.sample.choices)
+    if form in READERS:
+        return READERS[form](answer.raw)
+    return answer.raw.strip() or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import torchmetrics
@@ -13,6 +13,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.accelerators import CPUAccelerator
 from torch.utils.data import DataLoader
 
+from datamodules.answers import read_answer
 from datamodules.batching import EvaluationBatches, TrainingBatches
 from datamodules.drawing import Drawing, EveryImage
 from datamodules.grouped import GroupedQuestions, ImageSubset, Split
@@ -25,7 +26,7 @@ from datamodules.loading import (
     ResumableLoader,
     samples_only,
 )
-from datamodules.samples import DataError
+from datamodules.samples import Answer, DataError
 from datamodules.split_answers import require_answers
 from datamodules.views import View
 
@@ -117,7 +118,14 @@ class SpatialDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def metric(self) -> torchmetrics.Metric:
-        """A fresh metric that computes the benchmark's official score from answers."""
+        """A fresh metric that computes the benchmark's official score from answers.
+
+        Any metric of torchmetrics may be returned: it gives the score its one number.
+        """
+
+    def read_answer(self, answer: Answer) -> str | None:
+        """What a metric that is not a benchmark's own compares: the normalised answer, if one can be read."""
+        return read_answer(answer)
 
     def require_split(self, role: Role) -> None:
         """Raise `DataError` where the data have no such split, as far as a glance tells.
@@ -242,8 +250,9 @@ class SpatialDataModule(LightningDataModule, ABC):
         return self.image_notes.skipped
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Note, in the main process, what workers did to images."""
-        self.image_notes.add(batch)
+        """Note, in the main process, what workers did to images; a loader of one's own may not say."""
+        if isinstance(batch, Mapping):
+            self.image_notes.add(batch)
         return batch
 
     def teardown(self, stage: str) -> None:

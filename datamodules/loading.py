@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.batching import BatchRequest, ImageRequest, TrainingBatches, training_request
 from datamodules.grouped import GroupedQuestions
 from datamodules.samples import (
+    BatchSamples,
     DataError,
     ImageSource,
     MissingImage,
@@ -158,26 +159,6 @@ def _refuse_other_size(sample: SpatialSample) -> None:
                 f"Mask {index} of record {sample.id} is {region.height}x{region.width} (height x width), but "
                 f"its image {sample.image.name} is {height}x{width}. Encode the masks at the image's size."
             )
-
-
-class BatchSamples:
-    """The light records of a batch (no open picture), to be iterated, counted and indexed.
-
-    Not a list on purpose: Lightning and torch walk through lists and dataclasses to move and pin tensors, and
-    refuse frozen dataclasses there. What they do not know they leave alone.
-    """
-
-    def __init__(self, samples: Sequence[SpatialSample]) -> None:
-        self._samples = tuple(samples)
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> SpatialSample:
-        return self._samples[index]
-
-    def __iter__(self) -> Iterator[SpatialSample]:
-        return iter(self._samples)
 
 
 @dataclass(frozen=True)

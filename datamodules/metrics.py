@@ -16,7 +16,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from datamodules.answers import NUMBER_WORDS, READERS, SIDES, read_choice
+from datamodules.answers import NUMBER_WORDS, SIDES, read_answer
 from datamodules.samples import Answer, AnswerType, DataError
 from datamodules.statistics import Combination, Score, mean_over_tasks, score_with_intervals
 from datamodules.track3_records import CATEGORIES
@@ -174,14 +174,7 @@ class Track3Metric(SpatialMetric):
 
     tasks = tuple(CATEGORIES)
 
-    @staticmethod
-    def read(answer: Answer) -> str | None:
-        """The normalised answer; the bare text where the form of the answer is not known."""
-        form = answer.sample.answer_type
-        if form is AnswerType.LETTER:
-            # A view may have turned the question into one with choices.
-            return read_choice(answer.raw, answer.sample.letters, answer.sample.choices)
-        return answer.raw.strip() or None if form is None else READERS[form](answer.raw)
+    read = staticmethod(read_answer)
 
     def judge(self, answer: Answer) -> Judgement:
         """Read the answer in the form of its category and apply the official rule."""

@@ -6,6 +6,7 @@ This is the only file of `datamodules` that `lightning_modules` may import.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -197,3 +198,23 @@ class Answer:
     def to(self, device: object) -> Answer:
         """The answer itself: nothing of it lies on a device."""
         return self
+
+
+class BatchSamples:
+    """The light records of a batch (no open picture), to be iterated, counted and indexed.
+
+    Not a list on purpose: Lightning and torch walk through lists and dataclasses to move and pin tensors, and
+    refuse frozen dataclasses there. What they do not know they leave alone.
+    """
+
+    def __init__(self, samples: Sequence[SpatialSample]) -> None:
+        self._samples = tuple(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> SpatialSample:
+        return self._samples[index]
+
+    def __iter__(self) -> Iterator[SpatialSample]:
+        return iter(self._samples)

@@ -9,13 +9,20 @@ from jsonargparse import Namespace
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor
 
+from datamodules.base import SpatialDataModule
 from datamodules.baselines import majority_baseline
+from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.progress import progress
 from experiments.run_folder import RunError
 from experiments.started import parameter_counts
+from lightning_modules.base import SpatialModule
+from lightning_modules.one_number import taking_answers
 
 if TYPE_CHECKING:
     from experiments.command_line import SpatialCLI
+
+OF_A_BASELINE = ("score", "n", "interval", "tasks", "metric")
+"""What is kept of the summary of a baseline."""
 
 BLIND = "datamodules.views.Blind"
 
@@ -44,9 +51,13 @@ class Baselines:
 
 def run_baselines(cli: SpatialCLI, wanted: Baselines) -> dict[str, Any]:
     """Ask the wanted baselines on the test split of the experiment; in every process of a distributed run."""
-    results = {}
-    if wanted.majority:
-        results["majority"] = majority_baseline(cli.datamodule)
+    results: dict[str, Any] = {}
+    if not isinstance(cli.datamodule, SpatialDataModule):
+        return results  # nobody knows its answers, nor how to take away its pictures
+    scored_by_data = isinstance(cli.model, SpatialModule) or cli.logged_score.judged
+    if wanted.majority and scored_by_data:
+        metric = taking_answers(cli.datamodule.metric(), cli.datamodule.read_answer)
+        results["majority"] = majority_baseline(cli.datamodule, metric)
     if wanted.blind and parameter_counts(cli.model)[1]:
         results["blind"] = blind_baseline(cli, wanted.blind_fraction)
     return results
@@ -67,18 +78,20 @@ def blind_baseline(cli: SpatialCLI, fraction: float) -> dict[str, Any]:
         for callback in made.trainer.callbacks or []
         if not isinstance(callback, Checkpoint | LearningRateMonitor)
     ]
+    logged = LoggedScore()
     shown = [] if made.trainer.enable_progress_bar is False else [progress("blind baseline: ")]
     trainer = Trainer(
         **{
             **made.trainer,
             "logger": False,
             "enable_checkpointing": False,
-            "callbacks": [*kept, *shown],
+            "callbacks": [*kept, *shown, logged],
         }
     )
     trainer.fit(made.model, datamodule=made.data)
     trainer.test(made.model, datamodule=made.data, verbose=False)
-    return {key: made.model.summary[key] for key in ("score", "n", "interval", "tasks")}
+    summary = made.model.summary if isinstance(made.model, SpatialModule) else logged.summary
+    return {key: value for key, value in (summary or {}).items() if key in OF_A_BASELINE}
 
 
 def blind_config(config: Namespace, subcommand: str, fraction: float) -> Namespace:

@@ -111,8 +111,10 @@ def router_curves(table: Table) -> str | None:
         return _svg(figure)
 
 
-def score_strip(results: dict[str, Any], width: int = 560) -> str:
-    """A line from 0 to 100 with the score, its interval, and the baselines."""
+def score_strip(results: dict[str, Any], width: int = 560) -> str | None:
+    """A line from 0 to 100 with the score, its interval, and the baselines; None for any other number."""
+    if "metric" in results:
+        return None
     left, right, y = 14, width - 14, 46
 
     def x(score: float) -> float:
@@ -133,7 +135,7 @@ def score_strip(results: dict[str, Any], width: int = 560) -> str:
             f'<text x="{at + (4 if anchor == "start" else -4):.1f}" y="{y - height + 7}" class="name" '
             f'text-anchor="{anchor}">{name} {baseline["score"]:.1f}</text>'
         )
-    low, high = results["interval"]
+    low, high = results["interval"] or (results["score"], results["score"])
     parts.append(
         f'<rect x="{x(low):.1f}" y="{y - 7}" width="{max(2.0, x(high) - x(low)):.1f}" height="14" rx="7" '
         f'fill="{SERIES[0]}" opacity="0.3"/>'

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
-from lightning import Callback, LightningDataModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -25,11 +25,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 # Imported for their classes as well, which are then known by their bare names: `--data CvBench`.
 from datamodules import cv_bench, omni_spatial, own_images, space_thinker  # noqa: F401
-from datamodules.base import SpatialDataModule
 from datamodules.cores import available_cores
 from experiments.baselines import Baselines, run_baselines
 from experiments.callbacks.checkpoints import checkpoints
 from experiments.callbacks.gallery import GalleryWriter
+from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard, scored_elsewhere
@@ -44,6 +44,7 @@ from experiments.lessons import refuse_blind_baseline, write_missing
 from experiments.loggers import MetricsTable, drop_rows_from, name_wandb_run
 from experiments.memory import is_out_of_memory, out_of_memory
 from experiments.parser_errors import RefusedOption, refusal
+from experiments.plain_halves import arguments_of, data_face, module_face
 from experiments.preconditions import (
     UNTRAINED,
     require_checkpoint,
@@ -55,7 +56,7 @@ from experiments.preconditions import (
     trains,
 )
 from experiments.report import write_report
-from experiments.results import Results, collect, percent, write_results
+from experiments.results import Results, collect, named_metric, percent, write_results
 from experiments.run_folder import RUNS, TRAINING_COMMANDS, RunError, RunFolder, write_whole
 from experiments.started import parameter_counts, started
 from experiments.strategies import settled_strategy
@@ -76,7 +77,7 @@ class ExperimentTrainer(Trainer):
 
     def experiment(
         self,
-        model: SpatialModule,
+        model: LightningModule,
         datamodule: LightningDataModule,
         ckpt_path: str | None = None,
         weights_only: bool | None = True,
@@ -92,7 +93,8 @@ class ExperimentTrainer(Trainer):
         if parameter_counts(model)[1]:
             self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
             ckpt_path = None
-        model.summary = None  # of the validation: where nothing is tested, there is no score
+        if isinstance(model, SpatialModule):
+            model.summary = None  # of the validation: where nothing is tested, there is no score
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only, verbose=False)
 
 
@@ -104,20 +106,21 @@ class SpatialCLI(LightningCLI):
     """
 
     trainer: ExperimentTrainer
-    model: SpatialModule
-    datamodule: SpatialDataModule
+    model: LightningModule
+    datamodule: LightningDataModule
 
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
+        self.logged_score = LoggedScore()
         # An abbreviated option would pass by `compose`, which reads some before the parser does.
         parser = {"parser_mode": "omegaconf+", "allow_abbrev": False}
         try:
             with ExitStack() as self.until_the_end:
                 super().__init__(
-                    SpatialModule,
-                    SpatialDataModule,
+                    LightningModule,
+                    LightningDataModule,
                     trainer_class=ExperimentTrainer,
                     seed_everything_default=0,
                     parser_kwargs={
@@ -243,8 +246,8 @@ class SpatialCLI(LightningCLI):
         """Say what a run lacks before a model is loaded, data are fetched, or a run folder is made."""
         with made_as_configured():
             data = self._parser(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
-        require_splits(data, str(self.subcommand), training)
-        if training and (teacher := config.model.init_args.get("teacher")):
+        require_splits(data_face(data), str(self.subcommand), training)
+        if training and (teacher := arguments_of(config.model).get("teacher")):
             require_teacher(teacher)
 
     def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
@@ -275,7 +278,7 @@ class SpatialCLI(LightningCLI):
         if self._get(self.config_init, "baselines").blind:
             refuse_blind_baseline(self.model)
         learns = parameter_counts(self.model)[1] > 0
-        self.model.refuse_unworkable(self.trainer, trains=learns)
+        module_face(self.model).refuse_unworkable(self.trainer, trains=learns)
         self.stopwatch.start()
         self._require_answers()
         if learns:
@@ -285,18 +288,19 @@ class SpatialCLI(LightningCLI):
     def _require_answers(self) -> None:
         """Open the split that the test will score: what is wrong with it is said before the training."""
         if self.trainer.limit_test_batches != 0:
-            self.datamodule.prepare_split(self.datamodule.scored)
-            self.datamodule.require_answers(self.datamodule.scored)
+            data = data_face(self.datamodule)
+            data.prepare_split(data.scored)
+            data.require_answers(data.scored)
 
     def before_fit(self) -> None:
         """Start the clock, and write the lessons of a cached teacher that are missing."""
-        self.model.refuse_unworkable(self.trainer, trains=True)
+        module_face(self.model).refuse_unworkable(self.trainer, trains=True)
         self.stopwatch.start()
         self._write_lessons()
 
     def before_test(self) -> None:
         """Start the clock."""
-        self.model.refuse_unworkable(self.trainer, trains=False)
+        module_face(self.model).refuse_unworkable(self.trainer, trains=False)
         self.stopwatch.start()
 
     before_validate = before_predict = before_test
@@ -368,7 +372,9 @@ class SpatialCLI(LightningCLI):
 
     def _callbacks(self, config: Any) -> list[Callback]:
         """What every run has, whatever callbacks an experiment adds; switches of Lightning take some away."""
-        shown = [self.stopwatch, *([progress()] if config["enable_progress_bar"] is not False else [])]
+        shown: list[Callback] = [self.stopwatch, self.logged_score]
+        if config["enable_progress_bar"] is not False:
+            shown.append(progress())
         if self.rehearses:
             return shown
         return [
@@ -405,7 +411,8 @@ class SpatialCLI(LightningCLI):
             write_adapter(self.model, read_yaml(self.folder.config)["model"], self.folder.path)
 
     def _write_results(self, baselines: dict[str, Any]) -> Results | None:
-        summary = self.model.summary
+        model, data = module_face(self.model), data_face(self.datamodule)
+        summary = model.summary if isinstance(model, SpatialModule) else self.logged_score.summary
         if self.rehearses or not self.trainer.is_global_zero or not summary or not summary["n"]:
             return None
         results = collect(
@@ -413,11 +420,11 @@ class SpatialCLI(LightningCLI):
             baselines,
             self.stopwatch.seconds,
             parameter_counts(self.model),
-            images=self.datamodule.image_notes.counts(),
-            provenance={**self.model.origins(), "data": self.datamodule.origin()},
+            images=data.image_notes.counts(),
+            provenance={**model.origins(), "data": data.origin()},
         )
         tested = self.subcommand in ("experiment", "test")
-        if tested and (note := scored_elsewhere(self.datamodule)):
+        if tested and (note := scored_elsewhere(data)):
             results["scored_on"] = note
         write_results(self.folder, results)
         self.folder.become_latest()
@@ -431,7 +438,7 @@ class SpatialCLI(LightningCLI):
         report = write_report(self.folder)
         if results is not None:
             beside = "".join(f", {name} {percent(value)}" for name, value in results["baselines"].items())
-            print(f"\nScore {percent(results)} on {results['n']:,} questions{beside}.")
+            print(f"\nScore {percent(results)}{named_metric(results)} on {results['n']:,} questions{beside}.")
         print(f"Report: {report}")
         if self.folder.checkpoint.exists():
             print(
@@ -443,7 +450,7 @@ class SpatialCLI(LightningCLI):
 
 def settle_data_seed(config: Any) -> None:
     """Give the data the run's seed where they have none of their own, so that `config.yaml` says which."""
-    arguments = config.data.init_args
+    arguments = arguments_of(config.data)
     if "seed" in arguments and arguments.seed is None:
         arguments.seed = int(config.seed_everything or 0)
 
@@ -459,5 +466,5 @@ def computing_threads(config: Any) -> int:
     on_cpu = device_of(config.trainer.accelerator) == "cpu"
     devices = str(config.trainer.devices)
     processes = int(devices) if on_cpu and devices.isdigit() else 1
-    workers = int(config.data.init_args.get("num_workers", 0))
+    workers = int(arguments_of(config.data).get("num_workers", 0))
     return max(1, available_cores() // processes - workers)

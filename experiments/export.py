@@ -18,6 +18,8 @@ from experiments.find_run import find_run
 from experiments.run_folder import RunError, RunFolder
 
 if TYPE_CHECKING:
+    from lightning import LightningModule
+
     from lightning_modules.base import SpatialModule
 
 ADAPTER = "adapter"
@@ -67,7 +69,7 @@ def export(run: RunFolder, to: Path, merge: bool = False) -> list[str]:
     return said
 
 
-def write_adapter(module: SpatialModule, settings: dict[str, Any], to: Path) -> list[str]:
+def write_adapter(module: LightningModule, settings: dict[str, Any], to: Path) -> list[str]:
     """Write the adapter of a module that has one into a folder, and its base model where nobody else has it.
 
     Args:

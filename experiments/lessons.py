@@ -16,7 +16,6 @@ from experiments.run_folder import RunError
 if TYPE_CHECKING:
     from lightning import Trainer
 
-    from datamodules.base import SpatialDataModule
     from lightning_modules.distillation.teacher_cache import Written
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -36,7 +35,7 @@ def refuse_blind_baseline(module: Any) -> None:
         )
 
 
-def write_missing(module: Any, data: SpatialDataModule, trainer: Trainer) -> None:
+def write_missing(module: Any, data: Any, trainer: Trainer) -> None:
     """Write a cached teacher's lessons before a training, if they are not there or not all of them.
 
     Lessons that are there but are others are left to the training, which refuses them.
@@ -54,7 +53,7 @@ def write_missing(module: Any, data: SpatialDataModule, trainer: Trainer) -> Non
             print(f"{_write(module, data, trainer)}\n", flush=True)
 
 
-def write_lessons(module: Any, data: SpatialDataModule, trainer: Trainer) -> str:
+def write_lessons(module: Any, data: Any, trainer: Trainer) -> str:
     """Go once over all training questions with the teacher, and write down what it says.
 
     Of several runs that want the same lessons, one writes and the others wait.
@@ -90,7 +89,7 @@ def _alone(cache: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write(module: Any, data: SpatialDataModule, trainer: Trainer) -> str:
+def _write(module: Any, data: Any, trainer: Trainer) -> str:
     from lightning.pytorch.utilities.seed import isolate_rng
 
     from lightning_modules.distillation.lesson_writing import LessonWriting

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import Role, SpatialDataModule
+from experiments.plain_halves import PlainData, arguments_of
 from experiments.run_folder import TRAINING_COMMANDS, RunError
 
 TESTED = {"experiment": "test", "test": "test", "predict": "test", "validate": "val"}
@@ -20,7 +21,7 @@ LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc")
 """What Lightning finds by itself."""
 
 
-def require_splits(data: SpatialDataModule, subcommand: str, trains: bool) -> None:
+def require_splits(data: SpatialDataModule | PlainData, subcommand: str, trains: bool) -> None:
     """Raise `DataError` where the data do not have the splits that a run works on, as far as a glance tells.
 
     Args:
@@ -58,7 +59,7 @@ def trains(subcommand: str, model: Any) -> bool:
         subcommand: what is run.
         model: the model's configuration.
     """
-    adapter = model.init_args.get("adapter") or {}
+    adapter = arguments_of(model).get("adapter") or {}
     return subcommand in TRAINING_COMMANDS and adapter.get("method") != "none"
 
 

@@ -60,7 +60,7 @@ def write_report(folder: RunFolder) -> Path:
             results=results,
             further=further_scores(results) if results else {},
             tables=tables_of(results) if results else {},
-            strip=Markup(score_strip(results)) if results else None,
+            strip=Markup(strip) if results and (strip := score_strip(results)) else None,
             curves=[Markup(drawing) for drawing in drawings if drawing],
             gallery=gallery(folder),
             facts=facts(config),
@@ -75,7 +75,7 @@ def write_report(folder: RunFolder) -> Path:
 def tables_of(results: Results) -> dict[str, dict[str, Any]]:
     """The scores by task, then those by source and the like, under the word for one of them."""
     others = {name.removesuffix("s"): scores for name, scores in further_tables(results).items()}
-    return {"task": results["tasks"], **others}
+    return {**({"task": results["tasks"]} if results["tasks"] else {}), **others}
 
 
 def question(card: dict[str, Any]) -> str:
@@ -93,13 +93,13 @@ def paragraph(card: dict[str, Any], label: str) -> str:
 def facts(config: dict[str, Any]) -> dict[str, str]:
     """What the model was given and what it was made of, as far as the configuration tells."""
     data, model = config["data"], config["model"]
-    shape = {**model["init_args"], **(model["init_args"].get("network") or {})}
+    arguments, shape = data.get("init_args") or {}, dict(model.get("init_args") or {})
+    if isinstance(shape.get("network"), dict):
+        shape |= shape["network"]
     known = {
         "data": _data(data),
         "dataset": data["class_path"].rpartition(".")[2],
-        "views": ", ".join(
-            view["class_path"].rpartition(".")[2] for view in data["init_args"]["views"] or []
-        ),
+        "views": ", ".join(view["class_path"].rpartition(".")[2] for view in arguments.get("views") or []),
         "model": model["class_path"].rpartition(".")[2],
         "vision-language model": _vlm(shape),
         "teacher": _teacher(shape.get("teacher")),
@@ -114,7 +114,7 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
 
 def _data(settings: dict[str, Any]) -> str:
     """Whether the data are rendered or real, and from where; own ones may be anything."""
-    arguments, place = settings["init_args"], settings["class_path"]
+    arguments, place = settings.get("init_args") or {}, settings["class_path"]
     root = arguments.get("root")
     ours = place.startswith("datamodules.") and not place.endswith(".OwnImages")
     if not ours and root != "rendered":

@@ -11,7 +11,8 @@ from experiments.run_folder import RunFolder, write_whole
 Results = dict[str, Any]
 """What `OF_EVERY_RUN` names, and the metric's further scores.
 
-`scored_on` says which split was scored, where that is not the test split.
+`scored_on` says which split was scored, where that is not the test split; `metric` what the score is the
+number of, where that is not a benchmark's own score from 0 to 100.
 """
 
 OF_EVERY_RUN = (
@@ -58,7 +59,7 @@ def collect(
     return {
         "score": summary["score"],
         "n": summary["n"],
-        "interval": list(summary["interval"]),
+        "interval": summary["interval"] and list(summary["interval"]),
         "unreadable": summary["unreadable"],
         "tasks": summary["tasks"],
         "baselines": baselines,
@@ -112,8 +113,8 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
     lines = [
         f"# {card.get('name', folder.path.parent.name)}",
         "",
-        f"**{percent(results)}** on {results['n']:,} questions ({results['unreadable']} answers unreadable), "
-        f"95 % interval {interval(results)}, clustered by image.",
+        f"**{percent(results)}**{named_metric(results)} on {results['n']:,} questions "
+        f"({results['unreadable']} answers unreadable){said_of_interval(results)}.",
         *([f"Scored on {results['scored_on']}."] if "scored_on" in results else []),
         "",
         "| | score | 95 % interval | n |",
@@ -122,7 +123,7 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         *(row(f"this model: {name}", value) for name, value in further_scores(results).items()),
         *(row(f"baseline: {name}", baseline) for name, baseline in results["baselines"].items()),
         "",
-        *table("task", results["tasks"]),
+        *(table("task", results["tasks"]) if results["tasks"] else []),
         *(line for name, part in further_tables(results).items() for line in table(name, part)),
         f"Parameters: {results['parameters']['total']:,}, of which {results['parameters']['trainable']:,} "
         "trained. "
@@ -163,8 +164,21 @@ def row(name: str, result: dict[str, Any]) -> str:
 
 
 def percent(result: dict[str, Any]) -> str:
-    """The score, or a dash where nothing was asked."""
-    return "-" if result["score"] is None or not result["n"] else f"{result['score']:.2f}"
+    """The score, or a dash where nothing was asked; a number that is no percentage with its first digits."""
+    if result["score"] is None or not result["n"]:
+        return "-"
+    return f"{result['score']:.4g}" if "metric" in result else f"{result['score']:.2f}"
+
+
+def named_metric(results: Results) -> str:
+    """The name of the metric that the score is the number of; "" where it is a benchmark's own score."""
+    return f" ({results['metric']})" if "metric" in results else ""
+
+
+def said_of_interval(results: Results) -> str:
+    """The interval and what it is; "" where none is known."""
+    known = interval(results)
+    return "" if known == "-" else f", 95 % interval {known}, clustered by image"
 
 
 def interval(result: dict[str, Any]) -> str:

@@ -6,21 +6,22 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from lightning import LightningDataModule
+
 from datamodules.ai_city_track3 import AiCityTrack3
-from datamodules.base import SpatialDataModule
 from datamodules.mixture import Mixture
 from datamodules.samples import Answer, SpatialSample
 from datamodules.submission import write_submission
 from datamodules.track3_records import CATEGORIES
 from experiments.run_folder import RunFolder
 
-WRITERS: dict[type[SpatialDataModule], Callable[[Iterable[Answer], Path], int]] = {
+WRITERS: dict[type[LightningDataModule], Callable[[Iterable[Answer], Path], int]] = {
     AiCityTrack3: write_submission
 }
 """How to write a benchmark's submission, for those that take one."""
 
 
-def write_submission_file(datamodule: SpatialDataModule, folder: RunFolder) -> Path | None:
+def write_submission_file(datamodule: LightningDataModule, folder: RunFolder) -> Path | None:
     """Turn `predictions.jsonl` into `submission.json`; None where the benchmark takes no file."""
     if isinstance(datamodule, Mixture):
         return write_submission_file(datamodule.evaluation, folder)

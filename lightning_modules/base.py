@@ -23,6 +23,7 @@ from torchmetrics import Metric
 
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample
 from lightning_modules.checkpoints import keep_trainable, require_trainable
+from lightning_modules.one_number import taking_answers
 from lightning_modules.optimizers import require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
 from lightning_modules.processes import mean_of_processes
@@ -35,6 +36,7 @@ from lightning_modules.schedule import (
     total_steps,
 )
 from lightning_modules.weights_digest import NO_WEIGHTS
+from lightning_modules.whole_batches import WholeBatches
 
 Batch = dict[str, Any]
 """What a collator makes: tensors by name, and the samples they came from under "samples"."""
@@ -54,7 +56,11 @@ def require_positive(**values: float | None) -> None:
 
 
 class DataSide(Protocol):
-    """What a `SpatialModule` needs from the datamodule it is joined to."""
+    """What a `SpatialModule` needs from the datamodule it is joined to.
+
+    A plain `LightningDataModule` will do: its loaders use `self.collator`, and without `metric` there is no
+    score.
+    """
 
     collator: Collator | None
 
@@ -145,9 +151,9 @@ class SpatialModule(LightningModule, ABC):
     def setup(self, stage: str) -> None:
         """Exchange collator and metric with the datamodule, and settle how long a fit is."""
         self.refuse_unworkable(self.trainer, stage == "fit")
-        self.data.collator = self.collator(stage)
-        if stage != "predict":
-            self.metric = self.data.metric()
+        self.data.collator = WholeBatches(self.collator(stage))
+        if stage != "predict" and hasattr(self.data, "metric"):
+            self.metric = taking_answers(self.data.metric(), getattr(self.data, "read_answer", None))
         if stage == "fit":
             self.settle_length()
 
@@ -243,15 +249,16 @@ class SpatialModule(LightningModule, ABC):
 
     def _evaluate(self, batch: Batch) -> list[Answer]:
         answers = self.answer(batch)
-        assert self.metric is not None, "setup() was not called"
-        self.metric.update(answers)
+        if self.metric is not None:
+            self.metric.update(answers)
         return answers
 
     def _summarise(self, split: str) -> None:
-        assert self.metric is not None, "setup() was not called"
+        if self.metric is None:
+            return
         self.summary = self.metric.compute()
         self.metric.reset()
-        if not self.summary["n"]:
+        if not self.summary["n"] or self.summary["score"] is None:
             return
         self.log(f"{split}/score", float(self.summary["score"]), prog_bar=True)
         self.log(f"{split}/unreadable", float(self.summary["unreadable"]))

@@ -10,7 +10,8 @@ from lightning import LightningModule, Trainer
 from datamodules.metrics import Judgement
 from datamodules.samples import Answer, UnreadableImage
 from experiments.callbacks.base import InRunFolder
-from experiments.callbacks.predictions import judge
+from experiments.callbacks.logged_score import answers_in
+from experiments.callbacks.predictions import judge, metric_of
 from experiments.pictures import draw_question
 from experiments.run_folder import write_whole
 
@@ -38,7 +39,7 @@ class GalleryWriter(InRunFolder):
         dataloader_idx: int = 0,
     ) -> None:
         """Look for questions to keep."""
-        self._look(trainer, pl_module, outputs)
+        self._look(trainer, pl_module, answers_in(outputs))
 
     def on_predict_batch_end(
         self,
@@ -50,7 +51,7 @@ class GalleryWriter(InRunFolder):
         dataloader_idx: int = 0,
     ) -> None:
         """Look for questions to keep."""
-        self._look(trainer, pl_module, outputs)
+        self._look(trainer, pl_module, answers_in(outputs))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the pictures."""
@@ -63,8 +64,9 @@ class GalleryWriter(InRunFolder):
     def _look(self, trainer: Trainer, module: LightningModule, answers: list[Answer]) -> None:
         if not trainer.is_global_zero:
             return
+        metric = metric_of(trainer, module)
         for answer in answers:
-            judgement = judge(module, answer)
+            judgement = judge(metric, answer)
             key = (answer.sample.task, bool(judgement.correct) if judgement else None)
             kept = self.chosen.setdefault(key, {})
             if len(kept) < (self.each if judgement else self.unjudged):

@@ -10,9 +10,11 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from datamodules.base import SpatialDataModule
 from datamodules.metrics import Judgement, SpatialMetric
 from datamodules.samples import Answer
 from experiments.callbacks.base import InRunFolder
+from experiments.callbacks.logged_score import answers_in
 from lightning_modules.base import SpatialModule
 
 
@@ -43,7 +45,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         dataloader_idx: int = 0,
     ) -> None:
         """Write what was answered, and how it was judged."""
-        self._write(outputs, pl_module)
+        self._write(answers_in(outputs), metric_of(trainer, pl_module))
 
     def write_on_batch_end(
         self,
@@ -56,7 +58,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write what was answered; without a truth there is no judgement."""
-        self._write(prediction, pl_module)
+        self._write(answers_in(prediction), metric_of(trainer, pl_module))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge the processes' files."""
@@ -72,9 +74,9 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         self.part = self._part(trainer.global_rank)
         self.file = self.part.open("w")
 
-    def _write(self, answers: list[Answer], module: LightningModule) -> None:
+    def _write(self, answers: list[Answer], metric: SpatialMetric | None) -> None:
         for answer in answers:
-            sample, judgement = answer.sample, judge(module, answer)
+            sample, judgement = answer.sample, judge(metric, answer)
             line = {
                 "id": sample.id,
                 "group": sample.group,
@@ -104,11 +106,19 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         return self.target.with_name(f".{self.target.stem}.rank{rank}.jsonl")
 
 
-def judge(module: LightningModule, answer: Answer) -> Judgement | None:
-    """What the benchmark's metric makes of an answer; None where the truth is not known."""
-    if not isinstance(module, SpatialModule) or not isinstance(module.metric, SpatialMetric):
-        return None
-    return None if answer.sample.answer is None else module.metric.judge(answer)
+def metric_of(trainer: Trainer, module: LightningModule) -> SpatialMetric | None:
+    """The benchmark's metric: the module's, or its data's where the module is a plain one; else None."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if isinstance(module, SpatialModule):
+        metric = module.metric
+    else:
+        metric = data.metric() if isinstance(data, SpatialDataModule) else None
+    return metric if isinstance(metric, SpatialMetric) else None
+
+
+def judge(metric: SpatialMetric | None, answer: Answer) -> Judgement | None:
+    """What a benchmark's metric makes of an answer; None without one, or where the truth is not known."""
+    return None if metric is None or answer.sample.answer is None else metric.judge(answer)
 
 
 def unique_lines(parts: list[Path]) -> Iterator[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.utilities.data import extract_batch_size
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 
@@ -25,14 +28,24 @@ class Throughput:
         self.questions = 0
         self.began = time.monotonic()
 
-    def count(self, batch: dict[str, Any], trainer: Trainer) -> None:
+    def count(self, batch: Any, trainer: Trainer) -> None:
         """Add a batch; the other processes' are taken to be as large as this one's."""
-        self.questions += len(batch["samples"]) * trainer.world_size
+        self.questions += questions_in(batch) * trainer.world_size
 
     def columns(self) -> dict[str, str]:
         """What the progress shows beside the loss."""
         seconds = max(time.monotonic() - self.began, 1e-6)
         return {"questions/s": f"{self.questions / seconds:.0f}", "memory": f"{peak_memory_gb():.1f} GB"}
+
+
+def questions_in(batch: Any) -> int:
+    """How many questions a batch holds; where a loader of one's own has made it, how long its tensors are."""
+    if isinstance(batch, Mapping) and "samples" in batch:
+        return len(batch["samples"])
+    try:
+        return extract_batch_size(batch)
+    except MisconfigurationException:
+        return 0
 
 
 def peak_memory_gb() -> float:

@@ -15,6 +15,7 @@ from datamodules.base import SpatialDataModule
 from datamodules.loading import ResumableLoader
 from experiments.callbacks.base import InRunFolder
 from experiments.loggers import describe
+from experiments.plain_halves import PlainData, data_face
 from experiments.run_folder import relative
 from experiments.started import parameter_counts
 from lightning_modules.schedule import WarmupCosine, total_steps
@@ -83,7 +84,7 @@ class StartCard(InRunFolder):
             "model": f"{type(module).__name__}, {total:,} parameters: "
             f"{trainable:,} trainable, {total - trainable:,} frozen",
             "data": f"{type(datamodule).__name__}, {data}",
-            **_splits(datamodule, card.get("subcommand"), trainer),
+            **_splits(data_face(datamodule), card.get("subcommand"), trainer),
             "device": f"{trainer.world_size} x {trainer.strategy.root_device.type}, "
             f"precision {trainer.precision}",
             "seed": _seeds(card),
@@ -123,14 +124,14 @@ def _seeds(card: dict[str, Any]) -> str:
     return str(run) if data in (None, run) else f"{run}, of the data {data}"
 
 
-def scored_elsewhere(data: SpatialDataModule) -> str:
+def scored_elsewhere(data: SpatialDataModule | PlainData) -> str:
     """What to say where a test scores another split than the test split; "" where it does not."""
     if data.scored == "test":
         return ""
     return f"the {data.scored} split, since the answers of the test split are not known"
 
 
-def _splits(data: SpatialDataModule, subcommand: str | None, trainer: Trainer) -> dict[str, str]:
+def _splits(data: SpatialDataModule | PlainData, subcommand: str | None, trainer: Trainer) -> dict[str, str]:
     """The lines on what is not asked of the splits that one would expect."""
     lines = {}
     if trainer.training and not data.has_split("val"):
