@@ -208,7 +208,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         With `Trainer(overfit_batches=...)` they come in a fixed order, the same in every epoch.
         """
         if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
-            return self._evaluation_loader("train")
+            return self._in_fixed_order(*self._rank())
         training, drawing = self.training_images()
         batches = TrainingBatches(
             training.group_sizes(),
@@ -227,8 +227,13 @@ class SpatialDataModule(LightningDataModule, ABC):
 
         In place of an image that cannot be read comes the next one, as in training, and so once more.
         """
+        return self._in_fixed_order(0, 1)
+
+    def _in_fixed_order(self, rank: int, world_size: int) -> DataLoader:
         training, _ = self.training_images()
-        batches = EvaluationBatches(training.group_sizes(), self.batch_size, self.questions_per_image)
+        batches = EvaluationBatches(
+            training.group_sizes(), self.batch_size, self.questions_per_image, rank, world_size
+        )
         loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
         return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options())
 

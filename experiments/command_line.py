@@ -14,11 +14,9 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf.errors import OmegaConfBaseException
@@ -36,7 +34,7 @@ from experiments.callbacks.start_card import StartCard, scored_elsewhere
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE, read_yaml
 from experiments.composition import Composition, refuse_other_model
-from experiments.constructors import NotMade, made_as_configured, reason_of
+from experiments.constructors import NotMade, made_as_configured, reason_of, refused_by_lightning
 from experiments.errors import Interrupted, is_interrupt
 from experiments.export import write_adapter
 from experiments.find_run import find_run
@@ -48,11 +46,11 @@ from experiments.plain_halves import arguments_of, data_face, module_face
 from experiments.preconditions import (
     UNTRAINED,
     require_checkpoint,
-    require_intervals,
     require_name,
     require_seed,
     require_splits,
     require_teacher,
+    require_workable,
     trains,
 )
 from experiments.report import write_report
@@ -137,8 +135,6 @@ class SpatialCLI(LightningCLI):
                     auto_configure_optimizers=False,
                     load_from_checkpoint_support=False,
                 )
-        except MisconfigurationException as error:
-            raise NotMade(f"Lightning does not take these settings: {reason_of(error)}") from error
         except SIGTERMException:
             # What a scheduler sends before it ends a process; Lightning would exit with 0.
             print(f"\n{self._how_to_go_on()}", file=sys.stderr)
@@ -148,9 +144,11 @@ class SpatialCLI(LightningCLI):
                 raise
             raise Interrupted(self._how_to_go_on()) from error
         except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            raise out_of_memory(self.config[self.subcommand], self._trains, error) from error
+            if is_out_of_memory(error):
+                raise out_of_memory(self.config[self.subcommand], self._trains, error) from error
+            if refused_by_lightning(error):
+                raise NotMade(f"Lightning does not take these settings: {reason_of(error)}") from error
+            raise
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -186,7 +184,7 @@ class SpatialCLI(LightningCLI):
         config = self.config[self.config["subcommand"]]
         require_seed(config.get("seed_everything"))
         require_name(config.get("name"))
-        require_intervals(config.trainer)
+        require_workable(config.trainer)
         if config.get("ckpt_path"):
             require_checkpoint(config.ckpt_path)
 
@@ -260,7 +258,8 @@ class SpatialCLI(LightningCLI):
             self._rewrite_config()
             self._rewind_metrics()
         configured = config["logger"]
-        loggers = [configured] if isinstance(configured, Logger) else list(configured or [])
+        loggers = [configured] if isinstance(configured, Logger) else configured
+        loggers = loggers if isinstance(loggers, list) else []  # true asks for a table, which is there
         self.trainer_defaults["callbacks"] = self._callbacks(config)
         with made_as_configured("The trainer"):
             trainer = super().instantiate_trainer(
@@ -304,13 +303,6 @@ class SpatialCLI(LightningCLI):
         self.stopwatch.start()
 
     before_validate = before_predict = before_test
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Run it, then show what a profiler has seen: Lightning only logs that, which nobody sees here."""
-        super()._run_subcommand(subcommand)
-        profiler = self.trainer.profiler  # type: ignore[attr-defined]
-        if isinstance(profiler, SimpleProfiler | AdvancedProfiler) and profiler.filename is None:
-            print(profiler.summary())
 
     def after_experiment(self) -> None:
         """Write results and adapter, then ask the baselines, then the report."""

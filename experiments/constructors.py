@@ -46,6 +46,18 @@ def made_as_configured(what: str = "A class of the configuration") -> Iterator[N
         ) from error
 
 
+def refused_by_lightning(error: BaseException) -> bool:
+    """Whether an error says that Lightning does not take a setting, which it finds only when it runs.
+
+    Faults of what it runs, and of torch, are raised by other code than Lightning's.
+    """
+    return (
+        isinstance(error, MisconfigurationException)
+        or (isinstance(error, ValueError) and _raised_in(error).startswith("lightning."))
+        or (isinstance(error, RuntimeError) and _raised_in(error).startswith("lightning.pytorch.callbacks."))
+    )
+
+
 def reason_of(error: BaseException) -> str:
     """What a library's error says, on one line, with the kind of error where the text alone tells nothing."""
     text = " ".join(str(error).split()).rstrip(".")

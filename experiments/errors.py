@@ -33,6 +33,13 @@ CHATTER = (
 """Warnings of the libraries about things that are meant here."""
 
 
+class _Printed(logging.Handler):
+    """Prints what is logged, to whatever is the standard output then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), flush=True)
+
+
 def quiet_libraries() -> None:
     """Silence what a user of this project cannot act on; before torch is imported."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -40,6 +47,10 @@ def quiet_libraries() -> None:
     importlib.import_module("lightning.pytorch")  # sets its own level of logging, which comes before ours
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # What a profiler has seen is only logged, and was asked for.
+    profiles = logging.getLogger("lightning.pytorch.profilers")
+    profiles.setLevel(logging.INFO)
+    profiles.handlers, profiles.propagate = [_Printed()], False
     # It suggests a package that speeds 4-bit products up, also where there are none.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Its table of missing weights comes before our sentence on them.

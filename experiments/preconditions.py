@@ -83,8 +83,14 @@ def require_checkpoint(path: str) -> None:
         read_checkpoint(path)
 
 
-def require_intervals(trainer: Any) -> None:
-    """Raise `RunError` where the trainer would divide by a 0."""
+def require_workable(trainer: Any) -> None:
+    """Raise `RunError` where the trainer would divide by a 0, or keep nothing of what makes a run."""
+    if trainer.get("barebones"):
+        raise RunError(
+            "trainer.barebones is true, but every run keeps its figures and answers, which barebones "
+            "forbids: take --trainer.fast_dev_run true, or --trainer.enable_checkpointing false and "
+            "--trainer.enable_progress_bar false."
+        )
     for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
         value = trainer.get(name)
         if isinstance(value, int | float) and value <= 0:

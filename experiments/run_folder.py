@@ -132,10 +132,13 @@ class RunFolder:
     def become_latest(self) -> None:
         """Point `latest` to this run: it has a checkpoint now, or results where nothing was trained.
 
-        Runs that only ask a trained model leave `latest` alone, and so does a start that comes to nothing.
+        Runs that only ask a trained model leave `latest` alone, and so does a start that comes to nothing. A
+        run without a checkpoint takes it from none that has one.
         """
         if self.read_card().get("subcommand") not in TRAINING_COMMANDS:
             return
+        if not self.checkpoint.is_file() and RunFolder(self.path.parent / LATEST).is_trained:
+            return  # told to keep no checkpoint, or to train nothing: nobody could go on from it
         pointer = self.path.parent / f".{LATEST}-{secrets.token_hex(4)}"
         pointer.symlink_to(self.path.name, target_is_directory=True)
         pointer.replace(self.path.parent / LATEST)

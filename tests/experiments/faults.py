@@ -40,3 +40,11 @@ class MistakenInAStep(StubModule):
 
     def loss(self, batch: Any) -> Any:
         raise ValueError("shapes do not match")
+
+
+class NotDifferentiable(StubModule):
+    """Has a loss without a gradient at 0, where it is."""
+
+    def loss(self, batch: Any) -> Any:
+        terms = super().loss(batch)
+        return {**terms, "root": (0 * self.layers[0].weight.sum()).sqrt()}

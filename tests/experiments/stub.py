@@ -70,7 +70,7 @@ class StubModule(SpatialModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if stage == "fit":
+        if stage == "fit" and self.trainer.max_epochs in (None, -1):
             self.trainer.fit_loop.max_epochs = self.epochs
 
     def collator(self, stage: str) -> Collator:
