@@ -22,7 +22,7 @@ from datamodules.batching import BatchRequest, ImageRequest
 from datamodules.loading import CollateLoaded, ImageLoading
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
-from lightning_modules.tiny_giant.module import TinyGiant, answer_losses
+from lightning_modules.tiny_giant.module import TinyGiant, answer_sums
 
 EXPERIMENTS = {"small": "quickstart", "64m": "warehouse/tinygiant_64m"}
 QUESTIONS_PER_IMAGE = (7, 6, 7, 6, 6)
@@ -42,9 +42,9 @@ def step(module: TinyGiant, loading: ImageLoading, images: list[ImageRequest]) -
     encoded, _ = module.network.encode(batch)
     target, values = batch["normalized"], batch["normalized_values"]
     logits, log_values = module.network.decoder(target[:, :-1], values[:, :-1], encoded)
-    losses = answer_losses(logits, log_values, target[:, 1:], values[:, 1:])
+    sums = answer_sums(logits, log_values, target[:, 1:], values[:, 1:])
     module.zero_grad()
-    torch.stack(list(losses.values())).sum().backward()
+    torch.stack([total / count for total, count in sums.values()]).sum().backward()
 
 
 def measure(size: str, images: int, repeats: int, cache: str) -> dict[str, object]:

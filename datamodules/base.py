@@ -43,7 +43,8 @@ class SpatialDataModule(LightningDataModule, ABC):
 
     The handshake with the module:
         - the module sets `collator` in its `setup`; loaders read it when they are made, which is later;
-        - the module asks `metric()` for the benchmark's score, and `texts()` for words to learn.
+        - the module asks `metric(stage)` for the score of the stage's questions, and `texts()` for words to
+          learn.
 
     A batch is what the collator returned, plus `samples` (the light records, in the collator's order) and
     `skipped` (names of unreadable images and what was wrong). A collator that changes images says so in the
@@ -65,6 +66,8 @@ class SpatialDataModule(LightningDataModule, ABC):
         on_bad_image: what validation, test and prediction do with an image that cannot be read: stop, or
             answer its questions without seeing it. Training takes the next image instead, and says so.
         training_fraction: the part of the training images to use, above 0 and at most 1.
+        val_fraction: the part of the training images to validate on instead, below 1, for data without a val
+            split: always the same images, which are not trained on.
         length_grouped: whether images with texts of similar length are trained on together, so that less is
             padded; the length of a text is that of its characters before the views.
     """
@@ -79,6 +82,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         views: list[View] | None = None,
         on_bad_image: Literal["error", "answer_blind"] = "error",
         training_fraction: float = 1.0,
+        val_fraction: float = 0.0,
         length_grouped: bool = False,
     ) -> None:
         super().__init__()
@@ -93,6 +97,8 @@ class SpatialDataModule(LightningDataModule, ABC):
                 raise DataError(f"`{name}` is {value}; it must be at least {least}.")
         if not 0 < training_fraction <= 1:
             raise DataError(f"`training_fraction` is {training_fraction}; it must be above 0 and at most 1.")
+        if not 0 <= val_fraction < 1:
+            raise DataError(f"`val_fraction` is {val_fraction}; it must be at least 0 and below 1.")
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size or batch_size
         self.questions_per_image = questions_per_image
@@ -101,6 +107,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         self.views = tuple(views or ())
         self.on_bad_image: BadImagePolicy = on_bad_image
         self.training_fraction = training_fraction
+        self.val_fraction = val_fraction
         self.length_grouped = length_grouped
         self.collator: Collator = samples_only
         self.image_notes = ImageNotes()
@@ -117,10 +124,13 @@ class SpatialDataModule(LightningDataModule, ABC):
         """Open a prepared split; raises `DataError` where it is missing, empty or unusable."""
 
     @abstractmethod
-    def metric(self) -> torchmetrics.Metric:
+    def metric(self, stage: str = "test") -> torchmetrics.Metric:
         """A fresh metric that computes the benchmark's official score from answers.
 
         Any metric of torchmetrics may be returned: it gives the score its one number.
+
+        Args:
+            stage: whose questions are scored: "test", or "fit" and "validate" for those of the validation.
         """
 
     def read_answer(self, answer: Answer) -> str | None:
@@ -141,7 +151,21 @@ class SpatialDataModule(LightningDataModule, ABC):
     def validates(self) -> bool:
         """Whether a training is validated: the trainer wants it, and there is a split for it."""
         wanted = self.trainer is None or self.trainer.limit_val_batches != 0
-        return wanted and self.has_split("val")
+        return wanted and self.has_validation
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is something to validate on."""
+        return self.has_split(self.taken_from("val"))
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it is validated on images of the training split, which are not trained on."""
+        return self.val_fraction > 0
+
+    def taken_from(self, role: Role) -> Role:
+        """The split of the data that the questions of a role are taken from."""
+        return "train" if role == "val" and self.holds_back else role
 
     @property
     def scored(self) -> Role:
@@ -150,7 +174,7 @@ class SpatialDataModule(LightningDataModule, ABC):
 
     def require_answers(self, role: Role) -> None:
         """Raise `DataError` where a split cannot be scored, since its answers or tasks are not known."""
-        require_answers(self.split(role), self.metric(), role)
+        require_answers(self.split(role), self.metric("test" if role == "test" else "validate"), role)
 
     def require_fields(self, module: object) -> None:
         """Raise `DataError` where questions lack what a module has never learnt to do without.
@@ -166,10 +190,19 @@ class SpatialDataModule(LightningDataModule, ABC):
         return "not known"
 
     def split(self, role: Role) -> Split:
-        """The whole split, opened once."""
+        """All questions of a role, opened once."""
         if role not in self._open_splits:
-            self._open_splits[role] = self.open_split(role)
+            if role == "test" or not self.val_fraction:
+                self._open_splits[role] = self.whole_split(role)
+            else:
+                # Whatever the run's seed, so that runs are compared on the same questions.
+                halves = ImageSubset.halves(self.whole_split("train"), self.val_fraction, seed=0)
+                self._open_splits["val"], self._open_splits["train"] = halves
         return self._open_splits[role]
+
+    def whole_split(self, role: Role) -> Split:
+        """All that the data have for a role."""
+        return self.open_split(role)
 
     def training_images(self) -> tuple[GroupedQuestions, Drawing]:
         """The images to train on, and which of them each epoch draws."""
@@ -186,7 +219,7 @@ class SpatialDataModule(LightningDataModule, ABC):
     def prepare_data(self) -> None:
         """Prepare the splits the run needs; Lightning calls this in one process a node."""
         for role in self._needed():
-            self.prepare_split(role)
+            self.prepare_split(self.taken_from(role))
 
     def setup(self, stage: str) -> None:
         """Open the splits the stage needs, so that what is wrong with them is said before training.

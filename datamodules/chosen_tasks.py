@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from datamodules.grouped import Split
+from datamodules.grouped import Split, labels_of, texts_of
 from datamodules.samples import DataError, SpatialSample
 
 
@@ -56,17 +56,8 @@ class ChosenTasks:
 
     def labels(self) -> Iterator[tuple[str, str]]:
         """Task and answer of every question."""
-        for sample in self._all():
-            yield sample.task, sample.answer or ""
+        return labels_of(self)
 
     def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
         """Question, rationale, answer and choices of at most `limit` questions, spread over the split."""
-        total = int(self.group_sizes().sum())
-        chosen = set(np.linspace(0, total - 1, min(limit, total)).astype(int).tolist())
-        for number, sample in enumerate(self._all()):
-            if number in chosen:
-                yield sample.question, sample.rationale, sample.answer or "", *sample.choices
-
-    def _all(self) -> Iterator[SpatialSample]:
-        for group, row in enumerate(self._questions):
-            yield from self.samples(group, range(len(row)))
+        return texts_of(self, limit)

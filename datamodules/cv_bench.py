@@ -43,7 +43,7 @@ class CvBench(ParquetLayout):
 
         return cached_cv_bench(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
 
-    def metric(self) -> CvBenchMetric:
+    def metric(self, stage: str = "test") -> CvBenchMetric:
         """The official score."""
         from datamodules.choice_metrics import CvBenchMetric
 

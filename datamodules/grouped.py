@@ -52,6 +52,27 @@ def text_length(sample: SpatialSample) -> int:
     return sum(len(text) for text in written)
 
 
+def every_sample(questions: GroupedQuestions) -> Iterator[SpatialSample]:
+    """All questions, image by image; no image is opened."""
+    for group, size in enumerate(questions.group_sizes()):
+        yield from questions.samples(group, range(int(size)))
+
+
+def labels_of(questions: GroupedQuestions) -> Iterator[tuple[str, str]]:
+    """Task and answer of every question, for splits that cannot tell them without building samples."""
+    for sample in every_sample(questions):
+        yield sample.task, sample.answer or ""
+
+
+def texts_of(questions: GroupedQuestions, limit: int) -> Iterator[tuple[str, ...]]:
+    """Question, rationale, answer and choices of at most `limit` questions, likewise, spread evenly."""
+    total = int(questions.group_sizes().sum())
+    chosen = set(np.linspace(0, total - 1, min(limit, total)).astype(int).tolist())
+    for number, sample in enumerate(every_sample(questions)):
+        if number in chosen:
+            yield sample.question, sample.rationale, sample.answer or "", *sample.choices
+
+
 @dataclass(frozen=True)
 class ImageSubset:
     """Some of the images of a split, in a new order."""
@@ -62,8 +83,14 @@ class ImageSubset:
     @staticmethod
     def fraction(whole: GroupedQuestions, fraction: float, seed: int) -> ImageSubset:
         """The same `fraction` (0 to 1, at least one image) of the images for the same `seed`."""
+        return ImageSubset.halves(whole, fraction, seed)[0]
+
+    @staticmethod
+    def halves(whole: GroupedQuestions, fraction: float, seed: int) -> tuple[ImageSubset, ImageSubset]:
+        """The same `fraction` of the images for the same `seed`, at least one, and all others."""
         keep = max(1, round(fraction * len(whole)))
-        return ImageSubset(whole, np.sort(np.random.default_rng(seed).permutation(len(whole))[:keep]))
+        order = np.random.default_rng(seed).permutation(len(whole))
+        return ImageSubset(whole, np.sort(order[:keep])), ImageSubset(whole, np.sort(order[keep:]))
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -80,3 +107,11 @@ class ImageSubset:
     def lengths(self) -> np.ndarray:
         """How long the longest question of each image is, `[images]`."""
         return self.whole.lengths()[self.chosen]
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Task and answer of every question."""
+        return labels_of(self)
+
+    def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
+        """Question, rationale, answer and choices of at most `limit` questions, spread over the split."""
+        return texts_of(self, limit)

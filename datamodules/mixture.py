@@ -12,6 +12,7 @@ import torchmetrics
 from datamodules.base import Role, SpatialDataModule
 from datamodules.drawing import Drawing, EveryImage, WeightedParts
 from datamodules.grouped import GroupedQuestions, ImageSubset, Split
+from datamodules.joined_metric import JoinedMetric
 from datamodules.official_layout import OfficialLayout
 from datamodules.samples import DataError, SpatialSample
 from datamodules.views import View
@@ -20,15 +21,18 @@ from datamodules.views import View
 class Mixture(SpatialDataModule):
     """Trains on one or several benchmarks, and is validated and tested on one.
 
+    With `val_fraction`, of the mixture or of one of its parts, it is validated on that part of the training
+    images instead, each judged by the score of its own benchmark.
+
     An epoch has about as many images as all training parts together, of which each part has the share that
     its weight says: with `weights: [3, 1]`, three of four images come from the first part, however large the
     parts are. A small part with a large weight comes round several times in an epoch, a large one with a
     small weight goes on in the next epoch where it stopped. Without weights every image comes once in an
     epoch.
 
-    The parts' own `views` and `training_fraction` hold for their own samples. What decides about batches
-    (`batch_size`, `seed`, `num_workers` and so on) is that of the mixture, as are the `views` given to it,
-    which come after those of the parts.
+    The parts' own `views`, `training_fraction` and `val_fraction` hold for their own samples. What decides
+    about batches (`batch_size`, `seed`, `num_workers` and so on) is that of the mixture, as are the `views`
+    given to it, which come after those of the parts.
 
     Args:
         train: the benchmarks to train on; their train split is used.
@@ -62,6 +66,8 @@ class Mixture(SpatialDataModule):
         # The parts see all views, so that they know which pictures nobody will ask for.
         for part in dict.fromkeys((*train, evaluation)):
             part.views = (*part.views, *self.views)
+            if part in train:
+                part.val_fraction = part.val_fraction or self.val_fraction
             if isinstance(part, OfficialLayout):
                 part.inherit(root, scenes, size)
                 if part.curriculum:
@@ -69,15 +75,31 @@ class Mixture(SpatialDataModule):
                         "A part of a mixture cannot have a `curriculum`: give it `weights` instead."
                     )
         self.views = ()
+        self.val_fraction = 0.0  # the parts hold back theirs
 
     def require_split(self, role: Role) -> None:
         """Raise `DataError` where a benchmark that has a share in a split does not have it."""
         for part in self._parts(role):
-            part.require_split(role)
+            part.require_split(part.taken_from(role))
 
     def has_split(self, role: Role) -> bool:
         """Whether every benchmark that has a share in the split has it."""
-        return all(part.has_split(role) for part in self._parts(role))
+        return all(part.has_split(part.taken_from(role)) for part in self._parts(role))
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is something to validate on."""
+        return self.has_split("val")
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it is validated on training images of some parts."""
+        return any(part.holds_back for part in self.parts)
+
+    def require_answers(self, role: Role) -> None:
+        """Raise `DataError` where questions of a role cannot be scored by their own benchmark."""
+        for part in self._parts(role):
+            part.require_answers(role)
 
     def require_fields(self, module: object) -> None:
         """Raise `DataError` where questions of the evaluated benchmark lack what a module needs."""
@@ -91,12 +113,24 @@ class Mixture(SpatialDataModule):
     def prepare_split(self, role: Role) -> None:
         """Prepare the split of every benchmark that has a share in it."""
         for part in self._parts(role):
-            part.prepare_split(role)
+            part.prepare_split(part.taken_from(role))
 
     def open_split(self, role: Role) -> JoinedQuestions:
-        """Open the split of every benchmark that has a share in it, seen through its views."""
+        """Open the split of every benchmark that has a share in it, seen through its views.
+
+        Raises:
+            DataError: training images are to be validated on, where the test needs the val split.
+        """
+        if role == "val" and self.scored == "val" and self.holds_back:
+            raise DataError(
+                "`val_fraction` is given, but the test is scored on the val split, which can be validated on "
+                "as well: leave it out."
+            )
         return JoinedQuestions(
-            tuple(ViewedQuestions(part.split(role), part.views) for part in self._parts(role))
+            tuple(
+                ViewedQuestions(part.split(role), part.views, number)
+                for number, part in enumerate(self._parts(role))
+            )
         )
 
     def training_images(self) -> tuple[GroupedQuestions, Drawing]:
@@ -114,28 +148,43 @@ class Mixture(SpatialDataModule):
             return joined, EveryImage(len(joined))
         return joined, WeightedParts.of([len(questions) for questions in subsets], self.weights)
 
-    def metric(self) -> torchmetrics.Metric:
-        """The official score of the benchmark that is evaluated."""
-        return self.evaluation.metric()
+    def metric(self, stage: str = "test") -> torchmetrics.Metric:
+        """The official score of the benchmark that a stage's questions come from; of several, the mean."""
+        parts = self._parts("test" if stage == "test" else "val")
+        if len(parts) == 1:
+            return parts[0].metric(stage)
+        return JoinedMetric([(_name(part), part.metric(stage)) for part in parts])
 
     def origin(self) -> str:
         """The benchmarks with their origins, those that are trained on first."""
         origins: dict[str, None] = {}
         for part in (*self.parts, self.evaluation):
-            name = part.benchmark if isinstance(part, OfficialLayout) else type(part).__name__
-            origins[f"{name} {part.origin()}"] = None
+            origins[f"{_name(part)} {part.origin()}"] = None
         return " + ".join(origins)
 
     def _parts(self, role: Role) -> tuple[SpatialDataModule, ...]:
+        if role == "val":
+            return tuple(part for part in self.parts if part.holds_back) or (self.evaluation,)
         return self.parts if role == "train" else (self.evaluation,)
+
+
+def _name(part: SpatialDataModule) -> str:
+    return part.benchmark if isinstance(part, OfficialLayout) else type(part).__name__
 
 
 @dataclass(frozen=True)
 class ViewedQuestions:
-    """A split whose samples have gone through some views; labels, texts and lengths are those before."""
+    """A split whose samples have gone through some views; labels, texts and lengths are those before.
+
+    Attributes:
+        whole: the split.
+        views: the views.
+        part: which data set of the mixture it is.
+    """
 
     whole: Split
     views: tuple[View, ...]
+    part: int = 0
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -154,7 +203,7 @@ class ViewedQuestions:
         samples = self.whole.samples(group, questions)
         for view in self.views:
             samples = [view(sample) for sample in samples]
-        return samples
+        return [sample.replace(part=self.part) for sample in samples] if self.part else samples
 
     def labels(self) -> Iterator[tuple[str, str]]:
         """Task and answer of every question."""

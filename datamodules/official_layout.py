@@ -107,11 +107,19 @@ class OfficialLayout(SpatialDataModule):
         if size is not None and "size" in self._left_out:
             self.size = size
 
-    def split(self, role: Role) -> Split:
-        """The split, or the questions of some tasks in it, opened once."""
-        if role not in self._open_splits and self.tasks is not None:
-            self._open_splits[role] = ChosenTasks(self.open_split(role), self.tasks)
-        return super().split(role)
+    def whole_split(self, role: Role) -> Split:
+        """The split, or the questions of some tasks in it.
+
+        Raises:
+            DataError: a part of the training images is to be validated on, and there is a val split.
+        """
+        if self.val_fraction and role != "test" and self.root != RENDERED and self.has_split("val"):
+            raise DataError(
+                f"`val_fraction` is {self.val_fraction}, but {self.title} has a val split here "
+                f"({self.splits['val']}). Leave `val_fraction` out."
+            )
+        whole = self.open_split(role)
+        return whole if self.tasks is None else ChosenTasks(whole, self.tasks)
 
     def training_images(self) -> tuple[GroupedQuestions, Drawing]:
         """The training images, and which of them each epoch draws.

@@ -89,7 +89,7 @@ class OmniSpatial(OfficialLayout):
         self._require_picture_folders(samples, place)
         return ListedQuestions.grouped(samples)
 
-    def metric(self) -> OmniSpatialMetric:
+    def metric(self, stage: str = "test") -> OmniSpatialMetric:
         """The official score."""
         from datamodules.choice_metrics import OmniSpatialMetric
 

@@ -98,7 +98,7 @@ class OwnImages(SpatialDataModule):
         self.require_split(role)
         return ListedQuestions.grouped(sample for _, sample in self._rows_with_samples())
 
-    def metric(self) -> OwnQuestionsMetric:
+    def metric(self, stage: str = "test") -> OwnQuestionsMetric:
         """The share of right answers."""
         from datamodules.choice_metrics import OwnQuestionsMetric
 

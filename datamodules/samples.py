@@ -152,6 +152,7 @@ class SpatialSample:
         source: where the image comes from.
         group: the image that this question shares with others; scores are clustered by it.
         examples: solved questions shown before this one (in-context learning).
+        part: which data set of a mixture it comes from, counted from 0.
     """
 
     id: str
@@ -168,6 +169,7 @@ class SpatialSample:
     source: str = ""
     group: str = ""
     examples: tuple[SpatialSample, ...] = ()
+    part: int = 0
 
     @property
     def letters(self) -> str:

@@ -44,7 +44,7 @@ class SpaceThinker(ParquetLayout):
 
         return cached_space_thinker(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
 
-    def metric(self) -> SpaceThinkerMetric:
+    def metric(self, stage: str = "test") -> SpaceThinkerMetric:
         """The score."""
         from datamodules.choice_metrics import SpaceThinkerMetric
 

@@ -35,6 +35,11 @@ class PlainData:
         """Whether there is a loader for it."""
         return is_overridden(LOADERS[role], self.data, LightningDataModule)
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is a loader for a validation."""
+        return self.has_split("val")
+
     def require_split(self, role: Role) -> None:
         """Raise `DataError` where there is no loader for it."""
         if not self.has_split(role):

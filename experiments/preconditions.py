@@ -33,7 +33,7 @@ def require_splits(data: SpatialDataModule | PlainData, subcommand: str, trains:
     if subcommand in TESTED:
         roles.append(TESTED[subcommand])  # type: ignore[arg-type]
     for role in roles:
-        data.require_split(role)
+        data.require_split(data.taken_from(role) if isinstance(data, SpatialDataModule) else role)
 
 
 def require_teacher(settings: Any) -> None:

@@ -26,7 +26,7 @@ from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.one_number import taking_answers
 from lightning_modules.optimizers import require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
-from lightning_modules.processes import mean_of_processes
+from lightning_modules.processes import joined_sums, mean_of_processes
 from lightning_modules.schedule import (
     Schedule,
     WarmupCosine,
@@ -64,8 +64,8 @@ class DataSide(Protocol):
 
     collator: Collator | None
 
-    def metric(self) -> Metric:
-        """The benchmark's own metric: takes `Answer`s, returns the summary that the report shows."""
+    def metric(self, stage: str) -> Metric:
+        """The metric of a stage's questions: takes `Answer`s, returns the summary that the report shows."""
         ...
 
     def texts(self) -> Any:
@@ -101,11 +101,15 @@ class SpatialModule(LightningModule, ABC):
         require_schedule(self.schedule, optimizer)
         self.metric = None
         self.summary = None
+        self._validation: dict[str, tuple[float, int]] = {}
         self._nothing_said_how_long = False
 
     @abstractmethod
     def collator(self, stage: str) -> Collator:
-        """A picklable function from samples to tensors, for "fit", "validate", "test" or "predict"."""
+        """A picklable function from samples to tensors, for "fit", "validate", "test" or "predict".
+
+        In the first two stages batches are both learnt from (or the loss of them is taken) and answered.
+        """
 
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -114,6 +118,15 @@ class SpatialModule(LightningModule, ABC):
     @abstractmethod
     def answer(self, batch: Batch) -> list[Answer]:
         """What the model replies to each sample of the batch, in the batch's order."""
+
+    def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """Named terms of the loss of the true answers: each a sum, and of how many figures.
+
+        `val/loss` is the sum of their means over the whole split. By default the terms of `loss`, taken for
+        means over questions; processes may have batches of their own, and must not wait for each other here.
+        """
+        count = len(batch["samples"])
+        return {name: (term * count, count) for name, term in self.loss(batch).items()}
 
     def origins(self) -> dict[str, str]:
         """Where the weights come from that the run began with, under "model", and those of further models."""
@@ -153,7 +166,7 @@ class SpatialModule(LightningModule, ABC):
         self.refuse_unworkable(self.trainer, stage == "fit")
         self.data.collator = WholeBatches(self.collator(stage))
         if stage != "predict" and hasattr(self.data, "metric"):
-            self.metric = taking_answers(self.data.metric(), getattr(self.data, "read_answer", None))
+            self.metric = taking_answers(self.data.metric(stage), getattr(self.data, "read_answer", None))
         if stage == "fit":
             self.settle_length()
 
@@ -209,7 +222,10 @@ class SpatialModule(LightningModule, ABC):
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> list[Answer]:  # type: ignore[override]
-        """Answer a batch and score it."""
+        """Take the loss of a batch, answer it and score it."""
+        for name, (total, count) in self.validation_loss(batch).items():
+            before, seen = self._validation.get(name, (0.0, 0))
+            self._validation[name] = (before + float(total), seen + count)
         return self._evaluate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> list[Answer]:  # type: ignore[override]
@@ -221,7 +237,11 @@ class SpatialModule(LightningModule, ABC):
         return self.answer(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the score of the validation split."""
+        """Log loss and score of the validation split."""
+        terms = joined_sums(self._validation)
+        self._validation = {}
+        if means := [total / count for total, count in terms.values() if count]:
+            self.log("val/loss", sum(means), prog_bar=True)
         self._summarise("val")
 
     def on_test_epoch_end(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, distributed
 
@@ -22,3 +24,16 @@ def mean_of_processes(figures: Tensor) -> Tensor:
         distributed.all_reduce(mean)
         mean /= distributed.get_world_size()
     return mean
+
+
+def joined_sums(sums: Mapping[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
+    """Sums and counts by name, added up over all processes, some of which may have seen nothing."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return dict(sums)
+    every: list[Mapping[str, tuple[float, int]]] = [{} for _ in range(distributed.get_world_size())]
+    distributed.all_gather_object(every, dict(sums))
+    joined: dict[str, tuple[float, int]] = {}
+    for name, (total, count) in (item for own in every for item in own.items()):
+        before, seen = joined.get(name, (0.0, 0))
+        joined[name] = (before + total, seen + count)
+    return joined

@@ -134,8 +134,10 @@ def scored_elsewhere(data: SpatialDataModule | PlainData) -> str:
 def _splits(data: SpatialDataModule | PlainData, subcommand: str | None, trainer: Trainer) -> dict[str, str]:
     """The lines on what is not asked of the splits that one would expect."""
     lines = {}
-    if trainer.training and not data.has_split("val"):
+    if trainer.training and not data.has_validation:
         lines["validation"] = "none, the data have no val split"
+    elif trainer.training and isinstance(data, SpatialDataModule) and data.holds_back and data.validates:
+        lines["validation"] = f"on {len(data.split('val')):,} training images, which are not trained on"
     if subcommand in ("experiment", "test") and (scored := scored_elsewhere(data)):
         lines["scored on"] = f"{scored}; `predict` takes the test split"
     return lines

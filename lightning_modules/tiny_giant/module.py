@@ -115,7 +115,7 @@ class TinyGiant(SpatialModule):
             use_depth=self._reads_depth,
             maximum_words=shape.maximum_words,
             maximum_regions=shape.maximum_regions,
-            learning=stage == "fit",
+            learning=stage in ("fit", "validate"),
         )
 
     @property
@@ -125,6 +125,23 @@ class TinyGiant(SpatialModule):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the words, the loss of numbers' values, and the routers' losses."""
+        sums, routings = self._answer_sums(batch)
+        terms = {name: total / count.clamp(min=1) for name, (total, count) in sums.items()}
+        if routings:
+            terms["balance_loss"] = self.balance_weight * _mean(routings, "balance")
+            terms["z_loss"] = self.z_weight * _mean(routings, "z")
+            self._log_routers(routings, len(batch["samples"]))
+        return terms
+
+    def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """The same of words and numbers, without what is asked of the routers; nothing without sentences."""
+        if batch[self.objective].shape[1] < 2:
+            return {}
+        sums, _ = self._answer_sums(batch)
+        return {name: (total, int(count)) for name, (total, count) in sums.items()}
+
+    def _answer_sums(self, batch: Batch) -> tuple[dict[str, tuple[Tensor, Tensor]], list[Routing]]:
+        """The weighted losses of the answers as sums and counts, and what the routers did."""
         objective = self.objective
         target, values = batch[objective], batch[f"{objective}_values"]
         if target.shape[1] < 2:
@@ -133,13 +150,9 @@ class TinyGiant(SpatialModule):
             )
         encoded, routings = self.network.encode(batch)
         logits, log_values = self.network.decoder(target[:, :-1], values[:, :-1], encoded)
-        terms = answer_losses(logits.float(), log_values.float(), target[:, 1:], values[:, 1:])
-        terms["number_loss"] = self.value_weight * terms["number_loss"]
-        if routings:
-            terms["balance_loss"] = self.balance_weight * _mean(routings, "balance")
-            terms["z_loss"] = self.z_weight * _mean(routings, "z")
-            self._log_routers(routings, len(batch["samples"]))
-        return terms
+        sums = answer_sums(logits.float(), log_values.float(), target[:, 1:], values[:, 1:])
+        total, count = sums["number_loss"]
+        return {**sums, "number_loss": (self.value_weight * total, count)}, routings
 
     def answer(self, batch: Batch) -> list[Answer]:
         """The normalised answer, or the whole sentence where that is all the model was taught."""
@@ -185,8 +198,10 @@ class TinyGiant(SpatialModule):
             self.log_dict(logged, batch_size=count)
 
 
-def answer_losses(logits: Tensor, log_values: Tensor, target: Tensor, values: Tensor) -> dict[str, Tensor]:
-    """Losses of a written answer, each averaged over questions.
+def answer_sums(
+    logits: Tensor, log_values: Tensor, target: Tensor, values: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Losses of written answers, each as a sum and the number of figures that it is of.
 
     Args:
         logits: `[questions, answer, vocabulary + regions]`.
@@ -195,16 +210,19 @@ def answer_losses(logits: Tensor, log_values: Tensor, target: Tensor, values: Te
         values: what numbers among them stand for, in metres, `[questions, answer]`.
 
     Returns:
-        `word_loss`, the cross-entropy of an answer's mean word; `number_loss`, the Huber loss of the log of
-        its numbers (a tenth off costs about as much at 1 m as at 10 m, as the benchmark's tolerance has it).
+        `word_loss`, the cross-entropy of the words; `number_loss`, the Huber loss of the logarithms of the
+        questions' numbers (a tenth off costs about as much at 1 m as at 10 m, as the benchmark's tolerance
+        has it).
     """
     real = target != PAD
     words = nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
-    word_loss = (words.view_as(target) * real).sum() / real.sum().clamp(min=1)
     is_number = target == NUMBER
     error = log_values - values.clamp(min=0.05).log()
     huber = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.1, reduction="none")
-    return {"word_loss": word_loss, "number_loss": (huber * is_number).sum() / max(target.shape[0], 1)}
+    return {
+        "word_loss": ((words.view_as(target) * real).sum(), real.sum()),
+        "number_loss": ((huber * is_number).sum(), torch.tensor(len(target))),
+    }
 
 
 def _mean(routings: Sequence[Routing], name: str) -> Tensor:

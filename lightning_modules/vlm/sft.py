@@ -137,7 +137,7 @@ class PeftSft(SpatialModule):
 
     def collator(self, stage: str) -> Collator:
         """Prepares pictures and writes conversations as the model knows them."""
-        return self.reader(learning=stage == "fit")
+        return self.reader(learning=stage in ("fit", "validate"))
 
     def reader(self, learning: bool) -> VlmCollator:
         """How the model reads samples, to answer them or to learn from them."""
@@ -165,7 +165,7 @@ class PeftSft(SpatialModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move only what the step will look at: learning and answering have layouts of their own."""
-        unused = ("prompt",) if self.trainer.training else ("inputs", "labels")
+        unused = ("prompt",) if self.trainer.training else ()
         needed = {name: value for name, value in batch.items() if name not in unused}
         return super().transfer_batch_to_device(needed, device, dataloader_idx)
 
@@ -175,11 +175,20 @@ class PeftSft(SpatialModule):
         Logits are computed for the positions that are learnt alone: with a large vocabulary, those of the
         whole sequence would take most of the memory.
         """
+        total, count = self._cross_entropy(batch)
+        return {"answer_loss": total / mean_over_processes(count, total.device)}
+
+    def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """The same cross-entropy, also where something else is trained on."""
+        return {"answer_loss": self._cross_entropy(batch)}
+
+    def _cross_entropy(self, batch: Batch) -> tuple[Tensor, int]:
+        """Its sum over the answers' tokens, and how many these are."""
         following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
         learnt = following != IGNORED
         logits = self.network(**batch["inputs"], logits_to_keep=learnt, use_cache=False).logits
         total = nn.functional.cross_entropy(logits.float(), following[learnt], reduction="sum")
-        return {"answer_loss": total / mean_over_processes(len(logits), logits.device)}
+        return total, len(logits)
 
     def answer(self, batch: Batch) -> list[Answer]:
         """The likeliest candidate with `rank` and where there are candidates; else what is generated."""

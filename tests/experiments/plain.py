@@ -61,7 +61,7 @@ class PlainData(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self.loader("test", 11)
 
-    def metric(self) -> Metric:
+    def metric(self, stage: str) -> Metric:
         return BinaryAccuracy()
 
 

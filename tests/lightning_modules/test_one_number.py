@@ -101,7 +101,7 @@ def test_a_metric_that_cannot_be_a_score_is_refused_in_a_sentence() -> None:
 
 def test_a_module_is_scored_by_a_plain_metric_of_its_data() -> None:
     class Data(StubData):
-        def metric(self) -> Any:
+        def metric(self, stage: str) -> Any:
             return BinaryAccuracy()
 
     module, trainer = StubModule(epochs=1), bare_trainer(max_epochs=1, limit_val_batches=1.0)

@@ -19,7 +19,8 @@ HEIGHT, WIDTH = 128, 224
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(4, 7), st.floats(20, 50), st.floats(12, 40))
+# With a wall nearer than twice the height of the camera there is hardly any floor to measure.
+@given(st.floats(4, 7), st.floats(20, 50), st.floats(14, 40))
 def test_the_pitch_is_found_within_a_degree_and_positions_within_three_percent(camera_m, degrees, wall_m):
     pitch = np.radians(degrees)
     metres = floor_depth(HEIGHT, WIDTH, camera_m, pitch, wall_m)

@@ -7,7 +7,7 @@ import torch
 from datamodules.samples import AnswerType
 from lightning_modules.tiny_giant.collator import CollatorError, TinyGiantCollator
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
-from lightning_modules.tiny_giant.module import answer_losses
+from lightning_modules.tiny_giant.module import answer_sums
 from lightning_modules.tiny_giant.regions import pool_regions
 from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START, Vocabulary
 from tests.lightning_modules.scenes import FIELD_OF_VIEW, questions
@@ -182,7 +182,8 @@ def test_losses_equal_a_plain_reference():
     target = torch.tensor([[7, NUMBER, 2, PAD], [11, 2, PAD, PAD], [NUMBER, 12, NUMBER, 2]])
     values = torch.zeros(3, 4)
     values[0, 1], values[2, 0], values[2, 2] = 4.2, 0.0, 11.0
-    losses = answer_losses(logits, log_values, target, values)
+    sums = answer_sums(logits, log_values, target, values)
+    losses = {name: total / count for name, (total, count) in sums.items()}
     words, numbers = [], 0.0
     for q in range(3):
         for t in range(4):

@@ -182,7 +182,7 @@ def test_every_datamodule_counts() -> None:
     class Bare(SpatialDataModule):
         prepare_split = open_split = lambda self, role: None  # type: ignore[assignment]
 
-        def metric(self) -> Any:
+        def metric(self, stage: str = "test") -> Any:
             return Track3Metric()
 
     data = Bare()
