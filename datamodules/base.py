@@ -163,6 +163,11 @@ class SpatialDataModule(LightningDataModule, ABC):
         """Whether it is validated on images of the training split, which are not trained on."""
         return self.val_fraction > 0
 
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether validation and test ask the same questions."""
+        return self.scored == "val"
+
     def taken_from(self, role: Role) -> Role:
         """The split of the data that the questions of a role are taken from."""
         return "train" if role == "val" and self.holds_back else role
@@ -357,7 +362,8 @@ class SpatialDataModule(LightningDataModule, ABC):
         """Raise where early stopping or a checkpoint waits for a validation score that nobody will log."""
         for callback in self.trainer.callbacks if self.trainer is not None else ():  # type: ignore[attr-defined]
             monitor = str(getattr(callback, "monitor", None) or "")
-            if re.match(r"val(?![a-z])", monitor):
+            idle = getattr(callback, "idle_without_validation", False)
+            if re.match(r"val(?![a-z])", monitor) and not idle:
                 raise DataError(
                     f"The callback {type(callback).__name__} watches {monitor}, but nothing is validated: "
                     "the data have no val split, or trainer.limit_val_batches is 0. Name a split to "

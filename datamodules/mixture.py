@@ -96,6 +96,11 @@ class Mixture(SpatialDataModule):
         """Whether it is validated on training images of some parts."""
         return any(part.holds_back for part in self.parts)
 
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether validation and test ask the same questions."""
+        return not self.holds_back and self.evaluation.validates_on_test
+
     def require_answers(self, role: Role) -> None:
         """Raise `DataError` where questions of a role cannot be scored by their own benchmark."""
         for part in self._parts(role):

@@ -147,6 +147,11 @@ class OfficialLayout(SpatialDataModule):
             stages.append(allowed)
         return images, Curriculum(len(images), tuple(stages))
 
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether validation and test ask the same questions."""
+        return not self.holds_back and self.splits["val"] == self.splits[self.scored]
+
     @abstractmethod
     def files_of(self, folder: Path, role: Role) -> list[Path]:
         """The files with the records of a split in a folder of the official layout; raises `MissingSplit`."""

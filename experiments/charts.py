@@ -39,6 +39,10 @@ STYLE: dict[Any, Any] = {
 }
 EXPERT = re.compile(r"router/layer(\d+)/expert(\d+)")
 
+VALIDATION_LOSS = "val/loss"
+NO_SCORES = (VALIDATION_LOSS, "val/unreadable")
+"""Figures of a validation that are no percentages."""
+
 Curve = tuple[list[int], list[float]]
 Table = Sequence[dict[str, str]]
 
@@ -53,7 +57,8 @@ def learning_curves(table: Table) -> str | None:
     """Loss terms on the left, validation scores on the right; None where nothing was logged."""
     columns = list(table[0]) if table else []
     losses = [name for name in columns if name.startswith("train/") and curve(table, name)[0]]
-    scores = [name for name in columns if name.startswith("val/") and name != "val/unreadable"]
+    losses += [name for name in columns if name == VALIDATION_LOSS]
+    scores = [name for name in columns if name.startswith("val/") and name not in NO_SCORES]
     panels = [part for part in (losses, scores) if part]
     if not panels:
         return None
@@ -61,13 +66,17 @@ def learning_curves(table: Table) -> str | None:
         figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 3.1), squeeze=False)
         for axis, names in zip(axes[0], panels, strict=True):
             total = f"{names[0].partition('/')[0]}/{'loss' if names is losses else 'score'}"
-            _draw(axis, [(name.partition("/")[2], curve(table, name), name == total) for name in names])
-            axis.set_title("Training loss" if names is losses else "Validation score")
+            _draw(axis, [(_label(name), curve(table, name), name == total) for name in names])
+            axis.set_title("Loss" if names is losses else "Validation score")
             if names is losses and all(value > 0 for name in names for value in curve(table, name)[1]):
                 axis.set_yscale("log")
             if names is scores:
                 axis.set_ylim(0, 100)
         return _svg(figure)
+
+
+def _label(name: str) -> str:
+    return "validation" if name == VALIDATION_LOSS else name.partition("/")[2]
 
 
 def router_curves(table: Table) -> str | None:

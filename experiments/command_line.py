@@ -33,6 +33,7 @@ from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard, scored_elsewhere
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE, read_yaml
+from experiments.checkpoint_choice import Best, Tested, refuse_looking_at_the_test, said_of, whose_weights
 from experiments.composition import Composition, refuse_other_model
 from experiments.constructors import NotMade, made_as_configured, reason_of, refused_by_lightning
 from experiments.errors import Interrupted, is_interrupt
@@ -71,7 +72,13 @@ set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
 
 
 class ExperimentTrainer(Trainer):
-    """Lightning's Trainer with one more verb."""
+    """Lightning's Trainer with one more verb.
+
+    Attributes:
+        best: the checkpoint to test after a training, in place of the last one.
+    """
+
+    best: Path | None = None
 
     def experiment(
         self,
@@ -90,7 +97,7 @@ class ExperimentTrainer(Trainer):
         """
         if parameter_counts(model)[1]:
             self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
-            ckpt_path = None
+            ckpt_path = None if self.best is None else str(self.best)
         if isinstance(model, SpatialModule):
             model.summary = None  # of the validation: where nothing is tested, there is no score
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only, verbose=False)
@@ -159,6 +166,10 @@ class SpatialCLI(LightningCLI):
         """The keys of an experiment file that are not Lightning's."""
         parser.add_argument("--name", type=str, help="The experiment's name; its runs lie in runs/<name>/.")
         parser.add_class_arguments(Baselines, "baselines")
+        parser.add_class_arguments(Best, "best")
+        parser.add_argument(
+            "--tested", type=Tested, default="last", help="The checkpoint that is tested and asked later on."
+        )
         parser.add_argument(
             "--scale", type=Literal["full", "tiny"], default="full", help="tiny: seconds on a CPU, offline."
         )
@@ -238,7 +249,7 @@ class SpatialCLI(LightningCLI):
                 f"{error} So there is no checkpoint to {self.subcommand} with: train it, name one with "
                 "--ckpt_path, or ask the model as it begins with --ckpt_path none."
             ) from error
-        return str(run.checkpoint)
+        return str(run.asked)
 
     def _refuse_what_is_missing(self, config: Any, training: bool) -> None:
         """Say what a run lacks before a model is loaded, data are fetched, or a run folder is made."""
@@ -280,6 +291,9 @@ class SpatialCLI(LightningCLI):
         module_face(self.model).refuse_unworkable(self.trainer, trains=learns)
         self.stopwatch.start()
         self._require_answers()
+        refuse_looking_at_the_test(self.trainer, self.datamodule, self._tested)
+        if self._tested == "best" and learns:
+            self.trainer.best = self.folder.best
         if learns:
             self._write_lessons()
 
@@ -294,6 +308,7 @@ class SpatialCLI(LightningCLI):
     def before_fit(self) -> None:
         """Start the clock, and write the lessons of a cached teacher that are missing."""
         module_face(self.model).refuse_unworkable(self.trainer, trains=True)
+        refuse_looking_at_the_test(self.trainer, self.datamodule, self._tested)
         self.stopwatch.start()
         self._write_lessons()
 
@@ -347,6 +362,18 @@ class SpatialCLI(LightningCLI):
         return self._get(self.config, "name")
 
     @property
+    def _tested(self) -> Tested:
+        """Which checkpoint is tested."""
+        return self._get(self.config, "tested")
+
+    def _asked_checkpoint(self) -> Path | None:
+        """The checkpoint whose weights were scored, if they were trained."""
+        if self.trainer.ckpt_path:
+            return Path(str(self.trainer.ckpt_path))
+        trained = self.subcommand == "experiment" and parameter_counts(self.model)[1] > 0
+        return self.folder.checkpoint if trained and self.folder.checkpoint.exists() else None
+
+    @property
     def _trains(self) -> bool:
         trainer = getattr(self, "trainer", None)
         return self.subcommand in ("fit", "experiment") if trainer is None else trainer.state.fn == "fit"
@@ -369,10 +396,16 @@ class SpatialCLI(LightningCLI):
             shown.append(progress())
         if self.rehearses:
             return shown
+        best = self._get(self.config_init, "best")
+        required = self._tested == "best" or best != Best()
         return [
             LearningRateMonitor(logging_interval="step"),
-            *(checkpoints() if config["enable_checkpointing"] is not False else ()),
-            StartCard(self.name, f"{PROGRAM} {self.subcommand} --resume {self.folder.path}"),
+            *(checkpoints(best, required) if config["enable_checkpointing"] is not False else ()),
+            StartCard(
+                self.name,
+                f"{PROGRAM} {self.subcommand} --resume {self.folder.path}",
+                said_of(self._tested, best),
+            ),
             PredictionsWriter(),
             GalleryWriter(),
             *shown,
@@ -416,6 +449,8 @@ class SpatialCLI(LightningCLI):
             provenance={**model.origins(), "data": data.origin()},
         )
         tested = self.subcommand in ("experiment", "test")
+        if checkpoint := self._asked_checkpoint():
+            results["tested"] = whose_weights(checkpoint, self.folder, self._get(self.config_init, "best"))
         if tested and (note := scored_elsewhere(data)):
             results["scored_on"] = note
         write_results(self.folder, results)
@@ -434,7 +469,7 @@ class SpatialCLI(LightningCLI):
         print(f"Report: {report}")
         if self.folder.checkpoint.exists():
             print(
-                f"Next: {PROGRAM} predict -c {self.folder.config} --ckpt_path {self.folder.checkpoint} "
+                f"Next: {PROGRAM} predict -c {self.folder.config} --ckpt_path {self.folder.asked} "
                 f"--data {own_images.OwnImages.__name__} --data.root FOLDER\nanswers the questions of "
                 "FOLDER/questions.csv (columns image, question; see the README) about your own images."
             )

@@ -109,7 +109,7 @@ def write_adapter(module: LightningModule, settings: dict[str, Any], to: Path) -
 
 
 def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
-    """The module of a run as its last checkpoint left it.
+    """The module of a run as the checkpoint left it that the run was tested with.
 
     Args:
         run: the run.
@@ -123,7 +123,7 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
     if not run.checkpoint.exists():
         raise RunError(f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained.")
     module = make_module(settings)
-    state = read_checkpoint(run.checkpoint)["state_dict"]
+    state = read_checkpoint(run.asked)["state_dict"]
     require_trainable(module, state)
     module.load_state_dict(state, strict=False)
     return module.eval()

@@ -50,7 +50,8 @@ class MetricsTable(CSVLogger):
 
     def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
         """From its first checkpoint on, the run is one that others may go on from."""
-        self.folder.become_latest()
+        if self.folder.checkpoint.exists():
+            self.folder.become_latest()
 
 
 def drop_rows_from(table: Path, step: int) -> None:

@@ -26,6 +26,7 @@ class PlainData:
     """
 
     scored: Role = "test"
+    validates_on_test = False
 
     def __init__(self, data: LightningDataModule) -> None:
         self.data = data

@@ -11,8 +11,9 @@ from experiments.run_folder import RunFolder, write_whole
 Results = dict[str, Any]
 """What `OF_EVERY_RUN` names, and the metric's further scores.
 
-`scored_on` says which split was scored, where that is not the test split; `metric` what the score is the
-number of, where that is not a benchmark's own score from 0 to 100.
+`scored_on` says which split was scored, where that is not the test split; `tested` whose weights these are,
+where something was trained; `metric` what the score is the number of, where that is not a benchmark's own
+score from 0 to 100.
 """
 
 OF_EVERY_RUN = (
@@ -116,6 +117,7 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         f"**{percent(results)}**{named_metric(results)} on {results['n']:,} questions "
         f"({results['unreadable']} answers unreadable){said_of_interval(results)}.",
         *([f"Scored on {results['scored_on']}."] if "scored_on" in results else []),
+        *([f"Tested: {results['tested']}."] if "tested" in results else []),
         "",
         "| | score | 95 % interval | n |",
         "|---|---|---|---|",

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from datamodules.samples import SmallSpatialError
-from datamodules.text_files import read_json
+from datamodules.text_files import read_json, read_text
 from experiments.whole_files import written_beside
 
 RUNS = Path("runs")
@@ -75,6 +77,19 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """The newest checkpoint."""
         return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best validation, where one was kept."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def asked(self) -> Path:
+        """The checkpoint that is tested, exported and asked: with `tested: best` the best one."""
+        wanted = (
+            (yaml.safe_load(read_text(self.config)) or {}).get("tested") if self.config.is_file() else None
+        )
+        return self.best if wanted == "best" and self.best.is_file() else self.checkpoint
 
     @property
     def adapter(self) -> Path:

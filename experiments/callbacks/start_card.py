@@ -27,10 +27,12 @@ class StartCard(InRunFolder):
     Args:
         title: the experiment's name.
         resume_command: what to type to go on with this run.
+        tested: which checkpoint an experiment tests.
     """
 
-    def __init__(self, title: str, resume_command: str) -> None:
+    def __init__(self, title: str, resume_command: str, tested: str) -> None:
         self.title = title
+        self.tested = tested
         self.resume_command = resume_command
         self.shown = False
 
@@ -85,6 +87,9 @@ class StartCard(InRunFolder):
             f"{trainable:,} trainable, {total - trainable:,} frozen",
             "data": f"{type(datamodule).__name__}, {data}",
             **_splits(data_face(datamodule), card.get("subcommand"), trainer),
+            **(
+                {"tested": self.tested} if trainer.training and card.get("subcommand") == "experiment" else {}
+            ),
             "device": f"{trainer.world_size} x {trainer.strategy.root_device.type}, "
             f"precision {trainer.precision}",
             "seed": _seeds(card),

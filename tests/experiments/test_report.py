@@ -93,7 +93,7 @@ def test_a_tested_run(folder: RunFolder) -> None:
     page = write_report(folder).read_text()
     for expected in (
         *("Does it work?", "12.3 by others", "50.00", "20.0 to 80.0", "majority 31.2", "1,234", "abc"),
-        *("rendered, difficulty easy", "floor_fit", "NoDepth", "Training loss", "Layer 0", "python -m x"),
+        *("rendered, difficulty easy", "floor_fit", "NoDepth", "Loss", "Layer 0", "python -m x"),
         *("How many &lt;b&gt; in", "no picture", "✗", "1 unreadable answer"),
     ):
         assert expected in page, expected

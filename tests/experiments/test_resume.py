@@ -19,7 +19,12 @@ WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    """Those of the last checkpoint, and those of the best."""
+    states = {
+        name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+        for name in ("last", "best")
+    }
+    return {f"{name} {key}": value for name, state in states.items() for key, value in state.items()}
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -67,7 +72,7 @@ def test_a_killed_run_ends_as_the_undisturbed_one(
 
     assert "goes on in epoch" in resumed.stdout
     assert killed.resolve() == folder
-    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     expected, found = weights(whole), weights(killed)
     assert all(torch.equal(expected[name], found[name]) for name in expected | found)
     assert rows(whole) == rows(killed)

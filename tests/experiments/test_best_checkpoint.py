@@ -1,0 +1,146 @@
+"""The best checkpoint beside the last, which of them is tested, and when none may be chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
+
+from datamodules.samples import DataError
+from experiments.checkpoint_choice import refuse_looking_at_the_test
+from experiments.loggers import read_rows
+from experiments.run_folder import RunError, RunFolder
+from tests.bare_trainer import bare_trainer
+from tests.experiments.conftest import Command
+from tests.experiments.observer import OBSERVE, OBSERVED
+from tests.experiments.stub import StubData
+from tests.experiments.test_command_line import prepared
+from tests.experiments.test_published_splits import run, track3
+
+__all__ = ["prepared", "track3"]
+
+WORST = ("--best.monitor=val/loss", "--best.mode=max")
+"""A figure by which the last epoch is not the best: the loss falls."""
+
+
+def validations(folder: RunFolder, figure: str) -> list[float]:
+    return [float(row[figure]) for row in read_rows(folder.metrics) if row.get(figure)]
+
+
+def epoch_of(checkpoint: Path) -> int:
+    return torch.load(checkpoint, weights_only=True)["epoch"]
+
+
+def test_the_best_by_a_figure_is_kept_and_the_last_is_tested(
+    tmp_path: Path, stub: Path, command: Command
+) -> None:
+    said = command("experiment", "-c", str(stub), *WORST).stdout
+    folder = RunFolder((tmp_path / "runs/stub/latest").resolve())
+    losses = validations(folder, "val/loss")
+    assert len(losses) == 4, "one an epoch: the sanity validation is none of them"
+    assert epoch_of(folder.best) == losses.index(max(losses)) < 3
+    assert epoch_of(folder.checkpoint) == 3
+    assert "optimizer_states" not in torch.load(folder.best, weights_only=True)
+    assert "the last checkpoint" in said
+    assert json.loads(folder.results.read_text())["tested"] == "the last checkpoint, of epoch 4"
+    assert folder.asked == folder.checkpoint
+
+
+def test_the_best_is_tested_where_one_says_so_and_asked_from_then_on(
+    tmp_path: Path, stub: Path, command: Command
+) -> None:
+    said = command("experiment", "-c", str(stub), *WORST, "--tested=best").stdout
+    folder = RunFolder((tmp_path / "runs/stub/latest").resolve())
+    best = epoch_of(folder.best) + 1
+    assert best < 4
+    tested = f"the best checkpoint, by highest val/loss, of epoch {best}"
+    assert "the best checkpoint, by highest val/loss" in said
+    assert json.loads(folder.results.read_text())["tested"] == tested
+    for page in (folder.results_page, folder.report):
+        assert tested in page.read_text()
+    assert f"--ckpt_path {folder.best.relative_to(tmp_path)}" in said
+    again = command("test", "-c", str(folder.config)).stdout
+    assert "checkpoints/best.ckpt" in again
+    scores = [
+        json.loads(path.read_text())["score"] for path in (tmp_path / "runs/stub").glob("*/results.json")
+    ]
+    assert len(scores) >= 2 and len(set(scores)) == 1
+
+
+def test_a_figure_that_no_validation_logs_is_noticed_before_the_first_step(
+    stub: Path, command: Command
+) -> None:
+    ended = command("experiment", "-c", str(stub), "--best.monitor=val/los", code=1)
+    assert (
+        "best.monitor is val/los, which the validation does not log. Did you mean val/loss?" in ended.stderr
+    )
+    assert "epoch 1/" not in ended.stdout
+    assert len(ended.stderr.splitlines()) <= 6
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [([], ["sanity", "sanity", "train"]), (["--trainer.num_sanity_val_steps=0"], ["train"] * 3)],
+    ids=["by itself", "switched off"],
+)
+def test_a_look_at_the_validation_comes_first_unless_switched_off(
+    tmp_path: Path, stub: Path, command: Command, typed: list[str], first: list[str]
+) -> None:
+    observed = f"--trainer.callbacks+={OBSERVE['class_path']}"
+    command("fit", "-c", str(stub), observed, *typed)
+    stages = [json.loads(line)["stage"] for line in (tmp_path / OBSERVED).read_text().splitlines()]
+    assert stages[:3] == first
+
+
+@pytest.mark.parametrize("how", ["tested", "early stopping"])
+def test_nothing_is_chosen_by_the_questions_of_the_test(
+    track3: list[str], how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Track 3 as it is published: without answers for its test split, which is scored on val."""
+    stopping = [
+        "--trainer.callbacks+=lightning.pytorch.callbacks.EarlyStopping",
+        "--trainer.callbacks.monitor=val/score",
+    ]
+    with pytest.raises(RunError, match="by the questions that they are tested on"):
+        run("experiment", *track3, *(["--tested=best"] if how == "tested" else stopping))
+
+
+REFUSED: dict[str, tuple[Callable[[], StubData], dict[str, object], str]] = {
+    "nothing validated": (StubData, {"limit_val_batches": 0}, "needs a validation, and there is none"),
+    "no checkpoints": (
+        StubData,
+        {"limit_val_batches": 1.0, "enable_checkpointing": False},
+        "needs checkpoints",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_tested_as_the_best_is_refused(case: str) -> None:
+    data, options, sentence = REFUSED[case]
+    with pytest.raises(RunError, match=sentence):
+        refuse_looking_at_the_test(bare_trainer(**{"enable_checkpointing": True, **options}), data(), "best")
+
+
+def test_early_stopping_by_a_validation_of_its_own_is_allowed() -> None:
+    stopping = EarlyStopping("val/score")
+    trainer = bare_trainer(limit_val_batches=1.0, callbacks=[stopping])
+    refuse_looking_at_the_test(trainer, StubData(), "last")
+    with pytest.raises(RunError, match="EarlyStopping needs a validation"):
+        refuse_looking_at_the_test(bare_trainer(callbacks=[stopping]), StubData(), "last")
+    by_training = bare_trainer(callbacks=[EarlyStopping("train/loss")])
+    refuse_looking_at_the_test(by_training, StubData(), "last")
+
+
+def test_data_that_are_not_validated_on_keep_no_best_and_are_no_error(
+    tmp_path: Path, stub: Path, command: Command
+) -> None:
+    command("experiment", "-c", str(stub), "--trainer.limit_val_batches=0")
+    folder = RunFolder((tmp_path / "runs/stub/latest").resolve())
+    assert folder.checkpoint.exists() and not folder.best.exists()
+    with pytest.raises((RunError, DataError)):
+        refuse_looking_at_the_test(bare_trainer(enable_checkpointing=True), StubData(), "best")
