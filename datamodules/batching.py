@@ -81,6 +81,12 @@ class TrainingBatches(Sampler[BatchRequest]):
         self.epoch = 0
         self.first = 0
 
+    @property
+    def largest(self) -> int:
+        """The most questions that a batch can have: all of the images with most of them."""
+        asked = np.minimum(self.group_sizes, self.questions_per_image)
+        return int(np.sort(asked)[-self.batch_size :].sum())
+
     def __len__(self) -> int:
         """How many batches a whole epoch has on each rank."""
         images_per_rank = -(-len(self.drawing) // self.world_size)

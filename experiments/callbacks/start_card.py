@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class StartCard(InRunFolder):
         self.tested = tested
         self.resume_command = resume_command
         self.shown = False
+        self.measured = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the card before the first step."""
@@ -43,7 +45,18 @@ class StartCard(InRunFolder):
         if isinstance(loader, ResumableLoader):  # Lightning or a subclass may have made another one
             sizes = loader.batches.group_sizes
             counted = f"{sizes.sum():,} questions on {len(sizes):,} images, {counted}"
-        self._show(trainer, pl_module, counted, self._schedule(trainer, pl_module))
+        steps = _steps(trainer, loader) | self._schedule(trainer, pl_module)
+        self._show(trainer, pl_module, counted, steps)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Say of the first batch how long its texts are, which nobody knew before."""
+        if self.measured or not trainer.is_global_zero:
+            return
+        self.measured = True
+        if isinstance(batch, Mapping) and batch.get("tokens"):
+            print(said_of_tokens(len(batch["samples"]), batch["tokens"], batch["cells"]), flush=True)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the card of a run that only tests."""
@@ -73,7 +86,7 @@ class StartCard(InRunFolder):
         trainer: Trainer,
         module: LightningModule,
         data: str,
-        schedule: dict[str, str] | None = None,
+        steps: dict[str, str] | None = None,
     ) -> None:
         if self.shown or not trainer.is_global_zero:
             return
@@ -87,6 +100,7 @@ class StartCard(InRunFolder):
             f"{trainable:,} trainable, {total - trainable:,} frozen",
             "data": f"{type(datamodule).__name__}, {data}",
             **_splits(data_face(datamodule), card.get("subcommand"), trainer),
+            **(steps or {}),
             **(
                 {"tested": self.tested} if trainer.training and card.get("subcommand") == "experiment" else {}
             ),
@@ -101,13 +115,44 @@ class StartCard(InRunFolder):
             rows["resumed"] = epoch
         elif trainer.ckpt_path and not trainer.training:
             rows["trained"] = f"weights of {relative(Path(str(trainer.ckpt_path)))}"
-        rows |= schedule or {}
         table = Table.grid(padding=(0, 2))
         for name, value in rows.items():
             table.add_row(f"[bold]{name}", value)
         Console().print(Panel(table, title=self.title, title_align="left", expand=False))
         if trainer.training:
             print(f"To go on after an interruption: {self.resume_command}", flush=True)
+
+
+def _steps(trainer: Trainer, loader: Any) -> dict[str, str]:
+    """How many sequences are computed at once and make one step, which the size of a batch does not say."""
+    if not isinstance(loader, ResumableLoader):
+        return {}
+    batches = loader.batches
+    together = trainer.accumulate_grad_batches * trainer.world_size
+    at_once = f"up to {_many(batches.largest, 'question')} on {_many(batches.batch_size, 'image')} at once"
+    if together == 1:
+        return {"step": at_once}
+    of = [
+        *([f"{trainer.accumulate_grad_batches} batches"] if trainer.accumulate_grad_batches > 1 else []),
+        *([f"{trainer.world_size} processes"] if trainer.world_size > 1 else []),
+    ]
+    return {"step": f"{at_once}, up to {_many(batches.largest * together, 'question')} of {' in '.join(of)}"}
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def said_of_tokens(sequences: int, tokens: int, cells: int) -> str:
+    """How much a batch of texts is, pictures included.
+
+    Args:
+        sequences: how many questions.
+        tokens: how many tokens they have.
+        cells: how many places for tokens, padding included.
+    """
+    padding = f", {1 - tokens / cells:.0%} of the places are padding" if cells > tokens else ""
+    return f"The first batch: {_many(sequences, 'sequence')} of {tokens:,} tokens in all{padding}."
 
 
 def _counted(number: float, what: str) -> str:
