@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.batching import BatchRequest, ImageRequest, TrainingBatches, training_request
@@ -29,8 +30,11 @@ BadImagePolicy = Literal["error", "answer_blind", "next_image"]
 
 
 def samples_only(samples: list[SpatialSample]) -> dict[str, Any]:
-    """The collator of a datamodule that no module has given one: the batch holds the samples alone."""
-    return {}
+    """The collator of a datamodule that no module has given one: the batch holds the samples alone.
+
+    Beside them stand their places in it, a tensor `[samples]` by which Lightning sees how many there are.
+    """
+    return {"places": torch.arange(len(samples))}
 
 
 @dataclass(frozen=True)

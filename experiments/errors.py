@@ -25,6 +25,7 @@ CHATTER = (
     ".*self.log\\('(val|test)/.*sync_dist=True",  # the metric has gathered all processes already
     "The dirpath has changed from",  # a checkpoint is tested in a run folder of its own
     "Couldn't infer the batch indices",  # predictions carry their question's id
+    "Trying to infer the `batch_size` from an ambiguous collection",  # the records beside the tensors
     "Grad strides do not match bucket view strides",
     ".*Checkpoint directory .* exists and is not empty",
     "Total length of `list` across ranks is zero",  # no validation split: the start card says so

@@ -18,6 +18,7 @@ from lightning_modules.schedule import Schedule
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.training_texts import training_texts
 from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
 from lightning_modules.weights_digest import NO_WEIGHTS
 
@@ -101,7 +102,7 @@ class TinyGiant(SpatialModule):
         """Learn the words of the training data before the first fit."""
         super().setup(stage)
         if stage == "fit" and self.vocabulary.is_empty:
-            self.vocabulary.build(self.data.texts())
+            self.vocabulary.build(training_texts(self.data))
 
     def collator(self, stage: str) -> TinyGiantCollator:
         """Resizes images, describes regions and splits texts into words."""

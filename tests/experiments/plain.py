@@ -35,7 +35,7 @@ class PlainModule(LightningModule):
     def test_step(self, batch: Any, batch_idx: int) -> None:
         logits, targets = self.logits(batch)
         self.accuracy(logits.argmax(-1), targets)
-        self.log("test/loss", nn.functional.cross_entropy(logits, targets), batch_size=len(targets))
+        self.log("test/loss", nn.functional.cross_entropy(logits, targets))
         self.log("test/accuracy", self.accuracy)
 
     def configure_optimizers(self) -> Any:
