@@ -16,11 +16,11 @@ from experiments.catalogue import read_yaml
 from experiments.errors import OptionParser, plain_errors, quiet_libraries
 from experiments.find_run import find_run
 from experiments.run_folder import RunError, RunFolder
+from experiments.trained import make_module, trained_module
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
-    from lightning_modules.base import SpatialModule
 
 ADAPTER = "adapter"
 MERGED = "merged"
@@ -108,27 +108,6 @@ def write_adapter(module: LightningModule, settings: dict[str, Any], to: Path) -
     ]
 
 
-def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
-    """The module of a run as the checkpoint left it that the run was tested with.
-
-    Args:
-        run: the run.
-        settings: the module's class and arguments.
-
-    Raises:
-        SmallSpatialError: the run has no checkpoint, or one of another model.
-    """
-    from lightning_modules.checkpoints import read_checkpoint, require_trainable
-
-    if not run.checkpoint.exists():
-        raise RunError(f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained.")
-    module = make_module(settings)
-    state = read_checkpoint(run.asked)["state_dict"]
-    require_trainable(module, state)
-    module.load_state_dict(state, strict=False)
-    return module.eval()
-
-
 def main() -> None:
     """Read the command line and export."""
     parser = OptionParser(prog="python -m experiments.export", description=__doc__)
@@ -141,24 +120,6 @@ def main() -> None:
         run = find_run(arguments.name, "trained", arguments.run)
         quiet_libraries()
         print("\n".join(export(run, arguments.to or run.path, arguments.merge)))
-
-
-def make_module(settings: dict[str, Any]) -> Any:
-    """A module from its class and arguments, checked as the command line checks them."""
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    from experiments.constructors import made_as_configured
-    from experiments.parser_errors import RefusedOption, refusal
-    from lightning_modules.base import SpatialModule
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(SpatialModule, "model")
-    try:
-        parsed = parser.parse_object({"model": settings})
-    except ArgumentError as error:
-        raise RefusedOption(refusal(error)) from error
-    with made_as_configured("The model"):
-        return parser.instantiate_classes(parsed).model
 
 
 def _clear(folders: Sequence[Path], base_model: str) -> None:

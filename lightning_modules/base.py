@@ -248,6 +248,30 @@ class SpatialModule(LightningModule, ABC):
         """Log the score of the test split and keep its summary for the report."""
         self._summarise("test")
 
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *options: Any, **arguments: Any) -> Any:
+        """The module that a checkpoint holds the trained tensors of, made with the arguments given here.
+
+        Checkpoints hold no arguments: the run's configuration does.
+
+        Args:
+            checkpoint_path: the checkpoint.
+            options: see Lightning.
+            arguments: those of the constructor, and Lightning's.
+
+        Raises:
+            ModelError: the module cannot be made with these arguments.
+        """
+        try:
+            return super().load_from_checkpoint(checkpoint_path, *options, **arguments)
+        except TypeError as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ModelError(
+                f"A checkpoint holds no arguments to make a {cls.__name__} with: {reason}. Give them beside "
+                'the path, or take experiments.trained.load_trained("runs/NAME/latest"), which finds them in '
+                "the run's config.yaml."
+            ) from error
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what was trained: frozen tensors come from where they came from before."""
         checkpoint["state_dict"] = keep_trainable(self, checkpoint["state_dict"])

@@ -27,8 +27,8 @@ def training_texts(data: Any) -> Iterable[str]:
     samples = list(itertools.islice(_records(data), AT_MOST))
     if not samples or not all(isinstance(sample, SpatialSample) for sample in samples):
         raise ModelError(
-            f"The words to learn are not known: {type(data).__name__}.train_dataloader() loads no data set of "
-            "SpatialSamples. Give it a method texts() that returns the texts of the training data."
+            f"The words to learn are not known: {type(data).__name__}.train_dataloader() loads no data set "
+            "of SpatialSamples. Give it a method texts() that returns the texts of the training data."
         )
     return [
         text

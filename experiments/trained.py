@@ -1,0 +1,65 @@
+"""What a run has trained, as a module of Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.catalogue import read_yaml
+from experiments.find_run import find_run
+from experiments.run_folder import RunError, RunFolder
+
+if TYPE_CHECKING:
+    from lightning_modules.base import SpatialModule
+
+
+def load_trained(named: str | Path) -> SpatialModule:
+    """The module of a run as the checkpoint left it that the run is tested with, ready to answer.
+
+    Args:
+        named: a run's folder (`runs/quickstart/latest`), or an experiment's name, whose newest run it is.
+
+    Raises:
+        SmallSpatialError: there is no such run, or it has trained nothing.
+    """
+    run = find_run(str(named), "trained")
+    return trained_module(run, read_yaml(run.config)["model"])
+
+
+def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
+    """The module of a run as the checkpoint left it that the run is tested with.
+
+    Args:
+        run: the run.
+        settings: the module's class and arguments.
+
+    Raises:
+        SmallSpatialError: the run has no checkpoint, or one of another model.
+    """
+    from lightning_modules.checkpoints import read_checkpoint
+
+    if not run.checkpoint.exists():
+        raise RunError(f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained.")
+    module = make_module(settings)
+    checkpoint = read_checkpoint(run.checkpoint)
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
+    return module.eval()
+
+
+def make_module(settings: dict[str, Any]) -> Any:
+    """A module from its class and arguments, checked as the command line checks them."""
+    from jsonargparse import ArgumentError, ArgumentParser
+    from lightning import LightningModule
+
+    from experiments.constructors import made_as_configured
+    from experiments.parser_errors import RefusedOption, refusal
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LightningModule, "model")
+    try:
+        parsed = parser.parse_object({"model": settings})
+    except ArgumentError as error:
+        raise RefusedOption(refusal(error)) from error
+    with made_as_configured("The model"):
+        return parser.instantiate_classes(parsed).model
