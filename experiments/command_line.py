@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 # Imported for their classes as well, which are then known by their bare names: `--data CvBench`.
 from datamodules import cv_bench, omni_spatial, own_images, space_thinker  # noqa: F401
+from datamodules.base import SpatialDataModule
 from datamodules.cores import available_cores
 from experiments.baselines import Baselines, run_baselines
 from experiments.callbacks.checkpoints import checkpoints
@@ -256,6 +257,8 @@ class SpatialCLI(LightningCLI):
         with made_as_configured():
             data = self._parser(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
         require_splits(data_face(data), str(self.subcommand), training)
+        # The suite's data deal out the questions to the processes; for plain loaders Lightning does it.
+        config.trainer.use_distributed_sampler |= not isinstance(data, SpatialDataModule)
         if training and (teacher := arguments_of(config.model).get("teacher")):
             require_teacher(teacher)
 

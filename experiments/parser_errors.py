@@ -26,6 +26,11 @@ LONGEST_VALUE = 80
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 _CALLABLE = re.compile(r"Type \S.* expects a function or a callable class")
+_OF_A_CALLED_CLASS = re.compile(
+    r"Does not validate[^\n]*\nSubtypes: [^\n]*\nErrors:\n(?:  [^\n]*\n)*?"
+    r"  - (?P<type>Type \S[^\n]* expects a function or a callable class): (?P<said>[^\n]*(?:\n {4}[^\n]*)*)"
+)
+_NAMED = re.compile(r"(?:\. Got|\nGiven) value: Namespace\(class_path='(?P<class>[\w.]+)'")
 _UNKNOWN = (
     re.compile(r"Option '(?P<key>[^']+)' is not accepted"),
     re.compile(r"Subcommand '\w+' does not accept option '(?P<key>[^']+)'"),
@@ -142,10 +147,21 @@ def _taken_apart(error: BaseException) -> _Refusal:
 
 
 def _messages(error: BaseException) -> Iterator[str]:
-    """What an error and those it was raised from say, the outermost first."""
+    """What an error and those it was raised from say, the outermost first.
+
+    The cause of a union's error is that of its first type, also where a class was named that is to be called.
+    """
     found: BaseException | None = error
     while found is not None:
-        yield (str(found.args[0]) if isinstance(found, KeyError) and found.args else str(found)).strip()
+        text = (str(found.args[0]) if isinstance(found, KeyError) and found.args else str(found)).strip()
+        yield text
+        if (called := _OF_A_CALLED_CLASS.match(text)) and (
+            named := _NAMED.search(text, called.start("said"))
+        ):
+            said = _NAMED.split(called["said"])[0]
+            yield f"{called['type']}: class_path={named['class']}"
+            yield from filter(None, re.split(r'(Parser key "[^"]+"):\s+', said))
+            return
         found = found.__cause__
 
 

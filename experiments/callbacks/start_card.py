@@ -11,6 +11,7 @@ from lightning import LightningModule, Trainer
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from torch.utils.data import DistributedSampler
 
 from datamodules.base import SpatialDataModule
 from datamodules.loading import ResumableLoader
@@ -42,7 +43,9 @@ class StartCard(InRunFolder):
         """Show the card before the first step."""
         counted = f"{_counted(trainer.num_training_batches, 'batches')} an epoch, {_epochs(trainer)}"
         loader = trainer.train_dataloader
-        if isinstance(loader, ResumableLoader):  # Lightning or a subclass may have made another one
+        if not isinstance(loader, ResumableLoader):  # Lightning or a subclass has made another one
+            counted += _not_shared(loader, trainer)
+        else:
             sizes = loader.batches.group_sizes
             counted = f"{sizes.sum():,} questions on {len(sizes):,} images, {counted}"
         steps = _steps(trainer, loader) | self._schedule(trainer, pl_module)
@@ -158,6 +161,12 @@ def said_of_tokens(sequences: int, tokens: int, cells: int) -> str:
 def _counted(number: float, what: str) -> str:
     """A number of things, which a loader of one's own may not know."""
     return f"{number:,} {what}" if math.isfinite(number) else f"an unknown number of {what}"
+
+
+def _not_shared(loader: Any, trainer: Trainer) -> str:
+    """What to say where each of several processes trains on all that a loader of one's own loads."""
+    shared = isinstance(getattr(loader, "sampler", None), DistributedSampler)
+    return "" if shared or trainer.world_size == 1 else "; each process trains on all of it"
 
 
 def _epochs(trainer: Trainer) -> str:

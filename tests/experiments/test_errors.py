@@ -20,6 +20,7 @@ TINY = ("fit", "-c", "quickstart", "--scale", "tiny")
 LORA = ("fit", "-c", "small_vlm/smolvlm_500m_lora", "--scale", "tiny")
 NETWORK = "--model.init_args.network."
 OPTIMIZER = "--model.init_args.optimizer"
+SCHEDULE = "--model.schedule=StepLR"
 
 BAD_STARTS = {
     # What the parser refuses: the key, the value, what is expected, the nearest name.
@@ -40,6 +41,12 @@ BAD_STARTS = {
     "an unknown module": ((*TINY, "--data", "datamodules.cv_bensh.CvBench"), ["mean cv_bench?"]),
     "a class without its module": ((*TINY, "--model", "TinyGaint"), ["tiny_giant.module.TinyGiant"]),
     "an unknown view": ((*TINY, "--data.init_args.views", "[datamodules.views.NoDepht]"), ["mean NoDepth?"]),
+    "a schedule that lacks a setting": ((*TINY, SCHEDULE), ["schedule", "required: step_size"]),
+    "a schedule's setting misspelt": ((*TINY, SCHEDULE, "--model.schedule.stepsize=3"), ["mean step_size?"]),
+    "a schedule's setting of another type": (
+        (*TINY, SCHEDULE, "--model.schedule.step_size=x"),
+        ["step_size is 'x'", "a whole number"],
+    ),
     "an unknown optimizer": ((*TINY, OPTIMIZER, "torch.optim.AdamWW"), ["optimizer", "mean AdamW?"]),
     "an unknown callback": (
         (*TINY, "--trainer.callbacks", "[{class_path: lightning.pytorch.callbacks.EarlyStoping}]"),
