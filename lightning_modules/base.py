@@ -162,21 +162,11 @@ class SpatialModule(LightningModule, ABC):
         refuse_unworkable(combination_of(self, trainer, trains, self.optimizer_callable))
 
     def setup(self, stage: str) -> None:
-        """Exchange collator and metric with the datamodule, and settle how long a fit is."""
+        """Exchange collator and metric with the datamodule."""
         self.refuse_unworkable(self.trainer, stage == "fit")
         self.data.collator = WholeBatches(self.collator(stage))
         if stage != "predict" and hasattr(self.data, "metric"):
             self.metric = taking_answers(self.data.metric(stage), getattr(self.data, "read_answer", None))
-        if stage == "fit":
-            self.settle_length()
-
-    def settle_length(self) -> None:
-        """Train for one epoch where no limit of the trainer's says for how long; a module may know better."""
-        trainer = self.trainer
-        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-        if trainer.max_epochs in (None, -1) and trainer.max_steps == -1 and not timed:
-            trainer.fit_loop.max_epochs = 1
-            self._nothing_said_how_long = True
 
     def configure_optimizers(self) -> Any:
         """The optimizer over trainable parameters only, and its schedule per step."""
@@ -185,6 +175,7 @@ class SpatialModule(LightningModule, ABC):
             raise ModelError(
                 f"{type(self).__name__} has no parameter left to train: unfreeze something or run `test`."
             )
+        self._train_for_an_epoch_unless_told()
         optimizer = self.optimizer_callable(trainable)
         leave_scaling_to_trainer(optimizer)
         scheduler = scheduler_settings(self.schedule, optimizer, total_steps(self.trainer))
@@ -192,7 +183,7 @@ class SpatialModule(LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Take up the learning rate's course where a resumed run is on it: it may be a longer one by now."""
-        if self._nothing_said_how_long and self.trainer.max_epochs == 1:
+        if self._nothing_said_how_long:
             self.print("One epoch, since nothing says for how long to train: trainer.max_epochs does.")
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, LambdaLR):
@@ -279,6 +270,14 @@ class SpatialModule(LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that lacks a tensor this module trains."""
         require_trainable(self, checkpoint["state_dict"])
+
+    def _train_for_an_epoch_unless_told(self) -> None:
+        """One epoch, where neither the trainer nor what the module has set in `setup` says for how long."""
+        trainer = self.trainer
+        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if trainer.max_epochs in (None, -1) and trainer.max_steps == -1 and not timed:
+            trainer.fit_loop.max_epochs = 1
+            self._nothing_said_how_long = True
 
     def _why_not_finite(self, batch: Batch, terms: dict[str, float]) -> str:
         values = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())

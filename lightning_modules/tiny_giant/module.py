@@ -93,16 +93,14 @@ class TinyGiant(SpatialModule):
             return objective_at(self.phases, self.current_epoch)
         return self.phases[-1].objective
 
-    def settle_length(self) -> None:
-        """The phases say for how long to train, where the trainer does not."""
-        if self.trainer.max_epochs in (None, -1):
-            self.trainer.fit_loop.max_epochs = sum(phase.epochs for phase in self.phases)
-
     def setup(self, stage: str) -> None:
-        """Learn the words of the training data before the first fit."""
+        """Learn the words of the training data before the first fit; let the phases set the fit's length."""
         super().setup(stage)
-        if stage == "fit" and self.vocabulary.is_empty:
-            self.vocabulary.build(training_texts(self.data))
+        if stage == "fit":
+            if self.vocabulary.is_empty:
+                self.vocabulary.build(training_texts(self.data))
+            if self.trainer.max_epochs in (None, -1):
+                self.trainer.fit_loop.max_epochs = sum(phase.epochs for phase in self.phases)
 
     def collator(self, stage: str) -> TinyGiantCollator:
         """Resizes images, describes regions and splits texts into words."""

@@ -53,7 +53,9 @@ class PlainData(LightningDataModule):
     def loader(self, split: str, images: int) -> DataLoader:
         questions = StubQuestions(split, images)
         samples = [sample for image in range(images) for sample in questions.samples(image, range(2))]
-        return DataLoader(samples, self.batch_size, split == "train", collate_fn=self.collator)
+        return DataLoader(
+            samples, batch_size=self.batch_size, shuffle=split == "train", collate_fn=self.collator
+        )
 
     def train_dataloader(self) -> DataLoader:
         return self.loader("train", 16)

@@ -83,6 +83,11 @@ def test_a_schedule_that_does_not_fit_is_refused_in_a_sentence() -> None:
         rates(lambda optimizer: lr_scheduler.OneCycleLR(optimizer, max_lr=0.7, total_steps=11))
 
 
+def test_a_module_may_say_itself_how_long_a_fit_is() -> None:
+    """In its `setup`, behind that of the base."""
+    assert len(rates(WarmupCosine())) == EPOCHS * STEPS_PER_EPOCH
+
+
 class Told(Recorded):
     """Trains for as long as the trainer says."""
 
