@@ -26,7 +26,7 @@ from datamodules.loading import (
     ResumableLoader,
     samples_only,
 )
-from datamodules.samples import Answer, DataError
+from datamodules.samples import Answer, DataError, metric_of
 from datamodules.split_answers import require_answers
 from datamodules.views import View
 
@@ -179,7 +179,7 @@ class SpatialDataModule(LightningDataModule, ABC):
 
     def require_answers(self, role: Role) -> None:
         """Raise `DataError` where a split cannot be scored, since its answers or tasks are not known."""
-        require_answers(self.split(role), self.metric("test" if role == "test" else "validate"), role)
+        require_answers(self.split(role), metric_of(self, "test" if role == "test" else "validate"), role)
 
     def require_fields(self, module: object) -> None:
         """Raise `DataError` where questions lack what a module has never learnt to do without.

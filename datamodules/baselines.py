@@ -13,7 +13,7 @@ from datamodules.answers import read_length
 from datamodules.base import SpatialDataModule
 from datamodules.choice_metrics import WITHIN_A_FACTOR_OF_TWO
 from datamodules.official_layout import MissingSplit
-from datamodules.samples import Answer, AnswerType
+from datamodules.samples import Answer, AnswerType, metric_of
 
 _CENTIMETRES_PER_METRE = 100
 
@@ -51,7 +51,7 @@ def majority_baseline(
     except MissingSplit:
         labels = iter(())
     fixed = best_fixed_answers(labels, forms)
-    metric = metric or datamodule.metric()
+    metric = metric or metric_of(datamodule, "test")
     metric.update([Answer(sample, fixed.get(sample.task) or sample.letters[:1]) for sample in samples])
     result = metric.compute()
     return {key: result[key] for key in ("score", "n", "tasks", "metric") if key in result}

@@ -14,7 +14,7 @@ from datamodules.drawing import Drawing, EveryImage, WeightedParts
 from datamodules.grouped import GroupedQuestions, ImageSubset, Split
 from datamodules.joined_metric import JoinedMetric
 from datamodules.official_layout import OfficialLayout
-from datamodules.samples import DataError, SpatialSample
+from datamodules.samples import DataError, SpatialSample, metric_of
 from datamodules.views import View
 
 
@@ -157,8 +157,8 @@ class Mixture(SpatialDataModule):
         """The official score of the benchmark that a stage's questions come from; of several, the mean."""
         parts = self._parts("test" if stage == "test" else "val")
         if len(parts) == 1:
-            return parts[0].metric(stage)
-        return JoinedMetric([(_name(part), part.metric(stage)) for part in parts])
+            return metric_of(parts[0], stage)
+        return JoinedMetric([(_name(part), metric_of(part, stage)) for part in parts])
 
     def origin(self) -> str:
         """The benchmarks with their origins, those that are trained on first."""

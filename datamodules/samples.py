@@ -6,11 +6,12 @@ This is the only file of `datamodules` that `lightning_modules` may import.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -220,3 +221,8 @@ class BatchSamples:
 
     def __iter__(self) -> Iterator[SpatialSample]:
         return iter(self._samples)
+
+
+def metric_of(data: Any, stage: str) -> Any:
+    """The metric that data have for a stage; a `metric` of one's own that takes no stage is that of all."""
+    return data.metric(stage) if inspect.signature(data.metric).parameters else data.metric()

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor
 
 from datamodules.base import SpatialDataModule
 from datamodules.baselines import majority_baseline
+from datamodules.samples import metric_of
 from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.progress import progress
 from experiments.run_folder import RunError
@@ -56,7 +57,7 @@ def run_baselines(cli: SpatialCLI, wanted: Baselines) -> dict[str, Any]:
         return results  # nobody knows its answers, nor how to take away its pictures
     scored_by_data = isinstance(cli.model, SpatialModule) or cli.logged_score.judged
     if wanted.majority and scored_by_data:
-        metric = taking_answers(cli.datamodule.metric(), cli.datamodule.read_answer)
+        metric = taking_answers(metric_of(cli.datamodule, "test"), cli.datamodule.read_answer)
         results["majority"] = majority_baseline(cli.datamodule, metric)
     if wanted.blind and parameter_counts(cli.model)[1]:
         results["blind"] = blind_baseline(cli, wanted.blind_fraction)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric
 
-from datamodules.samples import Answer, SmallSpatialError, SpatialSample
+from datamodules.samples import Answer, SmallSpatialError, SpatialSample, metric_of
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.one_number import taking_answers
 from lightning_modules.optimizers import require_optimizer
@@ -166,7 +166,7 @@ class SpatialModule(LightningModule, ABC):
         self.refuse_unworkable(self.trainer, stage == "fit")
         self.data.collator = WholeBatches(self.collator(stage))
         if stage != "predict" and hasattr(self.data, "metric"):
-            self.metric = taking_answers(self.data.metric(stage), getattr(self.data, "read_answer", None))
+            self.metric = taking_answers(metric_of(self.data, stage), getattr(self.data, "read_answer", None))
 
     def configure_optimizers(self) -> Any:
         """The optimizer over trainable parameters only, and its schedule per step."""

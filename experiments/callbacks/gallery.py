@@ -11,7 +11,7 @@ from datamodules.metrics import Judgement
 from datamodules.samples import Answer, UnreadableImage
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
-from experiments.callbacks.predictions import judge, metric_of
+from experiments.callbacks.predictions import judge, judging_metric
 from experiments.pictures import draw_question
 from experiments.run_folder import write_whole
 
@@ -64,7 +64,7 @@ class GalleryWriter(InRunFolder):
     def _look(self, trainer: Trainer, module: LightningModule, answers: list[Answer]) -> None:
         if not trainer.is_global_zero:
             return
-        metric = metric_of(trainer, module)
+        metric = judging_metric(trainer, module)
         for answer in answers:
             judgement = judge(metric, answer)
             key = (answer.sample.task, bool(judgement.correct) if judgement else None)

@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torchmetrics import Metric
 
-from datamodules.samples import Answer
+from datamodules.samples import Answer, metric_of
 from experiments.callbacks.progress import questions_in
 from lightning_modules.base import SpatialModule
 from lightning_modules.one_number import taking_answers
@@ -82,7 +82,9 @@ class LoggedScore(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if (answers := answers_in(outputs)) and hasattr(data, "metric"):
             if self._metric is None:
-                self._metric = taking_answers(data.metric(), getattr(data, "read_answer", None))
+                self._metric = taking_answers(
+                    metric_of(data, stage_of(trainer)), getattr(data, "read_answer", None)
+                )
             self._metric.update(answers)
 
     def _end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -105,6 +107,11 @@ class LoggedScore(Callback):
                 "tasks": {},
                 "metric": scores[0],
             }
+
+
+def stage_of(trainer: Trainer) -> str:
+    """The stage whose questions are asked now, as data are asked for its metric."""
+    return "test" if trainer.testing else "validate"
 
 
 def answers_in(outputs: Any) -> list[Answer]:

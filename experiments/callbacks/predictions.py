@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 
 from datamodules.base import SpatialDataModule
 from datamodules.metrics import Judgement, SpatialMetric
-from datamodules.samples import Answer
+from datamodules.samples import Answer, metric_of
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from lightning_modules.base import SpatialModule
@@ -45,7 +45,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         dataloader_idx: int = 0,
     ) -> None:
         """Write what was answered, and how it was judged."""
-        self._write(answers_in(outputs), metric_of(trainer, pl_module))
+        self._write(answers_in(outputs), judging_metric(trainer, pl_module))
 
     def write_on_batch_end(
         self,
@@ -58,7 +58,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write what was answered; without a truth there is no judgement."""
-        self._write(answers_in(prediction), metric_of(trainer, pl_module))
+        self._write(answers_in(prediction), judging_metric(trainer, pl_module))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Merge the processes' files."""
@@ -106,13 +106,13 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         return self.target.with_name(f".{self.target.stem}.rank{rank}.jsonl")
 
 
-def metric_of(trainer: Trainer, module: LightningModule) -> SpatialMetric | None:
+def judging_metric(trainer: Trainer, module: LightningModule) -> SpatialMetric | None:
     """The benchmark's metric: the module's, or its data's where the module is a plain one; else None."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     if isinstance(module, SpatialModule):
         metric = module.metric
     else:
-        metric = data.metric() if isinstance(data, SpatialDataModule) else None
+        metric = metric_of(data, "test") if isinstance(data, SpatialDataModule) else None
     return metric if isinstance(metric, SpatialMetric) else None
 
 

@@ -63,7 +63,7 @@ class PlainData(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self.loader("test", 11)
 
-    def metric(self, stage: str) -> Metric:
+    def metric(self) -> Metric:
         return BinaryAccuracy()
 
 
