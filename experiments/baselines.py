@@ -18,6 +18,7 @@ from experiments.run_folder import RunError
 from experiments.started import parameter_counts
 from lightning_modules.base import SpatialModule
 from lightning_modules.one_number import taking_answers
+from lightning_modules.schedule import train_for_an_epoch_unless_told
 
 if TYPE_CHECKING:
     from experiments.command_line import SpatialCLI
@@ -89,6 +90,8 @@ def blind_baseline(cli: SpatialCLI, fraction: float) -> dict[str, Any]:
             "callbacks": [*kept, *shown, logged],
         }
     )
+    if not isinstance(made.model, SpatialModule):
+        train_for_an_epoch_unless_told(trainer)
     trainer.fit(made.model, datamodule=made.data)
     trainer.test(made.model, datamodule=made.data, verbose=False)
     summary = made.model.summary if isinstance(made.model, SpatialModule) else logged.summary

@@ -65,6 +65,7 @@ from lightning_modules.base import SpatialModule
 from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.placement import Placement, device_of, placed
 from lightning_modules.precision import Combination, refuse_unworkable
+from lightning_modules.schedule import ONE_EPOCH, train_for_an_epoch_unless_told
 
 PROGRAM = "python -m experiments.run"
 
@@ -298,7 +299,14 @@ class SpatialCLI(LightningCLI):
         if self._tested == "best" and learns:
             self.trainer.best = self.folder.best
         if learns:
+            self._settle_length()
             self._write_lessons()
+
+    def _settle_length(self) -> None:
+        """A plain module does not know that base.yaml leaves the length open; others see to it themselves."""
+        plain = not isinstance(self.model, SpatialModule)
+        if plain and train_for_an_epoch_unless_told(self.trainer) and self.trainer.is_global_zero:
+            print(ONE_EPOCH)
 
     @rank_zero_only
     def _require_answers(self) -> None:
@@ -312,6 +320,7 @@ class SpatialCLI(LightningCLI):
         """Start the clock, and write the lessons of a cached teacher that are missing."""
         module_face(self.model).refuse_unworkable(self.trainer, trains=True)
         refuse_looking_at_the_test(self.trainer, self.datamodule, self._tested)
+        self._settle_length()
         self.stopwatch.start()
         self._write_lessons()
 

@@ -41,7 +41,7 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
     if not run.checkpoint.exists():
         raise RunError(f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained.")
     module = make_module(settings)
-    checkpoint = read_checkpoint(run.checkpoint)
+    checkpoint = read_checkpoint(run.asked)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
     return module.eval()

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
@@ -28,12 +27,14 @@ from lightning_modules.optimizers import require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
 from lightning_modules.processes import joined_sums, mean_of_processes
 from lightning_modules.schedule import (
+    ONE_EPOCH,
     Schedule,
     WarmupCosine,
     follow_course,
     require_schedule,
     scheduler_settings,
     total_steps,
+    train_for_an_epoch_unless_told,
 )
 from lightning_modules.weights_digest import NO_WEIGHTS
 from lightning_modules.whole_batches import WholeBatches
@@ -175,7 +176,8 @@ class SpatialModule(LightningModule, ABC):
             raise ModelError(
                 f"{type(self).__name__} has no parameter left to train: unfreeze something or run `test`."
             )
-        self._train_for_an_epoch_unless_told()
+        # What a module has set in its `setup` comes before.
+        self._nothing_said_how_long = train_for_an_epoch_unless_told(self.trainer)
         optimizer = self.optimizer_callable(trainable)
         leave_scaling_to_trainer(optimizer)
         scheduler = scheduler_settings(self.schedule, optimizer, total_steps(self.trainer))
@@ -184,7 +186,7 @@ class SpatialModule(LightningModule, ABC):
     def on_train_start(self) -> None:
         """Take up the learning rate's course where a resumed run is on it: it may be a longer one by now."""
         if self._nothing_said_how_long:
-            self.print("One epoch, since nothing says for how long to train: trainer.max_epochs does.")
+            self.print(ONE_EPOCH)
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, LambdaLR):
                 follow_course(config.scheduler)
@@ -270,14 +272,6 @@ class SpatialModule(LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that lacks a tensor this module trains."""
         require_trainable(self, checkpoint["state_dict"])
-
-    def _train_for_an_epoch_unless_told(self) -> None:
-        """One epoch, where neither the trainer nor what the module has set in `setup` says for how long."""
-        trainer = self.trainer
-        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-        if trainer.max_epochs in (None, -1) and trainer.max_steps == -1 and not timed:
-            trainer.fit_loop.max_epochs = 1
-            self._nothing_said_how_long = True
 
     def _why_not_finite(self, batch: Batch, terms: dict[str, float]) -> str:
         values = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())

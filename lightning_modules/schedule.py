@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import LRSchedulerCallable
 from torch import nn
 from torch.optim import Optimizer
@@ -59,6 +60,18 @@ class WarmupCosine:
         """
         endless = math.isinf(total_steps)
         return LambdaLR(optimizer, lambda step: 1.0 if endless else self.factor(step, int(total_steps)))
+
+
+ONE_EPOCH = "One epoch, since nothing says for how long to train: trainer.max_epochs does."
+
+
+def train_for_an_epoch_unless_told(trainer: Trainer) -> bool:
+    """Set a fit's length to one epoch where no limit on epochs, steps or time is set; whether none was."""
+    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    untold = trainer.max_epochs in (None, -1) and trainer.max_steps == -1 and not timed
+    if untold:
+        trainer.fit_loop.max_epochs = 1
+    return untold
 
 
 def total_steps(trainer: Trainer) -> float:
