@@ -27,14 +27,15 @@ class UnknownExperiment(RunError):
 
 
 def find_experiment(name: str) -> Path:
-    """The file of an experiment, given as its name ("warehouse/moe_both") or as a path.
+    """The file of an experiment, given as its name ("warehouse/moe_both"), as a path, or as a run's folder.
 
     Raises:
         UnknownExperiment: there is none; the message names the nearest ones.
     """
     path = Path(name)
-    if path.is_file():
-        return path
+    for file in (path, path / "config.yaml"):
+        if file.is_file():
+            return file
     short = name.removeprefix("experiments/").removesuffix(".yaml")
     if short in (names := experiment_names()):
         return experiment_file(short)

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from experiments.catalogue import BASE, find_experiment, opening_comment, read_yaml, with_ancestors
-from experiments.find_run import find_run
-from experiments.run_folder import RUNS, RunError, RunFolder
+from experiments.find_run import find_run, runs_in
+from experiments.run_folder import RUNS, RunError, RunFolder, relative
 from experiments.tiny_overlay import tiny_overlays
 
 
@@ -151,7 +151,10 @@ def _continue(typed: list[str], files: list[str], options: list[str], run: str, 
         except RunError as error:
             raise RunError(f"{error} There is nothing to go on with: start it without RESUME.") from error
     else:
-        folder = RunFolder(Path(run))
+        # A pointer such as `latest` would soon point elsewhere, or to itself.
+        folder = RunFolder(relative(Path(run).resolve()))
+        if not folder.config.exists() and runs_in(folder.path):
+            folder = find_run(str(folder.path), "trained", runs=runs)
     if not folder.config.exists():
         raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
     checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []

@@ -46,6 +46,28 @@ def test_asking_a_trained_model_leaves_latest_and_finds_its_checkpoint(
     assert trained.name in resumed
 
 
+def test_a_run_is_named_by_its_folder_or_by_a_pointer_to_it(
+    tmp_path: Path, stub: Path, command: Command
+) -> None:
+    command("fit", "-c", str(stub))
+    runs = tmp_path / "runs/stub"
+    trained = (runs / "latest").resolve()
+    for named in ("runs/stub/latest", "runs/stub", f"runs/stub/{trained.name}"):
+        shown = command("experiment", "--resume", named).stdout
+        assert f"Report: runs/stub/{trained.name}/report.html" in shown
+        assert (runs / "latest").resolve() == trained
+    for named in ("runs/stub/latest", f"runs/stub/{trained.name}/"):
+        assert trained.name in command("predict", "-c", named).stdout
+    # Still its own configuration, whatever was rewritten.
+    assert read_yaml(trained / "config.yaml")["name"] == "stub"
+
+
+def test_an_experiment_that_trains_nothing_says_so(stub: Path, command: Command) -> None:
+    shown = command("experiment", "-c", str(stub), "--trainer.max_steps=0").stdout
+    assert "Nothing was trained" in shown
+    assert "Nothing was trained" not in command("experiment", "-c", str(stub)).stdout
+
+
 def test_an_untrained_model_is_not_scored_in_silence(tmp_path: Path, stub: Path, command: Command) -> None:
     refused = command("test", "-c", str(stub), code=1)
     assert "There is no run of 'stub'" in refused.stderr and "--ckpt_path none" in refused.stderr
