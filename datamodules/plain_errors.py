@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,10 @@ _MACHINE = {
     errno.ESTALE: "The disk does not answer as it should{at}: is it damaged, or was it taken away?",
 }
 """What the machine refuses, in words."""
+
+
+SECONDS_FOR_THE_FIRST = 8.0
+"""How long a further process of a run waits for the first one to say what is wrong."""
 
 
 class CommandError(SmallSpatialError):
@@ -167,5 +172,20 @@ def _printed() -> Iterator[None]:
 
 
 def _end(said: str) -> NoReturn:
+    if _first_process_ends():
+        sys.exit(FAILED)
     print(f"\nError: {said}\n(TRACEBACK=1 shows where it was raised.)", file=sys.stderr)
     sys.exit(FAILED)
+
+
+def _first_process_ends() -> bool:
+    """Whether the first process of a run ends too, which has started this one: it has said what is wrong.
+
+    Where this process alone has failed, the first one waits for it, and does not end.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        return False
+    first, until = os.getppid(), time.monotonic() + SECONDS_FOR_THE_FIRST
+    while os.getppid() == first and time.monotonic() < until:
+        time.sleep(0.05)
+    return os.getppid() != first

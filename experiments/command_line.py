@@ -17,6 +17,7 @@ from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf.errors import OmegaConfBaseException
@@ -35,6 +36,7 @@ from experiments.callbacks.start_card import StartCard, scored_elsewhere
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.catalogue import BASE, read_yaml
 from experiments.checkpoint_choice import Best, Tested, refuse_looking_at_the_test, said_of, whose_weights
+from experiments.checkpoint_io import AtomicCheckpointIO
 from experiments.composition import Composition, refuse_other_model
 from experiments.constructors import NotMade, made_as_configured, reason_of, refused_by_lightning
 from experiments.errors import Interrupted, is_interrupt
@@ -276,9 +278,16 @@ class SpatialCLI(LightningCLI):
         loggers = [configured] if isinstance(configured, Logger) else configured
         loggers = loggers if isinstance(loggers, list) else []  # true asks for a table, which is there
         self.trainer_defaults["callbacks"] = self._callbacks(config)
+        plugins = config["plugins"] or []
+        plugins = list(plugins) if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(AtomicCheckpointIO())
         with made_as_configured("The trainer"):
             trainer = super().instantiate_trainer(
-                default_root_dir=str(self.folder.path), logger=[MetricsTable(self.folder), *loggers], **kwargs
+                default_root_dir=str(self.folder.path),
+                logger=[MetricsTable(self.folder), *loggers],
+                plugins=plugins,
+                **kwargs,
             )
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero and not self.rehearses:
@@ -335,6 +344,8 @@ class SpatialCLI(LightningCLI):
         """Write results and adapter, then ask the baselines, then the report."""
         if self.rehearses:
             return self._close(None)
+        if self.trainer.is_global_zero and parameter_counts(self.model)[1] and not self.trainer.global_step:
+            print("\nNothing was trained: the score is that of the model as it begins.")
         results = self._write_results({})
         self._write_adapter()
         tested = self.trainer.limit_test_batches != 0

@@ -29,6 +29,7 @@ CHATTER = (
     "Grad strides do not match bucket view strides",
     ".*Checkpoint directory .* exists and is not empty",
     "Total length of `list` across ranks is zero",  # no validation split: the start card says so
+    "Be aware that when using `ckpt_path`, callbacks",  # those that a run with fast_dev_run has not
     "`is_gradient_checkpointing` is deprecated",  # peft asks transformers for it
 )
 """Warnings of the libraries about things that are meant here."""

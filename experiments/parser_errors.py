@@ -44,6 +44,10 @@ _NO_MAPPING = re.compile(r"'\w+' object has no attribute '(keys|items|get)'")
 _EXPECTED = re.compile(r"Expected an? (?P<type>.*?)\. Got value: (?P<value>.*)", re.DOTALL)
 _UNION = re.compile(r"Subtypes: \[(?P<types>.*?)\]\nErrors:.*\nGiven value: (?P<value>.*)", re.DOTALL)
 _SUBCLASS = re.compile(r"Not a valid subclass of (?P<name>\w+)\. Got value: (?P<value>.*?)\n", re.DOTALL)
+_REQUIRED = re.compile(
+    r"given class_path '(?:\w+\.)*(?P<name>\w+)':\s+the following arguments are required: (?P<keys>.*)"
+)
+_TUPLE = re.compile(r"tuple with (\d+) elements")
 _NO_VALUE = re.compile(r"argument (?P<option>\S+): expected (one|at least one) argument")
 
 _TYPES = {
@@ -70,12 +74,14 @@ class _Refusal:
         key: the dotted key of the value; "" for a whole command line.
         owner: the import path of the class that the key belongs to.
         union: the last union of types that was tried for the value, or "".
+        before: what the error around the last one says.
         last: what is wrong.
     """
 
     key: str
     owner: str
     union: str
+    before: str
     last: str
 
 
@@ -94,6 +100,9 @@ def refusal(error: BaseException, typed: Sequence[str] = (), known: Iterable[str
             return _unknown_key(found, f"{group}.{unknown['key']}" if group else unknown["key"], known)
     if said := _no_class(found):
         return said
+    if required := _REQUIRED.search(f"{found.union}\n{found.before}"):
+        key = found.key.removesuffix(".init_args")
+        return f"{key}: {required['name']} needs {required['keys']}, under `init_args`."
     if _NO_MAPPING.search(found.last):
         return (
             f"{found.key or 'A file'} holds a text or a list where a mapping belongs (`name: value` lines)."
@@ -124,11 +133,12 @@ def refusal(error: BaseException, typed: Sequence[str] = (), known: Iterable[str
 
 def _taken_apart(error: BaseException) -> _Refusal:
     key: list[str] = []
-    owner = union = before = ""
+    owner = union = before = around = ""
     last = str(error)
     for text in _messages(error):
         if text == before:
             continue
+        around = before
         if (named := _KEY.match(text)) and named[0] not in before[: len(named[0])]:
             key.append(named[1])
             union = ""
@@ -143,7 +153,7 @@ def _taken_apart(error: BaseException) -> _Refusal:
         elif "Subtypes: [" in text:
             union = text
         before, last = text, text
-    return _Refusal(".".join(key), owner, union, last)
+    return _Refusal(".".join(key), owner, union, around, last)
 
 
 def _messages(error: BaseException) -> Iterator[str]:
@@ -184,6 +194,7 @@ def _nearest_key(name: str, known: Sequence[str]) -> tuple[str, str]:
     for depth, part in enumerate(parts):
         family = [key.split(".") for key in known]
         siblings = {other[depth] for other in family if len(other) > depth and other[:depth] == parts[:depth]}
+        siblings = {name for name in siblings if not name.startswith("_")}  # the parser's own
         if part not in siblings:
             wrong = ".".join(parts[: depth + 1])
             if hint := did_you_mean(part, siblings):
@@ -235,6 +246,8 @@ def _wrong_value(key: str, value: str, kinds: str) -> str:
 
 def _described(kinds: str) -> str:
     """The types that jsonargparse names, in words: "a whole number or null"."""
+    if exact := _TUPLE.fullmatch(kinds):
+        return f"a list of {exact[1]}"
     words = [f"one of {', '.join(choices)}"] if (choices := _choices(kinds)) else []
     for kind in re.split(r", (?![^\[]*\])", kinds):
         if "Literal[" in kind:

@@ -17,6 +17,15 @@ LARGEST_SEED = 2**32 - 1
 UNTRAINED = "none"
 """As a checkpoint: the model is asked as it begins."""
 
+LEAST = {
+    "log_every_n_steps": 0,
+    "gradient_clip_val": 0,
+    "num_sanity_val_steps": -1,
+    "min_epochs": 0,
+    "min_steps": 0,
+}
+"""The smallest numbers of the Trainer's settings that mean something, where Lightning itself takes any."""
+
 LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc")
 """What Lightning finds by itself."""
 
@@ -84,7 +93,7 @@ def require_checkpoint(path: str) -> None:
 
 
 def require_workable(trainer: Any) -> None:
-    """Raise `RunError` where the trainer would divide by a 0, or keep nothing of what makes a run."""
+    """Raise `RunError` where a trainer cannot train with its settings, or would keep nothing of a run."""
     if trainer.get("barebones"):
         raise RunError(
             "trainer.barebones is true, but every run keeps its figures and answers, which barebones "
@@ -95,6 +104,18 @@ def require_workable(trainer: Any) -> None:
         value = trainer.get(name)
         if isinstance(value, int | float) and value <= 0:
             raise RunError(f"trainer.{name} is {value}; it must be above 0.")
+    for name, least in LEAST.items():
+        value = trainer.get(name)
+        if isinstance(value, int | float) and value < least:
+            raise RunError(f"trainer.{name} is {value}; it must be at least {least}.")
+    given = trainer.get("plugins") or []
+    for plugin in given if isinstance(given, list) else [given]:
+        kind = str(plugin.get("class_path", "")).rpartition(".")[2]
+        if "Precision" in kind:
+            raise RunError(
+                f"trainer.plugins holds {kind}: a precision is named by trainer.precision, for example "
+                "--trainer.precision bf16-mixed."
+            )
 
 
 def require_name(name: str) -> None:

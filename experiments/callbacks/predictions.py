@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -15,6 +16,7 @@ from datamodules.metrics import Judgement, SpatialMetric
 from datamodules.samples import Answer, metric_of
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
+from experiments.whole_files import written_beside
 from lightning_modules.base import SpatialModule
 
 
@@ -26,6 +28,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
 
     def __init__(self) -> None:
         BasePredictionWriter.__init__(self, write_interval="batch")
+        self.file: TextIO | None = None
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open this process's file."""
@@ -68,6 +71,13 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         """Merge the processes' files."""
         self._merge(trainer)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave no lines behind that are not all of them."""
+        if self.file is not None:
+            with suppress(OSError):  # what is still to be written has no place on a full disk
+                self.file.close()
+            self.part.unlink(missing_ok=True)
+
     def _open(self, trainer: Trainer) -> None:
         self.target = self.folder.predictions
         self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +85,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
         self.file = self.part.open("w")
 
     def _write(self, answers: list[Answer], metric: SpatialMetric | None) -> None:
+        assert self.file is not None, "a stage opens its file when it starts"
         for answer in answers:
             sample, judgement = answer.sample, judge(metric, answer)
             line = {
@@ -90,14 +101,13 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
             self.file.write(json.dumps(line) + "\n")
 
     def _merge(self, trainer: Trainer) -> None:
+        assert self.file is not None, "a stage opens its file when it starts"
         self.file.close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             parts = [self._part(rank) for rank in range(trainer.world_size)]
-            temporary = self.target.with_suffix(".partial")
-            with temporary.open("w") as merged:
+            with written_beside(self.target) as temporary, temporary.open("w") as merged:
                 merged.writelines(unique_lines(parts))
-            temporary.replace(self.target)
             for part in parts:
                 part.unlink()
         trainer.strategy.barrier()

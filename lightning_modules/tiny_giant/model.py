@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.samples import SmallSpatialError
-from lightning_modules.tiny_giant.backbones import Backbone
+from lightning_modules.tiny_giant.backbones import STRIDES, Backbone
 from lightning_modules.tiny_giant.decoder import Decoder, Encoded
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.fusion import FusionLayer, Words
@@ -22,6 +22,8 @@ from lightning_modules.tiny_giant.geometry import (
 )
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
 from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START
+
+LARGEST_STRIDE = max(STRIDES)
 
 AT_LEAST_ONE = (
     "image_size",
@@ -111,6 +113,11 @@ class TinyGiantConfig:
             numbers = value if isinstance(value, list | tuple) else () if value is None else (value,)
             if any(number < 1 for number in numbers):
                 raise ShapeError(f"network.{name} is {value}; give whole numbers from 1 on.")
+        if any(edge % LARGEST_STRIDE for edge in self.image_size):
+            raise ShapeError(
+                f"network.image_size is {self.image_size}; width and height must be multiples of "
+                f"{LARGEST_STRIDE}, since the backbones halve an image five times."
+            )
         for name in ("fusion_layers", "experts", "decoder_layers"):
             if getattr(self, name) < 0:
                 raise ShapeError(f"network.{name} is {getattr(self, name)}; give 0 or a number above it.")

@@ -80,8 +80,19 @@ def default_image_size(name: str) -> int:
 
 
 def feature_map_shape(name: str, image_size: int) -> tuple[int, int, int]:
-    """Channels, height and width of an encoder's features, without computing or allocating them."""
+    """Channels, height and width of an encoder's features, without computing or allocating them.
+
+    Raises:
+        ModelError: an image of this size has no patch.
+    """
     with torch.device("meta"):
         tower = VisionTower(name, image_size).eval()
+        patches = getattr(tower.network, "patch_embed", None)
+        edge = int(patches.patch_size[0]) if patches is not None else 1
+        if image_size < edge:
+            raise ModelError(
+                f"model.image_size is {image_size}, less than one patch of the encoder {name}: take a "
+                f"multiple of {edge} pixels."
+            )
         channels, height, width = tower(torch.zeros(1, 3, image_size, image_size)).shape[1:]
     return int(channels), int(height), int(width)

@@ -52,7 +52,7 @@ def load_whole(auto_class: Any, source: ModelSource, **options: Any) -> Any:
         raise
     except (
         *(SafetensorError, UnpicklingError, RuntimeError, FileNotFoundError),
-        *(json.JSONDecodeError, KeyError, AttributeError),
+        *(json.JSONDecodeError, KeyError, AttributeError, AssertionError),
     ) as error:
         if damaged := damaged_file(Path(source.place)):
             raise ModelError(
@@ -60,6 +60,12 @@ def load_whole(auto_class: Any, source: ModelSource, **options: Any) -> Any:
             ) from error
         if isinstance(error, (OSError, KeyError, AttributeError)):
             raise
+        if isinstance(error, NotImplementedError) and "Meta" in str(error):
+            # What had another shape was left without values, and then looked at.
+            raise ModelError(
+                f"{source} holds weights of another shape than its config.json says, most likely those of "
+                f"its vocabulary. {_again(source)}"
+            ) from error
         advice = "" if isinstance(error, RuntimeError) else f" {_again(source)}"
         raise ModelError(f"The weights of {source} cannot be loaded: {first_line(error)}{advice}") from error
     require_whole(model, report, source)

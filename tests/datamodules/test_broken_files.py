@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -42,19 +42,21 @@ def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", INSTEAD)
-def test_what_stands_in_place_of_json_is_named(word: str, tmp_path: Path) -> None:
-    file = tmp_path / "run.json"
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [
+        (read_json, "well-formed JSON"),
+        (lambda file: list(parquet_rows(file, ["id"])), "a readable Parquet file"),
+    ],
+    ids=["json", "parquet"],
+)
+def test_what_stands_in_place_of_a_file_is_named(
+    read: Callable[[Path], object], kind: str, word: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "content"
     file.write_bytes(INSTEAD[word])
-    with pytest.raises(DataError, match=f"run.json is not well-formed JSON.*{word}"):
-        read_json(file)
-
-
-@pytest.mark.parametrize("word", INSTEAD)
-def test_what_stands_in_place_of_a_parquet_file_is_named(word: str, tmp_path: Path) -> None:
-    file = tmp_path / "test.parquet"
-    file.write_bytes(INSTEAD[word])
-    with pytest.raises(DataError, match=f"test.parquet is not a readable Parquet file.*{word}"):
-        list(parquet_rows(file, ["id"]))
+    with pytest.raises(DataError, match=f"content is not {kind}.*{word}"):
+        read(file)
 
 
 @pytest.mark.parametrize("name", ["answers.json", "answers.jsonl"])

@@ -6,6 +6,7 @@ import errno
 import os
 from typing import Any
 
+from experiments.callbacks import predictions
 from tests.experiments.stub import StubModule
 
 
@@ -17,6 +18,17 @@ class FullDisk(StubModule):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         os.fsync = full
+
+
+class FullOfPredictions(StubModule):
+    """Finds the disk full when its answers are written: within a batch, or at the end, as FULL says."""
+
+    def on_test_start(self) -> None:
+        def full(*_: Any) -> Any:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        place = "judge" if os.environ["FULL"] == "within a batch" else "unique_lines"
+        setattr(predictions, place, full)
 
 
 class Refusing(StubModule):

@@ -77,6 +77,20 @@ BAD_STARTS = {
         (*TINY, "--trainer.accumulate_grad_batches", "0"),
         ["accumulate_grad_batches is 0"],
     ),
+    "a gradient that would be turned round": (
+        (*TINY, "--trainer.gradient_clip_val", "-1"),
+        ["gradient_clip_val is -1", "at least 0"],
+    ),
+    "an image smaller than a stride": ((*TINY, f"{NETWORK}image_size", "[10, 10]"), ["multiples of 32"]),
+    "a precision among the plugins": (
+        (*TINY, "--trainer.plugins", "lightning.pytorch.plugins.precision.DoublePrecision"),
+        ["trainer.precision"],
+    ),
+    "a callback that lacks something": (
+        (*TINY, "--trainer.callbacks", "lightning.pytorch.callbacks.EarlyStopping"),
+        ["trainer.callbacks: EarlyStopping needs monitor"],
+    ),
+    "a tuple of another length": ((*TINY, f"{OPTIMIZER}.init_args.betas", "[0.9]"), ["betas", "a list of 2"]),
     "a checkpoint that is absent": ((*TINY, "--ckpt_path", "no.ckpt"), ["no.ckpt", "does not exist"]),
     "a name that is none": ((*TINY, "--name=None"), ["name is 'null'"]),
 }
@@ -180,6 +194,49 @@ def test_a_full_disk_leaves_no_half_checkpoint(command: Command, stub: Path, tmp
     assert "Error: There is no space left on the disk (" in finished.stderr and "last.ckpt" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*.ckpt")]
+
+
+def test_a_full_disk_leaves_no_half_of_the_predictions(command: Command, stub: Path, tmp_path: Path) -> None:
+    typed = ("experiment", "-c", str(with_model(stub, "FullOfPredictions")))
+    for place in ("within a batch", "at the end"):
+        said = command(*typed, code=1, FULL=place).stderr
+        assert "There is no space left on the disk" in said and "Traceback" not in said
+        assert [file.name for file in tmp_path.rglob("*predictions*")] == []
+
+
+def test_of_several_processes_the_first_says_what_is_wrong(tmp_path: Path) -> None:
+    """A further one does so where it alone has failed, and the first one waits for it."""
+    failing = tmp_path / "failing.py"
+    failing.write_text(
+        "from datamodules import plain_errors\n"
+        "plain_errors.SECONDS_FOR_THE_FIRST = 2\n"
+        "with plain_errors.plain_errors():\n"
+        "    raise plain_errors.CommandError('It is wrong.')\n"
+    )
+    first = (
+        "import os, subprocess, sys, time\n"
+        "further = subprocess.Popen([sys.executable, sys.argv[1]], env={**os.environ, 'LOCAL_RANK': '1'})\n"
+        "sys.exit(further.wait() if sys.argv[2] == 'waits' else time.sleep(1))\n"
+    )
+    for kind, times in (("waits", 1), ("ends", 0)):
+        ended = subprocess.run(
+            [sys.executable, "-c", first, str(failing), kind],
+            env=environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert ended.stderr.count("It is wrong.") == times, kind
+
+
+@pytest.mark.slow
+def test_an_optimizer_of_8_bits_is_named_like_any_other(command: Command, stub: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    typed = ("fit", "-c", str(stub), "--trainer.max_epochs=1")
+    command(*typed, "--model.optimizer=bitsandbytes.optim.PagedAdamW8bit", "--model.optimizer.lr=1e-3")
+    command("fit", "-c", str(stub), "--resume=latest", "--trainer.max_epochs=2")
+    kept = yaml.safe_load((tmp_path / "runs/stub/latest/config.yaml").read_text())["model"]["init_args"]
+    assert kept["optimizer"]["class_path"] == "bitsandbytes.optim.PagedAdamW8bit"
+    assert kept["optimizer"]["init_args"]["lr"] == 1e-3
 
 
 def test_a_file_in_the_place_of_the_folder_of_runs(command: Command, stub: Path, tmp_path: Path) -> None:

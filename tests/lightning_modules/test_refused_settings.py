@@ -14,6 +14,7 @@ from lightning_modules.optimizers import OptimizerError, require_optimizer
 from lightning_modules.package_weights import timm_weights
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.vlm.composed_encoder import feature_map_shape
 from lightning_modules.vlm.loading import Composed, load_vlm
 from lightning_modules.vlm.twins import TwinSize
 from lightning_modules.vlm.whole_weights import adapter_tensors
@@ -31,6 +32,8 @@ from tests.datamodules.test_broken_files import INSTEAD
         ({"experts": -1}, "experts is -1"),
         ({"fusion_layers": -1}, "fusion_layers is -1"),
         ({"image_size": (0, 64)}, "image_size is"),
+        ({"image_size": (10, 10)}, r"image_size is \(10, 10\).*multiples of 32"),
+        ({"image_size": (96, 70)}, "multiples of 32"),
         ({"global_grid": (2, -3)}, "global_grid is"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"field_of_view": 180.0}, "field_of_view is 180"),
@@ -55,6 +58,10 @@ def test_shapes_that_fit_are_taken() -> None:
         (lambda: TwinSize(heads=0), "heads is 0"),
         (lambda: TwinSize(layers=-1), "layers is -1"),
         (lambda: Composed("vit", "lm", image_size=0), "image_size is 0"),
+        (
+            lambda: feature_map_shape("vit_base_patch14_dinov2", 10),
+            "one patch of the encoder.*multiple of 14",
+        ),
     ],
 )
 def test_numbers_out_of_range_are_refused(make: Any, words: str) -> None:

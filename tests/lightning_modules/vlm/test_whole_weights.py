@@ -47,6 +47,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_vocabulary_without_the_padding_token_is_a_sentence(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["vocab_size"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"cannot be loaded: Padding_idx.*Write .* again"):
+        load_vlm(str(folder))
+
+
+def test_a_mismatch_that_is_found_on_weights_without_values_is_a_sentence(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers compares InternVL's head with its embedding before it reports their shapes."""
+
+    def compared(*_: object, **__: object) -> None:
+        torch.equal(torch.zeros(1, device="meta"), torch.zeros(1, device="meta"))
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", compared)
+    with pytest.raises(ModelError, match=r"holds weights of another shape than its config\.json says"):
+        load_whole(AutoModelForImageTextToText, ModelSource(str(whole)))
+
+
 def changed(folder: Path, target: Path, change: Callable[[Weights], Weights]) -> Path:
     """A copy of a model with other weights."""
     shutil.copytree(folder, target)
