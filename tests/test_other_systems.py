@@ -44,7 +44,7 @@ def test_threads_are_dealt_out_where_the_system_does_not_say_which_cores_there_a
     assert available_cores() == 8
     config = SimpleNamespace(
         trainer=SimpleNamespace(accelerator="cpu", devices=2),
-        data=SimpleNamespace(init_args={"num_workers": 1}),
+        data={"init_args": {"num_workers": 1}},
     )
     assert computing_threads(config) == 3
     monkeypatch.setattr(os, "cpu_count", lambda: None)

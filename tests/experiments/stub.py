@@ -68,8 +68,9 @@ class StubModule(SpatialModule):
         self.padded = padded
         self.layers = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, 2))
 
-    def settle_length(self) -> None:
-        if self.trainer.max_epochs in (None, -1):
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit" and self.trainer.max_epochs in (None, -1):
             self.trainer.fit_loop.max_epochs = self.epochs
 
     def collator(self, stage: str) -> Collator:

@@ -52,7 +52,7 @@ def test_a_whole_experiment_leaves_what_the_design_promises(
     results = json.loads((folder / "results.json").read_text())
     assert set(results) == {
         *("score", "n", "interval", "unreadable", "tasks", "baselines", "seconds", "parameters"),
-        *("images", "provenance"),
+        *("images", "provenance", "tested"),
     }
     assert results["n"] == 22
     assert set(results["seconds"]) == {"data", "fit", "test"}
