@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric
 
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample, metric_of
+from lightning_modules.accumulation import QUESTIONS, OptimizerStep, batches_of_step
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.one_number import taking_answers
 from lightning_modules.optimizers import require_optimizer
@@ -102,6 +103,9 @@ class SpatialModule(LightningModule, ABC):
         require_schedule(self.schedule, optimizer)
         self.metric = None
         self.summary = None
+        self._step: OptimizerStep | None = None
+        self._step_terms: list[dict[str, Tensor]] = []
+        self._logged: dict[str, None] = {}
         self._validation: dict[str, tuple[float, int]] = {}
         self._nothing_said_how_long = False
 
@@ -114,11 +118,30 @@ class SpatialModule(LightningModule, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss as named terms, already weighted; their sum is minimised."""
+        """The loss as named terms, already weighted; their sum is minimised.
+
+        Each is a mean over this process's batch alone. What it is the mean over is said by `counts`.
+        """
 
     @abstractmethod
     def answer(self, batch: Batch) -> list[Answer]:
         """What the model replies to each sample of the batch, in the batch's order."""
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """Of how many figures (tokens, numbers) each term of a batch's loss is the mean.
+
+        A term that is not named is a mean over questions. Several batches or processes that make one step are
+        weighed by it, so that every figure of the step counts alike. Known without computing anything: by
+        default, what the collator has written under "counts".
+        """
+        return dict(batch.get("counts", {}))
+
+    def begin_step(self, batches: Sequence[Batch]) -> None:
+        """Look at all batches of an optimizer step before the first of them is trained on.
+
+        Args:
+            batches: as the loader made them; of them only the first lies where the model computes.
+        """
 
     def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
         """Named terms of the loss of the true answers: each a sum, and of how many figures.
@@ -196,23 +219,58 @@ class SpatialModule(LightningModule, ABC):
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         torch.manual_seed((seed * 1_000_003 + step) * 1_009 + self.global_rank)
+        if self._step is None or self._step.is_last:
+            self.open_step(
+                batches_of_step(self.trainer, batch, batch_idx), self.trainer.accumulate_grad_batches
+            )
+        else:
+            self._step.position += 1
+
+    def open_step(self, batches: Sequence[Batch], divided_by: int = 1) -> OptimizerStep:
+        """Count what the terms of an optimizer step are means over.
+
+        Args:
+            batches: all of its batches of this process.
+            divided_by: what the loss of each is divided by later on.
+        """
+        self.begin_step(batches)
+        counts = [{QUESTIONS: len(batch["samples"]), **self.counts(batch)} for batch in batches]
+        self._step = OptimizerStep(counts, divided_by, self.device)
+        self._step_terms = []
+        return self._step
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One optimisation step: the sum of the loss terms, each logged on its own."""
-        terms = self.loss(batch)
+        """The loss of one batch, weighed as its figures count in the optimizer step; logged with its last."""
+        step = self._step or self.open_step([batch])
+        terms = step.weighed(self.loss(batch))
         total = torch.stack(list(terms.values())).sum()
-        own = torch.stack([total, *terms.values()]).detach()
+        self._step_terms.append(
+            {"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}}
+        )
+        if step.is_last:
+            self._log_step(batch, step.divided_by)
+        return total
+
+    def _log_step(self, batch: Batch, divided_by: int) -> None:
+        """Log the loss and its terms of the whole step, as all processes have computed them."""
+        names = list(dict.fromkeys(name for terms in self._step_terms for name in terms))
+        nothing = torch.zeros_like(self._step_terms[0]["loss"])
+        own = torch.stack(
+            [torch.stack([terms.get(name, nothing) for name in names]) for terms in self._step_terms]
+        )
+        mean = mean_of_processes(own.sum(0) / divided_by)
         # One copy to the host of all that is looked at: figures that stay on the device are waited for one by
         # one, and that of the progress bar at the end of every step.
-        own, mean = torch.stack([own, mean_of_processes(own)]).cpu()
+        *parts, mean = torch.cat([own, mean[None]]).cpu()
         if not torch.isfinite(mean[0]):
-            raise ModelError(self._why_not_finite(batch, dict(zip(terms, own[1:].tolist(), strict=True))))
-        loss, *figures = mean
-        count = len(batch["samples"])
-        self.log("train/loss", loss, prog_bar=True, batch_size=count)
-        for name, value in zip(terms, figures, strict=True):
-            self.log(f"train/{name}", value, batch_size=count)
-        return total
+            raise ModelError(self._why_not_finite(batch, names, [part.tolist() for part in parts]))
+        figures = dict(zip(names, mean, strict=True))
+        # Lightning goes on logging what a term was when it was last computed.
+        for name in self._logged.keys() - figures.keys():
+            figures[name] = torch.zeros(())
+        self._logged |= dict.fromkeys(figures)
+        for name, figure in figures.items():
+            self.log(f"train/{name}", figure, prog_bar=name == "loss", batch_size=1)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> list[Answer]:  # type: ignore[override]
         """Take the loss of a batch, answer it and score it."""
@@ -273,15 +331,18 @@ class SpatialModule(LightningModule, ABC):
         """Refuse a checkpoint that lacks a tensor this module trains."""
         require_trainable(self, checkpoint["state_dict"])
 
-    def _why_not_finite(self, batch: Batch, terms: dict[str, float]) -> str:
-        values = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
-        if all(map(math.isfinite, terms.values())):
+    def _why_not_finite(self, batch: Batch, names: list[str], parts: list[list[float]]) -> str:
+        wrong = [number for number, part in enumerate(parts) if not all(map(math.isfinite, part))]
+        shown = zip(names, parts[wrong[0] if wrong else -1], strict=True)
+        values = ", ".join(f"{name} {value:.4g}" for name, value in shown if name != "loss")
+        if not wrong:
             return (
                 f"The loss of another process is not finite at step {self.global_step}; here it is {values}."
             )
+        which = "" if len(parts) == 1 else f", in batch {wrong[0] + 1} of the {len(parts)} of the step"
         return (
-            f"The loss is not finite at step {self.global_step} ({values}). Lower the learning rate, "
-            "or look at the batch's first sample: " + repr(batch["samples"][0].id)
+            f"The loss is not finite at step {self.global_step} ({values}){which}. Lower the learning rate, "
+            f"or look at the {'last ' if which else ''}batch's first sample: {batch['samples'][0].id!r}"
         )
 
     def _evaluate(self, batch: Batch) -> list[Answer]:

@@ -20,6 +20,11 @@ class PrecisionError(SmallSpatialError):
     """What is asked for cannot be computed in this precision."""
 
 
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in float32, or as it is where it is more precise."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 @dataclass(frozen=True)
 class Combination:
     """What comes together in a run; what is not known yet is left out, and nothing is refused for it.

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, distributed
 
 
-def mean_over_processes(number: int, device: torch.device) -> Tensor:
-    """The mean of a number over all processes.
-
-    Losses are divided by it instead of by the process's own count: since the gradients of processes are
-    averaged, the step is then that of one process with the joined batch, however unequal the shares are.
-    """
-    return mean_of_processes(torch.full((), float(number), device=device))
+def is_shared() -> bool:
+    """Whether several processes train together."""
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def mean_of_processes(figures: Tensor) -> Tensor:
     """The mean of each figure over all processes, which all have to ask for it; without gradients."""
     mean = figures.detach().clone()
-    if distributed.is_available() and distributed.is_initialized():
+    if is_shared():
         distributed.all_reduce(mean)
         mean /= distributed.get_world_size()
     return mean
@@ -28,7 +23,7 @@ def mean_of_processes(figures: Tensor) -> Tensor:
 
 def joined_sums(sums: Mapping[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
     """Sums and counts by name, added up over all processes, some of which may have seen nothing."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not is_shared():
         return dict(sums)
     every: list[Mapping[str, tuple[float, int]]] = [{} for _ in range(distributed.get_world_size())]
     distributed.all_gather_object(every, dict(sums))

@@ -21,4 +21,4 @@ class WholeBatches:
 
     def __call__(self, samples: Sequence[SpatialSample]) -> dict[str, Any]:
         """The batch as the module's steps receive it."""
-        return {"samples": BatchSamples(samples), **self.collator(samples)}
+        return {**self.collator(samples), "samples": BatchSamples(samples)}

@@ -98,6 +98,7 @@ def make_tiny_giant(machine: Machine) -> TinyGiant:
         assert backbone is not None
         # As the experiment's pretrained ones have it.
         backbone.freeze_statistics = True
+        backbone.train()
     return module
 
 

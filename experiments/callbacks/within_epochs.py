@@ -11,6 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 class CheckpointWithinEpochs(ModelCheckpoint):
     """Saves between the steps of an epoch, but never between a step and the validation that follows it.
 
+    Nor between the batches of a step: the gradients that they have added up so far are in no checkpoint.
+
     Lightning takes the epoch of such a checkpoint for ended: the resumed run would leave the validation out.
     The end of an epoch is saved by its own checkpoint; elsewhere the next step's is soon enough.
     """
@@ -18,8 +20,9 @@ class CheckpointWithinEpochs(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if it is time to, and no validation comes first."""
-        if not (trainer.is_last_batch or _validates_after(trainer, batch_idx)):
+        """Save if it is time to, an optimizer step is complete, and no validation comes first."""
+        within_step = (batch_idx + 1) % trainer.accumulate_grad_batches
+        if not (within_step or trainer.is_last_batch or _validates_after(trainer, batch_idx)):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 

@@ -103,7 +103,6 @@ def attention_distillation(
     rows_mask: Tensor,
     columns_mask: Tensor,
     config: AttentionDistillation,
-    count: Tensor | float | None = None,
 ) -> Tensor:
     """The attention loss of a batch, a scalar of float32 (of float64 where the student is).
 
@@ -118,8 +117,6 @@ def attention_distillation(
         rows_mask: which queries count, [batch, tokens]; none of padding.
         columns_mask: which keys count, [batch, tokens]; none of padding.
         config: the options. Its `rows` and `columns` have made the masks.
-        count: what the sum over samples is divided by, instead of their number: the mean number of samples of
-            the processes, where several make one step.
 
     Raises:
         ModelError: student and teacher saw sequences of different shapes.
@@ -147,7 +144,7 @@ def attention_distillation(
         pair = LayerPair(ours, theirs, rows_mask, columns_mask, extents)
         for blocks in blocks_of(pair, config.chunk):
             total = total + _samples_loss(pair, blocks, config.temperature)
-    return total / (len(pairs) * (len(rows_mask) if count is None else count))
+    return total / (len(pairs) * len(rows_mask))
 
 
 def _samples_loss(pair: LayerPair, blocks: list[Block], temperature: float) -> Tensor:

@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_modules.precision import at_least_float32
+
 Divergence = Literal["forward_kl", "reverse_kl", "jsd"]
 
 PerPosition = Callable[[Tensor, Tensor], Tensor]
@@ -27,11 +29,6 @@ IMPOSSIBLE = -1e30
 def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """`log softmax(logits / temperature)` over the last dimension, in float32 at least."""
     return torch.log_softmax(at_least_float32(logits) / temperature, dim=-1)
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor in float32, or as it is where it is more precise."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def forward_kl(teacher: Tensor, student: Tensor) -> Tensor:

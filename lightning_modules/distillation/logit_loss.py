@@ -99,7 +99,6 @@ def distil_logits(
     config: LogitDistillation,
     *,
     student_softcap: float | None = None,
-    count: Tensor | float | None = None,
 ) -> dict[str, Tensor]:
     """The terms of the loss, unweighted: `cross_entropy` and, with a teacher, `divergence`.
 
@@ -113,9 +112,6 @@ def distil_logits(
         teacher: what the teacher says of the same positions.
         config: which divergence, at what temperature, in which chunks.
         student_softcap: the student's logits are squashed into `(-softcap, softcap)`.
-        count: what the sums over positions are divided by, instead of their number. Where several batches
-            make one step (processes, accumulated gradients), their mean number of positions gives each
-            position of the step the same weight.
 
     Raises:
         LogitLossError: there is no position, or the teacher speaks of another number of them.
@@ -148,7 +144,7 @@ def distil_logits(
         # Making the gradients of each term on the way forward instead takes 0.7 to 0.9 of the time, but with
         # a trained head half as much memory again, for a second gradient of it (measured).
         total = total + checkpoint(sums, student_hidden[part], targets[part], signal, use_reentrant=False)
-    means = total / (positions if count is None else count)
+    means = total / positions
     return dict(zip(("cross_entropy", "divergence"), means, strict=False))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,8 +24,8 @@ from lightning_modules.distillation.logit_loss import (
 from lightning_modules.distillation.on_policy import OnPolicy, as_taught, own_answers
 from lightning_modules.distillation.teachers import Lesson, LiveTeacher, Teacher, TeacherSource
 from lightning_modules.distillation.weights import Weight, weight_at
-from lightning_modules.processes import mean_over_processes
 from lightning_modules.schedule import total_steps
+from lightning_modules.vlm.collator import learnt_tokens
 from lightning_modules.vlm.sft import PeftSft
 
 
@@ -123,7 +124,7 @@ class DistilledStudent(PeftSft):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy, divergence from the teacher's logits, and divergence from its attention."""
-        if self._writes_itself():
+        if "own" in batch:
             return self._loss_of_own_answers(batch)
         inputs, labels = batch["inputs"], batch["labels"]
         ours, lesson = self._both(batch, inputs, labels, self.pairs)
@@ -139,17 +140,34 @@ class DistilledStudent(PeftSft):
                 self.attention_loss.rows_mask(mask, labels),
                 self.attention_loss.columns_mask(mask, pictures),
                 self.attention_loss,
-                count=mean_over_processes(len(mask), mask.device),
             )
         return losses
 
-    def _loss_of_own_answers(self, batch: Batch) -> dict[str, Tensor]:
-        """What the teacher says of the answers that the student gives; the true ones are not looked at."""
+    def begin_step(self, batches: Sequence[Batch]) -> None:
+        """Let the student answer all batches of a step on own answers, before it learns from any of them."""
+        if not self._writes_itself():
+            return
+        for batch in batches:
+            answers = self._answered(batch["prompt"])
+            batch["inputs"], batch["labels"] = as_taught(self._reading, batch["prompt"], answers)
+            batch["learnt"], batch["own"] = learnt_tokens(batch["labels"]), True
+
+    def _answered(self, prompt: dict[str, Tensor]) -> list[list[int]]:
         assert self.on_policy is not None
-        answers = own_answers(
-            self.network, self.tokenizer, batch["prompt"], self.on_policy, self.vlm.family.stop_strings
-        )
-        inputs, labels = as_taught(self._reading, batch["prompt"], answers)
+        there = {name: tensor.to(self.device) for name, tensor in prompt.items()}
+        with self.trainer.precision_plugin.forward_context():
+            return own_answers(
+                self.network, self.tokenizer, there, self.on_policy, self.vlm.family.stop_strings
+            )
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """Supervised positions; attention is a mean over questions."""
+        learnt: int = batch["learnt"]
+        return {"cross_entropy": learnt, "divergence": learnt, "own_divergence": learnt}
+
+    def _loss_of_own_answers(self, batch: Batch) -> dict[str, Tensor]:
+        """What the teacher says of the answers that the student gave; the true ones are not looked at."""
+        inputs, labels = batch["inputs"], batch["labels"]
         ours, lesson = self._both(batch, inputs, labels, [])
         divergence = self._logit_terms(ours, lesson, labels)["divergence"]
         weight = weight_at(self.logit_weight, self._progress) * self.logits.temperature**2
@@ -171,7 +189,6 @@ class DistilledStudent(PeftSft):
             lesson.logits,
             self.logits,
             student_softcap=softcap_of(self.network),
-            count=mean_over_processes(len(targets), labels.device),
         )
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -186,7 +203,7 @@ class DistilledStudent(PeftSft):
         if self.on_policy is None or not self.training:
             return False
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        return self.on_policy.drawn(seed, self.trainer.fit_loop.epoch_loop.total_batch_idx)
+        return self.on_policy.drawn(seed, self.global_step)
 
     @property
     def _progress(self) -> float:

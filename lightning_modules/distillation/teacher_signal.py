@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.common_tokens import CommonTokens
-from lightning_modules.distillation.divergences import IMPOSSIBLE, at_least_float32, log_probabilities
+from lightning_modules.distillation.divergences import IMPOSSIBLE, log_probabilities
+from lightning_modules.precision import at_least_float32
 
 
 class TeacherSignalError(ModelError):

@@ -65,6 +65,8 @@ class Backbone(nn.Module):
         mean, deviation = (config.mean, config.std) if config and channels == 3 else ((0.5,), (0.5,))
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1), persistent=False)
+        # Lightning trains a module in the mode it finds it in, and never says `train()`.
+        self.train()
 
     def train(self, mode: bool = True) -> Backbone:
         """Train mode; a pretrained network's batch statistics stay as they came, they ruin small batches."""

@@ -92,6 +92,7 @@ class TinyGiantCollator:
         - `relations` `[Q, M, M, relations]`
         - `normalized`, `free_form` `[Q, T]` with `..._values`: the two answers between start and end token;
           empty (`T` = 0) where no sample has one
+        - `answer_words`: how many words there are to learn in each of the two
         """
         images: dict[int, int] = {}
         groups: list[list[SpatialSample]] = []
@@ -112,6 +113,10 @@ class TinyGiantCollator:
         )
         batch.update(self._questions(samples, batch["image_of"].tolist(), numbers, prepared))
         batch.update(self._targets(samples))
+        batch["answer_words"] = {
+            objective: int((batch[objective][:, 1:] != PAD).sum())
+            for objective in ("normalized", "free_form")
+        }
         return batch
 
     def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> PreparedImage:

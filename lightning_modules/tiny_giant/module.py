@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.phases import Objective, Phase, objective_at
+from lightning_modules.precision import at_least_float32
 from lightning_modules.processes import mean_of_processes
 from lightning_modules.schedule import Schedule
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
@@ -132,6 +133,14 @@ class TinyGiant(SpatialModule):
             self._log_routers(routings, len(batch["samples"]))
         return terms
 
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """The words of the answers; all else is a mean over questions, the routers' losses as well.
+
+        These are not linear in the batch: each batch of a step balances its own tokens, and the step takes
+        the mean of that, weighed by questions.
+        """
+        return {"word_loss": batch["answer_words"][self.objective]}
+
     def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
         """The same of words and numbers, without what is asked of the routers; nothing without sentences."""
         if batch[self.objective].shape[1] < 2:
@@ -149,7 +158,9 @@ class TinyGiant(SpatialModule):
             )
         encoded, routings = self.network.encode(batch)
         logits, log_values = self.network.decoder(target[:, :-1], values[:, :-1], encoded)
-        sums = answer_sums(logits.float(), log_values.float(), target[:, 1:], values[:, 1:])
+        sums = answer_sums(
+            at_least_float32(logits), at_least_float32(log_values), target[:, 1:], values[:, 1:]
+        )
         total, count = sums["number_loss"]
         return {**sums, "number_loss": (self.value_weight * total, count)}, routings
 

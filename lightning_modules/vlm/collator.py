@@ -52,6 +52,11 @@ class Encoded:
     limit: int | None = None
 
 
+def learnt_tokens(labels: Tensor) -> int:
+    """How many tokens of labels `[questions, tokens]` are learnt: the first has nothing before it."""
+    return int((labels[:, 1:] != IGNORED).sum())
+
+
 class VlmCollator:
     """Makes batches for one model; pickles, so it runs in data-loading workers.
 
@@ -66,6 +71,7 @@ class VlmCollator:
       unless one candidate is the beginning of another one (region 1 and 12): then all have their end.
     - for learning, `inputs`: the same with the answer and its end token behind it, padded on the right, and
       `labels` `[Q, T]`: -100 everywhere but at the answer and its end token.
+    - `learnt`: how many tokens of answers there are in `labels`; 0 where nothing is learnt.
     - `tokens`, `cells`: how many tokens and how many places for tokens there are in `inputs` (in `prompt`
       where nothing is learnt).
     - `shortened`: of how many questions text was left out to keep within `maximum_tokens`.
@@ -135,8 +141,9 @@ class VlmCollator:
         if self.learning:
             answers = [one.answer for one in encoded]
             batch["inputs"], batch["labels"] = self.with_answers(prompts, answers, tensors)
+        learnt = learnt_tokens(batch["labels"]) if self.learning else 0
         mask = batch["inputs" if self.learning else "prompt"]["attention_mask"]
-        return {**batch, "tokens": int(mask.sum()), "cells": mask.numel()}
+        return {**batch, "learnt": learnt, "tokens": int(mask.sum()), "cells": mask.numel()}
 
     def with_answers(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pictures: Mapping[str, Tensor]

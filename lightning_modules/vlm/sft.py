@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, Collator, ModelError, SpatialModule, require_positive
 from lightning_modules.placement import present_placement
-from lightning_modules.processes import mean_of_processes, mean_over_processes
+from lightning_modules.precision import at_least_float32
+from lightning_modules.processes import mean_of_processes
 from lightning_modules.schedule import Schedule
 from lightning_modules.vlm.adapters import (
     AdapterConfig,
@@ -176,7 +177,11 @@ class PeftSft(SpatialModule):
         whole sequence would take most of the memory.
         """
         total, count = self._cross_entropy(batch)
-        return {"answer_loss": total / mean_over_processes(count, total.device)}
+        return {"answer_loss": total / max(count, 1)}
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """The answers' tokens."""
+        return {"answer_loss": batch["learnt"]}
 
     def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
         """The same cross-entropy, also where something else is trained on."""
@@ -187,7 +192,7 @@ class PeftSft(SpatialModule):
         following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
         learnt = following != IGNORED
         logits = self.network(**batch["inputs"], logits_to_keep=learnt, use_cache=False).logits
-        total = nn.functional.cross_entropy(logits.float(), following[learnt], reduction="sum")
+        total = nn.functional.cross_entropy(at_least_float32(logits), following[learnt], reduction="sum")
         return total, len(logits)
 
     def answer(self, batch: Batch) -> list[Answer]:

@@ -343,24 +343,6 @@ def test_a_padded_batch_equals_its_samples_one_by_one() -> None:
     assert not found[0, 5:].any()
 
 
-def test_two_batches_of_one_step_weigh_their_positions_alike() -> None:
-    case, config = make_case(positions=7, dtype=torch.float64), LogitDistillation()
-    whole = distil_logits(case.hidden, case.head, case.targets, case.teacher, config)
-    halves = [
-        distil_logits(
-            case.hidden[part],
-            case.head,
-            case.targets[part],
-            case.teacher[part],
-            config,
-            count=torch.tensor(3.5),
-        )
-        for part in (slice(0, 2), slice(2, 7))
-    ]
-    for name, term in whole.items():
-        torch.testing.assert_close(term, (halves[0][name] + halves[1][name]) / 2)
-
-
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("k", [None, 3, 23])
 @pytest.mark.parametrize("scale", [1e3, 1e4])

@@ -63,7 +63,8 @@ class Step(nn.Module):
     def forward(self, samples: list[Any]) -> Tensor:
         batch: Any = self.model.collator("fit")(samples)
         batch["inputs"]["pixel_values"] = batch["inputs"]["pixel_values"].double()
-        return torch.stack(list(self.model.loss(batch).values())).sum()
+        step = self.model.open_step([batch])
+        return torch.stack(list(step.weighed(self.model.loss(batch)).values())).sum()
 
 
 def gradients(model: SpatialModule) -> dict[str, Tensor]:
