@@ -57,10 +57,14 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
     if "tiny" in _values(options, "--scale"):
         for overlay in tiny_overlays([read_yaml(path) for path in [BASE, *paths]]):
             configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
+    options += layers_of_another_method(options, [read_yaml(path) for path in paths])
     return Composition(
         list(typed), [subcommand, *configs, *options], comment=_comment(paths), source=_source(paths)
     )
 
+
+ADAPTER = ("--model.init_args.adapter", "--model.adapter")
+"""How an adapter's settings are typed, of which the second way is short for the first."""
 
 HOW_IT_IS_ASKED = ("answering", "maximum_new_tokens", "maximum_tokens", "image_tokens")
 """Settings of a model that shape no weight, but what is asked and answered; by the name of an argument."""
@@ -69,7 +73,7 @@ HOW_IT_COMPUTES = ("attention", "activation_checkpointing")
 """Settings of a model that change neither."""
 
 HOW_IT_WAS_TAUGHT = (
-    *("optimizer", "schedule", "balance_weight", "z_weight", "value_weight"),
+    *("optimizer", "schedule", "decay", "balance_weight", "z_weight", "value_weight"),
     *("teacher", "logits", "layer_map", "logit_weight", "attention_weight", "on_policy"),
 )
 """Settings of a model that matter while it is trained and not afterwards."""
@@ -105,6 +109,33 @@ def refuse_other_model(config: dict[str, Any], run: RunFolder, training: bool) -
             f"The checkpoint was trained with model.{key} = {then.get(key)!r}, but this command says "
             f"{now.get(key)!r}. Leave the model's settings to the run: -c {run.config}"
         )
+
+
+def layers_of_another_method(options: Sequence[str], files: Sequence[Any]) -> list[str]:
+    """The option that forgets the files' layers, where another method of adapting is typed than theirs.
+
+    Which layers get adapters belongs to the method: IA3 on LoRA's layers is nobody's recipe.
+
+    Args:
+        options: what was typed behind the subcommand.
+        files: the contents of the experiment's files, the oldest first.
+    """
+    typed = _take(options, *(f"{adapter}.method" for adapter in ADAPTER))[0]
+    layers = _take(options, *(f"{adapter}.{key}" for adapter in ADAPTER for key in ("layers", "layers+")))[0]
+    if not typed or layers:
+        return []
+    methods = [
+        adapter["method"]
+        for content in files
+        if isinstance(adapter := (_arguments_of_model(content)).get("adapter"), dict) and "method" in adapter
+    ]
+    return [] if methods and typed[-1] == methods[-1] else [f"{ADAPTER[0]}.layers=null"]
+
+
+def _arguments_of_model(content: Any) -> dict[str, Any]:
+    model = content.get("model") if isinstance(content, dict) else None
+    arguments = model.get("init_args") if isinstance(model, dict) else None
+    return arguments if isinstance(arguments, dict) else {}
 
 
 def _argument(key: str) -> str:

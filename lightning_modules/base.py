@@ -24,7 +24,7 @@ from datamodules.samples import Answer, SmallSpatialError, SpatialSample, metric
 from lightning_modules.accumulation import QUESTIONS, OptimizerStep, batches_of_step
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.one_number import taking_answers
-from lightning_modules.optimizers import require_optimizer
+from lightning_modules.optimizers import Decay, optimizer_of, require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
 from lightning_modules.processes import joined_sums, mean_of_processes
 from lightning_modules.schedule import (
@@ -35,7 +35,6 @@ from lightning_modules.schedule import (
     require_schedule,
     scheduler_settings,
     total_steps,
-    train_for_an_epoch_unless_told,
 )
 from lightning_modules.weights_digest import NO_WEIGHTS
 from lightning_modules.whole_batches import WholeBatches
@@ -81,6 +80,7 @@ class SpatialModule(LightningModule, ABC):
     Args:
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
+        decay: which weights decay; `matrices` spares biases, norms and scales.
 
     Raises:
         OptimizerError: the optimizer does not take its settings, such as a learning rate below 0.
@@ -92,13 +92,17 @@ class SpatialModule(LightningModule, ABC):
     """What the metric said of the last evaluation: score, n, interval, unreadable, tasks."""
 
     def __init__(
-        self, optimizer: OptimizerCallable = torch.optim.AdamW, schedule: Schedule | None = None
+        self,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        schedule: Schedule | None = None,
+        decay: Decay = "matrices",
     ) -> None:
         super().__init__()
         require_optimizer(optimizer)
         # Frozen tensors are not in checkpoints; `on_load_checkpoint` is strict about all others.
         self.strict_loading = False
         self.optimizer_callable = optimizer
+        self.decay: Decay = decay
         self.schedule: Schedule = schedule or WarmupCosine()
         require_schedule(self.schedule, optimizer)
         self.metric = None
@@ -194,14 +198,11 @@ class SpatialModule(LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over trainable parameters only, and its schedule per step."""
-        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        if not trainable:
+        if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ModelError(
                 f"{type(self).__name__} has no parameter left to train: unfreeze something or run `test`."
             )
-        # What a module has set in its `setup` comes before.
-        self._nothing_said_how_long = train_for_an_epoch_unless_told(self.trainer)
-        optimizer = self.optimizer_callable(trainable)
+        optimizer = optimizer_of(self.optimizer_callable, self, self.decay)
         leave_scaling_to_trainer(optimizer)
         scheduler = scheduler_settings(self.schedule, optimizer, total_steps(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": scheduler}

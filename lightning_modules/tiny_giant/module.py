@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, ModelError, SpatialModule
+from lightning_modules.optimizers import Decay
 from lightning_modules.phases import Objective, Phase, objective_at
 from lightning_modules.precision import at_least_float32
 from lightning_modules.processes import mean_of_processes
@@ -42,6 +43,7 @@ class TinyGiant(SpatialModule):
         value_weight: weight of the loss on the logarithm of numbers.
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
+        decay: which weights decay; `matrices` spares biases, norms and scales.
 
     Raises:
         ModelError: relations are asked for without any geometry to make them from, or phases are empty.
@@ -57,8 +59,9 @@ class TinyGiant(SpatialModule):
         value_weight: float = 2.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: Schedule | None = None,
+        decay: Decay = "matrices",
     ) -> None:
-        super().__init__(optimizer, schedule)
+        super().__init__(optimizer, schedule, decay)
         if network.relations and network.geometry == "none":
             raise ModelError(
                 "relations: true needs numbers to make relations from: set geometry to mask or floor_fit."

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, Collator, ModelError, SpatialModule, require_positive
+from lightning_modules.optimizers import Decay
 from lightning_modules.placement import present_placement
 from lightning_modules.precision import at_least_float32
 from lightning_modules.processes import mean_of_processes
@@ -64,6 +65,7 @@ class PeftSft(SpatialModule):
         twin_seed: the seed of weights that are made: a twin's, and the connector's of a composed model.
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
+        decay: which weights decay; `matrices` spares biases, norms and scales.
 
     Raises:
         ModelError: the model cannot be loaded, its adapter cannot be made, or ranking is asked for beside a
@@ -88,8 +90,9 @@ class PeftSft(SpatialModule):
         twin_seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: Schedule | None = None,
+        decay: Decay = "matrices",
     ) -> None:
-        super().__init__(optimizer, schedule)
+        super().__init__(optimizer, schedule, decay)
         if rationale and answering == "rank":
             raise ModelError(
                 "answering: rank weighs bare answers, which a model that reasons first does not write: set "

@@ -91,7 +91,7 @@ def test_an_experiment_with_callbacks_of_its_own_can_be_resumed(
     stub.write_text(f"# Is it kept?\n{yaml.safe_dump(content)}")
     command("fit", "-c", str(stub))
     assert (tmp_path / "runs/stub/latest/checkpoints/last.ckpt").exists()
-    assert any(row.get("lr-AdamW") for row in read_rows(tmp_path / "runs/stub/latest/metrics.csv"))
+    assert any(row.get("lr-AdamW/pg1") for row in read_rows(tmp_path / "runs/stub/latest/metrics.csv"))
 
 
 def test_a_finished_run_is_trained_longer(tmp_path: Path, command: Command) -> None:
@@ -107,7 +107,9 @@ def test_a_finished_run_is_trained_longer(tmp_path: Path, command: Command) -> N
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 2 * steps
     kept = read_yaml(folder / "config.yaml")["model"]["init_args"]["phases"]
     assert [phase["epochs"] for phase in kept] == [3, 1]
-    rates = [float(row["lr-AdamW"]) for row in read_rows(folder / "metrics.csv") if row.get("lr-AdamW")]
+    rates = [
+        float(row["lr-AdamW/pg1"]) for row in read_rows(folder / "metrics.csv") if row.get("lr-AdamW/pg1")
+    ]
     course = WarmupCosine(warmup_fraction=0.05, final_fraction=0.02)
     wanted = [3e-3 * course.factor(step, 2 * steps) for step in range(steps, 2 * steps)]
     assert rates[steps:] == pytest.approx(wanted)
