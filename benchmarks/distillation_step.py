@@ -132,7 +132,7 @@ def loss_of_maps(
     for ours, theirs in pairs:
         tokens = student[ours].shape[-1]
         s, t = student[ours].flatten(2), teacher[theirs].flatten(2)
-        weights = (t @ s.transpose(1, 2) / tokens).softmax(-1)
+        weights = (t @ s.transpose(1, 2)).softmax(-1)
         logarithm = (weights @ s).clamp_min(torch.finfo(s.dtype).tiny).log()
         losses.append(nn.functional.kl_div(logarithm, t, reduction="sum") / tokens)
     return torch.stack(losses).mean()

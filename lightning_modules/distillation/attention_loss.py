@@ -4,12 +4,14 @@ For a pair of layers, with t_i the attention map of the teacher's head i and s_j
 
     sum_i KL(t_i || sum_j w_ij s_j),    w_ij = softmax_j(<t_i, s_j> / temperature)
 
-A map is a distribution over keys for each query. The inner product of two maps is the mean, over the query
-rows that count, of the inner products of their rows, and so is the divergence. The former lies in [0, 1]
-whatever the number of tokens; there is one weight for each pair of heads and each sample. At the published
-temperature of 1, a student's head is therefore at most e times as heavy as another. The loss is summed over
-the teacher's heads, and averaged over rows, pairs of layers, and samples. Gradients flow through maps and
-weights into the student's queries and keys.
+A map is a distribution over keys for each query. The inner product of two maps is the sum, over the query
+rows that count, of the inner products of their rows: what the formula says, word for word. It grows with the
+number of rows, so that like heads find each other in long sequences. As a mean over the rows (`similarity:
+mean`) it lies in [0, 1] whatever their number, and at the published temperature of 1 no head is more than e
+times as heavy as another: the weights are then nearly equal. There is one weight for each pair of heads and
+each sample. The divergence is a mean over rows either way. The loss is summed over the teacher's heads, and
+averaged over rows, pairs of layers, and samples. Gradients flow through maps and weights into the student's
+queries and keys.
 
 Maps are computed from queries and keys in chunks of query rows, once for the weights and once for the
 divergence, and again in the backward pass. No more than one chunk's maps stand in memory.
@@ -34,7 +36,12 @@ from lightning_modules.distillation.attention_blocks import (
     recomputed,
 )
 from lightning_modules.distillation.attention_tap import TappedLayer
-from lightning_modules.distillation.head_mixture import divergence_of_mixture, inner_products
+from lightning_modules.distillation.head_mixture import (
+    Similarity,
+    divergence_of_mixture,
+    head_weights,
+    inner_products,
+)
 from lightning_modules.distillation.pooled_attention import PooledLayer, pool_layer, pooled_loss
 
 
@@ -43,6 +50,7 @@ class AttentionDistillation:
     """How attention is distilled; the defaults are the published formula.
 
     Attributes:
+        similarity: of two maps: the `sum` of their rows' inner products, as published, or the `mean` of them.
         temperature: of the head weights; below 1, like heads find each other more sharply.
         rows: the queries whose maps count: `all` that are not padding, or those of the `answer`, where a
             token of the answer is predicted.
@@ -54,6 +62,7 @@ class AttentionDistillation:
             cached teacher needs. The published formula when left out.
     """
 
+    similarity: Similarity = "sum"
     temperature: float = 1.0
     rows: Literal["all", "answer"] = "all"
     columns: Literal["all", "image"] = "all"
@@ -138,21 +147,21 @@ def attention_distillation(
                 else pool_layer(layer, rows_mask, columns_mask, config.pool, config.chunk, extents)
                 for layer in (ours, theirs)
             )
-            total = total + pooled_loss(mine, wanted, config.temperature)
+            total = total + pooled_loss(mine, wanted, config.temperature, config.similarity)
             continue
         assert isinstance(theirs, TappedLayer), "pooled maps are compared with pooled maps"
         pair = LayerPair(ours, theirs, rows_mask, columns_mask, extents)
         for blocks in blocks_of(pair, config.chunk):
-            total = total + _samples_loss(pair, blocks, config.temperature)
+            total = total + _samples_loss(pair, blocks, config.temperature, config.similarity)
     return total / (len(pairs) * len(rows_mask))
 
 
-def _samples_loss(pair: LayerPair, blocks: list[Block], temperature: float) -> Tensor:
+def _samples_loss(pair: LayerPair, blocks: list[Block], temperature: float, similarity: Similarity) -> Tensor:
     """The losses of some samples, added up."""
     found = [recomputed(_overlap, pair, block) for block in blocks]
     rows = torch.stack([count for _, count in found]).sum(0).clamp_min(1)
-    overlap = torch.stack([products for products, _ in found]).sum(0) / rows[:, None, None]
-    weights = (overlap / temperature).softmax(-1)
+    overlap = torch.stack([products for products, _ in found]).sum(0)
+    weights = head_weights(overlap, rows, temperature, similarity)
     parts = [recomputed(_divergence, pair, block, weights) for block in blocks]
     return (torch.stack(parts).sum(0) / rows).sum()
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Similarity = Literal["sum", "mean"]
+"""Of two attention maps: the sum of the inner products of their rows, or the mean of them."""
 
 
 def inner_products(maps: Tensor, wanted: Tensor) -> Tensor:
@@ -14,6 +19,20 @@ def inner_products(maps: Tensor, wanted: Tensor) -> Tensor:
         wanted: the teacher's, [samples, teacher's heads, rows, columns]; rows of 0 do not count.
     """
     return wanted.flatten(2) @ maps.flatten(2).mT
+
+
+def head_weights(products: Tensor, rows: Tensor, temperature: float, similarity: Similarity) -> Tensor:
+    """How much of each of the student's heads is in the mixture for each of the teacher's, of its shape.
+
+    Args:
+        products: inner products, summed over rows, [samples, teacher's heads, student's heads].
+        rows: how many rows they are summed over, [samples].
+        temperature: what similarities are divided by.
+        similarity: sum or mean.
+    """
+    if similarity == "mean":
+        products = products / rows[:, None, None]
+    return (products / temperature).softmax(-1)
 
 
 def divergence_of_mixture(maps: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:

@@ -23,7 +23,12 @@ from lightning_modules.distillation.attention_blocks import (
     recomputed,
 )
 from lightning_modules.distillation.attention_tap import TappedLayer, attention_maps
-from lightning_modules.distillation.head_mixture import divergence_of_mixture, inner_products
+from lightning_modules.distillation.head_mixture import (
+    Similarity,
+    divergence_of_mixture,
+    head_weights,
+    inner_products,
+)
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,14 @@ def pool_layer(
     return PooledLayer(layer.number, maps, *groups)
 
 
-def pooled_loss(ours: PooledLayer, theirs: PooledLayer, temperature: float) -> Tensor:
+def pooled_loss(ours: PooledLayer, theirs: PooledLayer, temperature: float, similarity: Similarity) -> Tensor:
     """The attention loss of a pair of pooled layers, summed over samples.
 
     Args:
         ours: the student's.
         theirs: the teacher's, without gradient.
         temperature: of the head weights.
+        similarity: of two maps, over their groups of rows.
 
     Raises:
         ModelError: their samples do not have the same groups.
@@ -107,8 +113,8 @@ def pooled_loss(ours: PooledLayer, theirs: PooledLayer, temperature: float) -> T
         )
     rows = theirs.rows.clamp_min(1)
     with torch.autocast(ours.maps.device.type, enabled=False):
-        overlap = inner_products(ours.maps, theirs.maps) / rows[:, None, None]
-        weights = (overlap / temperature).softmax(-1)
+        overlap = inner_products(ours.maps, theirs.maps)
+        weights = head_weights(overlap, rows, temperature, similarity)
         return (divergence_of_mixture(ours.maps, theirs.maps, weights) / rows).sum()
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
 from lightning_modules.distillation.attention_tap import TappedLayer
+from lightning_modules.distillation.head_mixture import head_weights, inner_products
 
 
 def layer(
@@ -49,7 +50,7 @@ def plain_map(queries, keys, scaling, row, head, columns):
     return torch.stack([power / sum(powers) for power in powers])
 
 
-def plain_sample(ours, theirs, sample, rows, columns, temperature):
+def plain_sample(ours, theirs, sample, rows, columns, temperature, similarity):
     """The published formula for one sample and one pair of layers."""
     student = (ours.queries[sample].double(), ours.keys[sample].double(), ours.scaling)
     teacher = (
@@ -76,7 +77,9 @@ def plain_sample(ours, theirs, sample, rows, columns, temperature):
             )
     total = torch.zeros((), dtype=torch.float64)
     for i in range(len(teacher[0])):
-        products = [sum((t[i] * s[j]).sum() for t, s in maps) / len(maps) for j in range(len(student[0]))]
+        products = [sum((t[i] * s[j]).sum() for t, s in maps) for j in range(len(student[0]))]
+        if similarity == "mean":
+            products = [product / len(maps) for product in products]
         powers = [(product / temperature).exp() for product in products]
         weights = [power / sum(powers) for power in powers]
         for t, s in maps:
@@ -85,7 +88,7 @@ def plain_sample(ours, theirs, sample, rows, columns, temperature):
     return total
 
 
-def plain_loss(student, teacher, pairs, rows_mask, columns_mask, temperature=1.0):
+def plain_loss(student, teacher, pairs, rows_mask, columns_mask, temperature=1.0, similarity="sum"):
     samples = range(len(rows_mask))
     losses = [
         plain_sample(
@@ -95,6 +98,7 @@ def plain_loss(student, teacher, pairs, rows_mask, columns_mask, temperature=1.0
             rows_mask[sample].nonzero()[:, 0].tolist(),
             columns_mask[sample].nonzero()[:, 0].tolist(),
             temperature,
+            similarity,
         )
         for ours, theirs in pairs
         for sample in samples
@@ -121,8 +125,11 @@ def assert_same(made, wanted, student, tolerance=1e-5):
     tokens=st.integers(1, 10),
     chunk=st.integers(1, 12),
     temperature=st.sampled_from([1.0, 0.1, 3.0]),
+    similarity=st.sampled_from(["sum", "mean"]),
 )
-def test_it_is_the_published_formula(key_heads, shared, teacher_heads, tokens, chunk, temperature):
+def test_it_is_the_published_formula(
+    key_heads, shared, teacher_heads, tokens, chunk, temperature, similarity
+):
     """In float64, where gradients that cancel each other leave no rounding behind."""
     ours = layer(1, heads=key_heads * shared, key_heads=key_heads, tokens=tokens, exact=True)
     theirs = layer(
@@ -130,10 +137,24 @@ def test_it_is_the_published_formula(key_heads, shared, teacher_heads, tokens, c
     )
     masks = (everything(ours), everything(ours))
     made = attention_distillation(
-        [ours], [theirs], [(0, 0)], *masks, AttentionDistillation(temperature=temperature, chunk=chunk)
+        *([ours], [theirs], [(0, 0)], *masks),
+        AttentionDistillation(similarity=similarity, temperature=temperature, chunk=chunk),
     )
     assert made.dtype == torch.float64
-    assert_same(made, plain_loss([ours], [theirs], [(0, 0)], *masks, temperature), ours, 1e-11)
+    wanted = plain_loss([ours], [theirs], [(0, 0)], *masks, temperature, similarity)
+    assert_same(made, wanted, ours, 1e-11)
+
+
+def test_the_sum_tells_heads_apart_in_a_long_sequence_and_the_mean_does_not():
+    """512 rows: divided by them, no head weighs more than a few hundredths more than another."""
+    ours, theirs = (layer(number, heads=4, key_heads=4, tokens=512) for number in (1, 2))
+    products = inner_products(ours.maps(), theirs.maps())
+    rows = torch.tensor([512])
+    mean, literal = (head_weights(products, rows, 1.0, similarity) for similarity in ("mean", "sum"))
+    assert (mean - 0.25).abs().max() < 0.01
+    assert (literal.amax(-1) - literal.amin(-1)).max() > 0.1
+    torch.testing.assert_close(literal, (products - products.amax(-1, keepdim=True)).softmax(-1))
+    assert torch.allclose(literal, head_weights(products, rows, 1 / 512, "mean"), atol=1e-5)
 
 
 @pytest.mark.parametrize("teacher_heads", [1, 3, 6])
@@ -257,17 +278,20 @@ def test_like_models_of_one_head_have_nothing_to_learn():
     assert all(float(part.abs().max()) < 1e-6 for part in gradients(loss, ours))
 
 
-def test_a_low_temperature_finds_the_head_that_is_the_same():
+def test_like_heads_find_each_other_by_the_sum_or_by_a_low_temperature():
+    """Not by the mean over rows at the published temperature, which all heads share in."""
     ours = layer(1, heads=4, key_heads=4, tokens=20, spread=4.0)
     theirs = TappedLayer(0, ours.queries.flip(1), ours.keys.flip(1), ours.scaling)
     masks = (everything(ours), everything(ours))
-    sharp, published = (
-        attention_distillation(
-            [ours], [theirs], [(0, 0)], *masks, AttentionDistillation(temperature=temperature)
-        ).item()
-        for temperature in (0.01, 1.0)
+    literal, sharp, mean = (
+        attention_distillation([ours], [theirs], [(0, 0)], *masks, config).item()
+        for config in (
+            AttentionDistillation(),
+            AttentionDistillation(similarity="mean", temperature=0.01),
+            AttentionDistillation(similarity="mean"),
+        )
     )
-    assert sharp < 1e-3 < published
+    assert max(literal, sharp) < 1e-3 < mean
 
 
 def test_only_the_student_gets_a_gradient():

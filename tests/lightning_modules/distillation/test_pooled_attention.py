@@ -62,7 +62,7 @@ def plain_pooled(tapped, sample, rows, columns, size):
     return torch.stack(heads)
 
 
-def plain_loss(student, teacher, rows_mask, columns_mask, size, temperature):
+def plain_loss(student, teacher, rows_mask, columns_mask, size, temperature, similarity):
     """The published formula on pooled maps, averaged over samples."""
     total = 0.0
     for sample in range(len(rows_mask)):
@@ -71,7 +71,8 @@ def plain_loss(student, teacher, rows_mask, columns_mask, size, temperature):
         theirs = plain_pooled(teacher, sample, *places, size).detach()
         rows = ours.shape[1]
         for wanted in theirs:
-            products = torch.stack([(wanted * head).sum() / rows for head in ours])
+            products = torch.stack([(wanted * head).sum() for head in ours])
+            products = products / rows if similarity == "mean" else products
             weights = torch.softmax(products / temperature, 0)
             mixture = sum(weight * head for weight, head in zip(weights, ours, strict=True))
             some = wanted > 0
@@ -87,15 +88,18 @@ def plain_loss(student, teacher, rows_mask, columns_mask, size, temperature):
     size=st.integers(1, 10),
     chunk=st.integers(1, 10),
     temperature=st.sampled_from([1.0, 0.1]),
+    similarity=st.sampled_from(["sum", "mean"]),
 )
-def test_it_is_the_published_formula_on_pooled_maps(heads, teacher_heads, tokens, size, chunk, temperature):
+def test_it_is_the_published_formula_on_pooled_maps(
+    heads, teacher_heads, tokens, size, chunk, temperature, similarity
+):
     ours = layer(1, heads=heads[0], key_heads=heads[1], tokens=tokens, exact=True)
     theirs = layer(2, heads=teacher_heads[0], key_heads=teacher_heads[1], tokens=tokens, exact=True)
     masks = (everything(ours), everything(ours))
-    config = AttentionDistillation(temperature=temperature, chunk=chunk, pool=size)
+    config = AttentionDistillation(similarity=similarity, temperature=temperature, chunk=chunk, pool=size)
     made = attention_distillation([ours], [theirs], [(0, 0)], *masks, config)
     assert made.dtype == torch.float64
-    assert_same(made, plain_loss(ours, theirs, *masks, size, temperature), ours, 1e-10)
+    assert_same(made, plain_loss(ours, theirs, *masks, size, temperature, similarity), ours, 1e-10)
 
 
 @pytest.mark.parametrize("pool", [11, 40])
