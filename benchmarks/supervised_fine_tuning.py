@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.measuring import MEBIBYTE, in_fresh_process, peak_resident_bytes, write_result
 from datamodules.cv_bench import CvBench
+from datamodules.samples import open_rgb
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.prompts import answer_text, question_text
 from lightning_modules.vlm.sft import PeftSft
@@ -114,7 +115,7 @@ def train_with_trl(data: CvBench, steps: int, batch: int) -> Tally:
     module: Any = make_module()
     rows = [
         {
-            "images": [sample.image.open().convert("RGB")],
+            "images": [open_rgb(sample.image)],
             "prompt": [{"role": "user", "content": question_text(sample)}],
             "completion": [{"role": "assistant", "content": answer_text(sample)}],
         }

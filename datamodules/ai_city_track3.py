@@ -56,8 +56,9 @@ class Track3Questions:
         return SpatialSample(
             id=record.id,
             question=record.question,
-            image=ImageFile(self.folder / "images" / image),
-            depth=ImageFile(self.folder / "depths" / image.with_name(f"{image.stem}_depth.png")),
+            # Masks, depth and sides were all computed from pixels as they are stored.
+            image=ImageFile(self.folder / "images" / image, stored=True),
+            depth=ImageFile(self.folder / "depths" / image.with_name(f"{image.stem}_depth.png"), stored=True),
             regions=tuple(Region(record.height, record.width, counts) for counts in record.masks),
             answer=record.answer or None,
             answer_type=CATEGORIES.get(record.category),
@@ -73,6 +74,8 @@ class AiCityTrack3(OfficialLayout):
 
     A folder holds `{split}.json`, `{split}/images/<name>.png` and `{split}/depths/<name>_depth.png`. With
     `root: rendered` such a folder is rendered first, and then read in the same way.
+
+    An EXIF orientation turns nothing here: masks, depth and sides are those of pixels as they are stored.
 
     Args:
         difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step) or "real".

@@ -6,6 +6,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from PIL import Image
+
 from datamodules.samples import DataError, MissingImage, UnreadableImage
 from datamodules.upright import upright_size
 
@@ -58,9 +60,13 @@ class ImageFolder:
         """Width and height of an image as it is shown, in pixels; raises `UnreadableImage`."""
         if file not in self._sizes:
             try:
-                self._sizes[file] = upright_size(file)
-            except UnreadableImage as error:
-                raise UnreadableImage(f"{error} {where} needs it.") from error
+                with Image.open(file) as picture:
+                    self._sizes[file] = upright_size(picture)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                raise UnreadableImage(
+                    f"The image {file} cannot be read: save it as JPEG, PNG or WebP, or leave it out. "
+                    f"{where} needs it."
+                ) from error
         return self._sizes[file]
 
     def _exactly(self, path: PurePosixPath) -> Path | None:

@@ -17,8 +17,11 @@ from datamodules.samples import (
     ImageSource,
     MissingImage,
     OpenedImage,
+    Reading,
     SpatialSample,
     UnreadableImage,
+    depth_of,
+    rgb_of,
 )
 from datamodules.views import DerivedImage, View
 
@@ -117,33 +120,36 @@ class ImageLoading(Dataset[LoadedBatch]):
 
 def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
     """The samples with their pictures decoded; samples with the same picture share one object."""
-    pictures: dict[ImageSource, OpenedImage] = {}
+    pictures: dict[tuple[ImageSource, Reading], OpenedImage] = {}
 
-    def opened(sample: SpatialSample, source: ImageSource | None, hint: str) -> OpenedImage | None:
+    def opened(
+        sample: SpatialSample, source: ImageSource | None, reading: Reading, view: str
+    ) -> OpenedImage | None:
         if source is None:
             return None
         try:
-            return decoded(source)
+            return decoded(source, reading)
         except UnreadableImage as error:
-            raise type(error)(f"{error} Record {sample.id} needs it; {hint}.") from error
+            what = "depth" if reading is depth_of else "images"
+            raise type(error)(
+                f"{error} Record {sample.id} needs it; the view `{view}` leaves {what} out."
+            ) from error
 
-    def decoded(source: ImageSource) -> OpenedImage:
-        if source not in pictures:
+    def decoded(source: ImageSource, reading: Reading) -> OpenedImage:
+        if (source, reading) not in pictures:
             # Pictures that views made out of the same one share its decoding.
             if isinstance(source, DerivedImage):
-                picture = source.change(decoded(source.source).picture)
+                picture = source.derive(decoded(source.source, source.reading).picture)
             else:
                 picture = source.open()
-            pictures[source] = OpenedImage(source.name, picture)
-        return pictures[source]
+            pictures[source, reading] = OpenedImage(source.name, reading(picture, source.name))
+        return pictures[source, reading]
 
     results = [
         sample.replace(
-            image=opened(sample, sample.image, "the view `Blind` leaves images out"),
-            depth=opened(sample, sample.depth, "the view `NoDepth` leaves depth out"),
-            further_images=tuple(
-                opened(sample, image, "the view `Blind` leaves images out") for image in sample.further_images
-            ),
+            image=opened(sample, sample.image, rgb_of, "Blind"),
+            depth=opened(sample, sample.depth, depth_of, "NoDepth"),
+            further_images=tuple(opened(sample, each, rgb_of, "Blind") for each in sample.further_images),
         )
         for sample in samples
     ]

@@ -13,7 +13,6 @@ from datamodules.own_regions import regions_of
 from datamodules.question_files import QuestionRow
 from datamodules.samples import LETTERS, MASK_PLACEHOLDER, AnswerType, DataError, ImageFile, SpatialSample
 from datamodules.space_thinker_text import task_of
-from datamodules.upright import DepthInEightBits, Upright
 
 NEEDED = ("image", "question")
 """The columns that every row fills."""
@@ -65,7 +64,7 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
     size = images.size(file, where)
     depth = None
     if "depth" in values:
-        depth = DepthInEightBits(ImageFile(_depth_file(values["depth"], size, images, where)))
+        depth = ImageFile(_depth_file(values["depth"], size, images, where))
     regions = regions_of(values["regions"], size, where) if "regions" in values else ()
     if len(regions) != (named := question.count(MASK_PLACEHOLDER)):
         raise DataError(
@@ -77,7 +76,7 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
     return SpatialSample(
         id=_text(values.get("id", number), "id", where),
         question=question,
-        image=Upright(ImageFile(file)),
+        image=ImageFile(file),
         depth=depth,
         regions=regions,
         choices=choices,

@@ -22,7 +22,7 @@ from PIL import Image
 
 from datamodules.grouped import text_length
 from datamodules.grouped_rows import GroupedRows, mapped_batches, write_grouped_rows
-from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage
+from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage, rgb_of
 
 FORMAT_VERSION = 1
 """Raised when the columns below change; older indexes are then written again."""
@@ -164,7 +164,10 @@ def _seen_at(pictures: Sequence[EncodedPicture]) -> str:
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A picture in an index, decoded when it is opened; `name` says which row of which file it comes from."""
+    """A picture in an index, decoded when it is opened; `name` says which row of which file it comes from.
+
+    It opens upright, as the hub's own reader of such files shows it.
+    """
 
     folder: Path
     row: int
@@ -181,9 +184,9 @@ class StoredPicture:
         try:
             with Image.open(io.BytesIO(data)) as picture:
                 picture.load()
-                return picture
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableImage(f"The image in {self.name} cannot be read: {error}.") from error
+        return rgb_of(picture, self.name)
 
 
 @lru_cache(maxsize=8)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,8 @@ from pycocotools import mask as coco_mask
 from datamodules.file_contents import why_not_readable as why_not_readable
 from datamodules.hub_errors import why_not_fetched as why_not_fetched
 from datamodules.nearest_names import did_you_mean as did_you_mean
+from datamodules.pixels import as_depth, as_rgb
+from datamodules.upright import as_stored
 
 MASK_PLACEHOLDER = "<mask>"
 """Stands in a question where a region is named; the i-th placeholder names the i-th region."""
@@ -75,9 +77,20 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A picture in a file."""
+    """A picture in a file: of colour in RGB, of depth in grey, each upright and in 8 bits.
+
+    How it is read does not make it another picture: files are equal where their paths are.
+
+    Attributes:
+        path: the file.
+        stored: whether all that is said of the picture (masks, depth, sides) is said of its pixels as they
+            are stored, so that an EXIF orientation must not turn it.
+        depth: whether it holds depth; a record's `depth` always does.
+    """
 
     path: Path
+    stored: bool = field(default=False, compare=False)
+    depth: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -89,13 +102,44 @@ class ImageFile:
         try:
             with Image.open(self.path) as picture:
                 picture.load()
-                return picture
         except FileNotFoundError as error:
             raise MissingImage(
                 f"The image {self.path} does not exist: the data set is incomplete. Fetch or unpack it again."
             ) from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableImage(f"The image {self.path} cannot be read: {error}.") from error
+        seen = as_stored(picture) if self.stored else picture
+        return depth_of(seen, self.name) if self.depth else rgb_of(seen, self.name)
+
+
+Reading = Callable[[Image.Image, str], Image.Image]
+"""What a decoded picture is taken for, given its name for messages: `rgb_of` or `depth_of`."""
+
+
+def rgb_of(picture: Image.Image, name: str) -> Image.Image:
+    """A decoded colour picture as it is looked at, see `as_rgb`; raises `UnreadableImage` with its name."""
+    try:
+        return as_rgb(picture)
+    except ValueError as error:
+        raise UnreadableImage(f"The image {name} cannot be looked at: {error}.") from error
+
+
+def depth_of(picture: Image.Image, name: str) -> Image.Image:
+    """A decoded depth picture as it is looked at, see `as_depth`; raises `UnreadableImage` with its name."""
+    try:
+        return as_depth(picture)
+    except ValueError as error:
+        raise UnreadableImage(f"The depth {name} cannot be looked at: {error}.") from error
+
+
+def open_rgb(source: ImageSource) -> Image.Image:
+    """A colour picture in RGB, whatever its source gives; raises `UnreadableImage`."""
+    return rgb_of(source.open(), source.name)
+
+
+def open_depth(source: ImageSource) -> Image.Image:
+    """A depth picture in grey, whatever its source gives; raises `UnreadableImage`."""
+    return depth_of(source.open(), source.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +186,8 @@ class SpatialSample:
         image: the RGB picture, or None where the question stands alone.
         depth: the depth picture (brighter is farther), or None.
         further_images: pictures shown after `image`, for models that look at several.
-        regions: the regions named by the `<mask>` placeholders of the question, in order.
+        regions: the regions named by the `<mask>` placeholders of the question, in order; of the picture as
+            its source opens it, which is upright unless the data say that pixels count as they are stored.
         question: the question's text, without any image placeholder.
         choices: the options of a multiple-choice question, without letters; empty where they are drawn in the
             picture.
@@ -171,6 +216,11 @@ class SpatialSample:
     group: str = ""
     examples: tuple[SpatialSample, ...] = ()
     part: int = 0
+
+    def __post_init__(self) -> None:
+        """Read a file in `depth` as one that holds depth."""
+        if isinstance(self.depth, ImageFile) and not self.depth.depth:
+            object.__setattr__(self, "depth", dataclasses.replace(self.depth, depth=True))
 
     @property
     def letters(self) -> str:

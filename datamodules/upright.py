@@ -1,68 +1,43 @@
-"""Images from any camera and program as models expect them: upright, in 8 bits, without transparency."""
+"""Which way up a picture is: as its file stores it, or as it is shown."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import struct
 
-import numpy as np
 from PIL import ExifTags, Image, ImageOps
-
-from datamodules.samples import UnreadableImage
-from datamodules.views import DerivedImage
 
 _TURNED = (5, 6, 7, 8)
 """The EXIF orientations that exchange width and height."""
 
-
-@dataclass(frozen=True)
-class Upright(DerivedImage):
-    """A photo as it is shown: turned as its EXIF data say, in RGB, on white where it is transparent."""
-
-    def change(self, picture: Image.Image) -> Image.Image:
-        """The photo in RGB."""
-        turned = in_eight_bits(ImageOps.exif_transpose(picture))
-        if not turned.has_transparency_data:
-            return turned.convert("RGB")
-        layer = turned.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+_TAGS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+"""Where the formats keep an orientation."""
 
 
-@dataclass(frozen=True)
-class DepthInEightBits(DerivedImage):
-    """A depth image in 8 bits (brighter is farther), as depth cameras write theirs in 16."""
-
-    def change(self, picture: Image.Image) -> Image.Image:
-        """The depth in grey."""
-        return in_eight_bits(ImageOps.exif_transpose(picture)).convert("L")
+def upright(picture: Image.Image) -> Image.Image:
+    """A decoded picture as it is shown: turned as its EXIF data say, and without the tag that says so."""
+    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
-def in_eight_bits(picture: Image.Image) -> Image.Image:
-    """An image whose single channel has more than 8 bits, scaled so that its largest value becomes 255.
-
-    Pillow's own conversion cuts off all values above 255. Others are returned as they are.
-    """
-    if picture.mode != "F" and not picture.mode.startswith("I"):
+def as_stored(picture: Image.Image) -> Image.Image:
+    """A decoded picture as its file stores it, without a tag by which it might still be turned."""
+    if _orientation(picture) == 1:
         return picture
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0, neginf=0).clip(min=0)
-    largest = values.max(initial=0)
-    if largest > 255 or (picture.mode == "F" and largest > 0):
-        values *= 255 / largest
-    return Image.fromarray(values.round().astype(np.uint8))
+    bare = picture.copy()
+    for tag in _TAGS:
+        bare.info.pop(tag, None)
+    return bare
 
 
-def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image as it is shown, in pixels, without decoding it.
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened picture as it is shown, in pixels, without decoding it."""
+    width, height = picture.size
+    return (height, width) if _orientation(picture) in _TURNED else (width, height)
 
-    Raises:
-        UnreadableImage: it is not an image that can be read.
-    """
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 (as stored) where there is none, or none that can be read."""
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(
-            f"The image {path} cannot be read: save it as JPEG, PNG or WebP, or leave it out."
-        ) from error
-    return (height, width) if turned else (width, height)
+        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error):
+        return 1
+    return value if value in range(1, 9) else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from datamodules.samples import Region, SpatialSample
+from datamodules.samples import Region, SpatialSample, open_rgb
 
 COLOURS = (
     "#ff5d5d",
@@ -35,7 +35,7 @@ def draw_question(sample: SpatialSample, width: int = 560) -> Image.Image | None
     """
     if sample.image is None:
         return None
-    picture = sample.image.open().convert("RGB")
+    picture = open_rgb(sample.image)
     size = (width, round(width * picture.height / picture.width))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
     for index, region in enumerate(sample.regions):

@@ -10,13 +10,14 @@ from datamodules.views.boxes import BoxesInText
 from datamodules.views.choices import RotatedChoices
 from datamodules.views.marks import Marked, MarkedImage
 from datamodules.views.multiple_choice import AsMultipleChoice
-from datamodules.views.pictures import Blind, DepthAsImage, GrayImage, Grayscale, NoDepth
+from datamodules.views.pictures import Blind, DepthAsImage, DepthImage, GrayImage, Grayscale, NoDepth
 
 __all__ = [
     "AsMultipleChoice",
     "Blind",
     "BoxesInText",
     "DepthAsImage",
+    "DepthImage",
     "DerivedImage",
     "GrayImage",
     "Grayscale",

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from PIL import Image
 
-from datamodules.samples import ImageSource, SpatialSample
+from datamodules.samples import ImageSource, Reading, SpatialSample, rgb_of
 
 
 class View(ABC):
@@ -33,10 +33,19 @@ class DerivedImage(ABC):
         """The name of the unchanged picture."""
         return self.source.name
 
+    @property
+    def reading(self) -> Reading:
+        """What its source is taken for before it is changed."""
+        return rgb_of
+
     def open(self) -> Image.Image:
         """Decode and change the picture; raises `UnreadableImage`."""
-        return self.change(self.source.open())
+        return self.derive(self.source.open())
+
+    def derive(self, decoded: Image.Image) -> Image.Image:
+        """What becomes of the source's decoded picture; raises `UnreadableImage`."""
+        return self.change(self.reading(decoded, self.name))
 
     @abstractmethod
     def change(self, picture: Image.Image) -> Image.Image:
-        """A changed copy of the decoded picture, which itself stays as it is."""
+        """A changed copy of the picture, which itself stays as it is."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from datamodules.pixels import as_rgb
 from datamodules.samples import MASK_PLACEHOLDER, Region, SpatialSample
 from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import region_name
@@ -70,7 +71,7 @@ def draw_marks(picture: Image.Image, masks: Sequence[np.ndarray]) -> Image.Image
     region is widest and no other badge is, and grows with the region; where the region is smaller than the
     badge, it covers the region's middle.
     """
-    pixels = np.array(picture.convert("RGB"))
+    pixels = np.array(as_rgb(picture))
     width_px = max(1, round(picture.height * _OUTLINE_OF_IMAGE))
     insides = [_Inside.of(mask, width_px) for mask in masks]
     for index, inside in enumerate(insides):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from datamodules.samples import SpatialSample
+from datamodules.samples import Reading, SpatialSample, depth_of
 from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import without_boxes
 
@@ -54,7 +54,7 @@ class DepthAsImage(View):
         return sample.replace(
             question=f"{note} {sample.question}",
             depth=None,
-            further_images=(*sample.further_images, GrayImage(sample.depth)),
+            further_images=(*sample.further_images, DepthImage(sample.depth)),
         )
 
 
@@ -74,3 +74,17 @@ class GrayImage(DerivedImage):
     def change(self, picture: Image.Image) -> Image.Image:
         """The luminance."""
         return picture.convert("L").convert("RGB")
+
+
+@dataclass(frozen=True)
+class DepthImage(DerivedImage):
+    """A depth picture in three equal channels."""
+
+    @property
+    def reading(self) -> Reading:
+        """Its source is depth."""
+        return depth_of
+
+    def change(self, picture: Image.Image) -> Image.Image:
+        """The depth in three channels."""
+        return picture.convert("RGB")

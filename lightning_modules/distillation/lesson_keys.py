@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from datamodules.samples import ImageSource, SpatialSample
+from datamodules.samples import ImageSource, SpatialSample, open_rgb
 from lightning_modules.base import Batch, Collator
 from lightning_modules.vlm.prompts import answer_text, rationale_of, turns_of
 
@@ -66,7 +66,7 @@ def _add(digest: Any, part: bytes) -> None:
 def _pixels(source: ImageSource, seen: dict[ImageSource, bytes]) -> bytes:
     """The digest of a picture, made once."""
     if source not in seen:
-        picture = source.open().convert("RGB")
+        picture = open_rgb(source)
         digest = blake2b(repr(picture.size).encode(), digest_size=KEY_BYTES)
         digest.update(picture.tobytes())
         seen[source] = digest.digest()

@@ -10,7 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.samples import MASK_PLACEHOLDER, Region, SmallSpatialError, SpatialSample
+from datamodules.samples import (
+    MASK_PLACEHOLDER,
+    Region,
+    SmallSpatialError,
+    SpatialSample,
+    open_depth,
+    open_rgb,
+)
 from lightning_modules.base import Batch
 from lightning_modules.tiny_giant.geometry import (
     Geometry,
@@ -122,10 +129,10 @@ class TinyGiantCollator:
     def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> PreparedImage:
         """Open, resize and describe one image with the regions that its questions name."""
         assert sample.image is not None
-        rgb = sample.image.open().convert("RGB").resize(self.image_size, Image.Resampling.BILINEAR)
+        rgb = open_rgb(sample.image).resize(self.image_size, Image.Resampling.BILINEAR)
         depth = fine_depth = None
         if self.use_depth and sample.depth is not None:
-            picture = sample.depth.open().convert("L")
+            picture = open_depth(sample.depth)
             depth = torch.from_numpy(np.array(picture.resize(self.image_size, Image.Resampling.BILINEAR)))[
                 None
             ]

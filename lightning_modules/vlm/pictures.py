@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datamodules.samples import ImageSource
+from datamodules.samples import ImageSource, open_rgb
 from lightning_modules.vlm.families import Family
 
 
@@ -46,7 +46,7 @@ def prepare_picture(source: ImageSource, processor: Any, family: Family, limit: 
         ValueError: its shape is one the model cannot look at.
         ModelError: the model cannot look at it with so few tokens.
     """
-    rgb = source.open().convert("RGB")
+    rgb = open_rgb(source)
     fitted = family.image_limit.fit(processor, rgb, limit)
     options = {**getattr(processor, "images_kwargs", {}), **fitted.options}
     prepared = processor.image_processor([fitted.image], return_tensors="pt", **options)

@@ -159,8 +159,8 @@ def test_photos_are_upright_and_so_are_their_boxes(folder: Path, turned: int, en
     [
         (Image.fromarray(np.array([[0, 100], [200, 255]], np.uint8)), [0, 100, 200, 255]),
         (Image.fromarray(np.array([[0, 16384], [32768, 65535]], np.uint16)), [0, 64, 128, 255]),
-        (Image.fromarray(np.array([[0, 1024], [2048, 4095]], np.uint16)), [0, 64, 128, 255]),
-        (Image.fromarray(np.array([[0, 1], [2, 4]], np.float32)), [0, 64, 128, 255]),
+        (Image.fromarray(np.array([[0, 1028], [2056, 4112]], np.uint16)), [0, 4, 8, 16]),
+        (Image.fromarray(np.array([[0, 0.25], [0.5, 1]], np.float32)), [0, 64, 128, 255]),
         (Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("1"), [0, 255, 255, 0]),
         (Image.fromarray(np.full((2, 2, 4), (9, 9, 9, 0), np.uint8)), [255] * 4),
         (Image.fromarray(np.full((2, 2, 2), (9, 0), np.uint8)), [255] * 4),
