@@ -134,6 +134,8 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
             raise type(error)(
                 f"{error} Record {sample.id} needs it; the view `{view}` leaves {what} out."
             ) from error
+        except DataError as error:  # a view draws regions into the picture
+            raise DataError(f"{error} It is one of record {sample.id}.") from error
 
     def decoded(source: ImageSource, reading: Reading) -> OpenedImage:
         if (source, reading) not in pictures:

@@ -77,22 +77,17 @@ def _box(box: tuple[float, float, float, float], size: tuple[int, int], where: s
 
 def _mask(height: int, width: int, counts: str | list[Any], where: str) -> Region:
     """A mask of compressed or of plain run lengths."""
-    try:
-        if isinstance(counts, list):
-            if (
-                any(not isinstance(count, int) or count < 0 for count in counts)
-                or sum(counts) != height * width
-            ):
-                raise ValueError("the run lengths do not add up to the image")
-            encoded = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-            counts = encoded["counts"].decode("ascii")
-        region = Region(height, width, str(counts))
-        covered = bool(region.mask().any())
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{where} has `counts` that are no run lengths of its image. Encode it again."
-        ) from error
-    if not covered:
+    if isinstance(counts, list):
+        if not counts or any(type(count) is not int or not 0 <= count <= height * width for count in counts):
+            raise DataError(
+                f"{where} has `counts` that are no run lengths of its image, which is a list of numbers of "
+                "pixels or COCO's text. Encode the mask again."
+            )
+        encoded = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        counts = encoded["counts"].decode("ascii")
+    region = Region(height, width, str(counts))
+    region.require_whole(where)
+    if not region.mask().any():
         raise DataError(f"{where} covers no pixel. Correct or remove it.")
     return region
 

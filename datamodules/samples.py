@@ -22,6 +22,7 @@ from datamodules.file_contents import why_not_readable as why_not_readable
 from datamodules.hub_errors import why_not_fetched as why_not_fetched
 from datamodules.nearest_names import did_you_mean as did_you_mean
 from datamodules.pixels import as_depth, as_rgb
+from datamodules.run_lengths import why_not_a_mask
 from datamodules.upright import as_stored
 
 MASK_PLACEHOLDER = "<mask>"
@@ -166,9 +167,29 @@ class Region:
     counts: str
 
     def mask(self) -> np.ndarray:
-        """The region's pixels as booleans, `[height, width]`."""
-        decoded = coco_mask.decode({"size": [self.height, self.width], "counts": self.counts.encode("ascii")})
-        return decoded.astype(bool)
+        """The region's pixels as booleans, `[height, width]`; raises `DataError` as `require_whole` does."""
+        return coco_mask.decode(self._encoded()).astype(bool)
+
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height in pixels; raises `DataError` as `require_whole` does."""
+        left, top, width, height = coco_mask.toBbox(self._encoded()).tolist()
+        return left, top, width, height
+
+    def require_whole(self, name: str = "A region") -> None:
+        """Raise `DataError` where the run lengths are none, or not those of a mask of this size.
+
+        Args:
+            name: what to call the region in the message.
+        """
+        if why := why_not_a_mask(self.counts, self.height, self.width):
+            raise DataError(
+                f"{name} has `counts` that are no run lengths of a mask of {self.height}x{self.width} pixels "
+                f"(height x width): they {why}. Encode the mask again."
+            )
+
+    def _encoded(self) -> dict[str, Any]:
+        self.require_whole()
+        return {"size": [self.height, self.width], "counts": self.counts.encode("ascii")}
 
     @staticmethod
     def from_mask(mask: np.ndarray) -> Region:

@@ -22,7 +22,7 @@ from datamodules.json_stream import stream_array
 from datamodules.samples import DataError
 from datamodules.track3_records import Track3Record, parse_record
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when the columns below or the checks of `parse_record` change; older indexes are then rebuilt."""
 
 _ROWS_PER_BATCH = 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from datamodules.samples import MASK_PLACEHOLDER, AnswerType, DataError
+from datamodules.samples import MASK_PLACEHOLDER, AnswerType, DataError, Region
 
 CATEGORIES: dict[str, AnswerType] = {
     "left_right": AnswerType.SIDE,
@@ -41,7 +41,8 @@ def parse_record(raw: object, file: Path, position: int) -> Track3Record:
 
     Raises:
         DataError: a key is missing or of the wrong type, the image name leaves the image folder, the
-            category is unknown, the masks differ in size, or there are fewer masks than `<mask>`.
+            category is unknown, the run lengths of a mask do not add up to its size, the masks differ in
+            size, or there are fewer masks than `<mask>`.
     """
     if not isinstance(raw, dict):
         raise DataError(f"Element {position} of {file} is not a JSON object but {type(raw).__name__}.")
@@ -114,14 +115,15 @@ def _masks(rle: object, where: str) -> tuple[int, int, tuple[str, ...]]:
     sizes: list[tuple[int, int]] = []
     counts: list[str] = []
     for index, mask in enumerate(rle):
+        name = f"Mask {index} of {where[0].lower()}{where[1:]}"
         match mask:
             case {"size": [int(height), int(width)], "counts": str(run_lengths)} if height > 0 and width > 0:
+                Region(height, width, run_lengths).require_whole(name)
                 sizes.append((height, width))
                 counts.append(run_lengths)
             case _:
                 raise DataError(
-                    f"Mask {index} of {where[0].lower()}{where[1:]} is not a compressed COCO mask "
-                    '({"size": [height, width], "counts": "..."}).'
+                    f'{name} is not a compressed COCO mask ({{"size": [height, width], "counts": "..."}}).'
                 )
         if sizes[index] != sizes[0]:
             raise DataError(

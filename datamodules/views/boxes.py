@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pycocotools import mask as coco_mask
-
 from datamodules.samples import MASK_PLACEHOLDER, Region, SpatialSample
 from datamodules.views.base import View
 
@@ -47,8 +45,7 @@ def region_name(index: int) -> str:
 
 def box_text(region: Region) -> str:
     """The bounding box of a region in thousandths: left, top, right, bottom."""
-    encoded = {"size": [region.height, region.width], "counts": region.counts.encode("ascii")}
-    left, top, width, height = coco_mask.toBbox(encoded).tolist()
+    left, top, width, height = region.box()
     edges = (
         int(SCALE * left // region.width),
         int(SCALE * top // region.height),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datamodules.samples import (
     MASK_PLACEHOLDER,
+    DataError,
     Region,
     SmallSpatialError,
     SpatialSample,
@@ -127,7 +128,12 @@ class TinyGiantCollator:
         return batch
 
     def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> PreparedImage:
-        """Open, resize and describe one image with the regions that its questions name."""
+        """Open, resize and describe one image with the regions that its questions name.
+
+        Raises:
+            UnreadableImage: a picture cannot be decoded.
+            CollatorError: a region's run lengths are not those of a mask.
+        """
         assert sample.image is not None
         rgb = open_rgb(sample.image).resize(self.image_size, Image.Resampling.BILINEAR)
         depth = fine_depth = None
@@ -141,7 +147,12 @@ class TinyGiantCollator:
         width, height = self.geometry_size
         masks = np.zeros((len(regions), height, width), bool)
         for index, region in enumerate(regions):
-            masks[index] = _resized(region.mask(), width, height)
+            try:
+                masks[index] = _resized(region.mask(), width, height)
+            except DataError as error:
+                raise CollatorError(
+                    f"{error} It is a region of the image of question {sample.id!r}."
+                ) from error
         features, relations = describe_regions(masks, fine_depth, self.geometry, self.field_of_view)
         both = torch.from_numpy(np.stack([masks, fill_rows(masks) & ~masks], axis=1)).float()
         grid = torch.nn.functional.adaptive_avg_pool2d(both.flatten(0, 1), self._grid())
