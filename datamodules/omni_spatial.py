@@ -12,6 +12,7 @@ from datamodules.json_stream import stream_array
 from datamodules.listed_questions import ListedQuestions
 from datamodules.official_layout import OfficialLayout
 from datamodules.samples import DRAWN_LETTERS, LETTERS, AnswerType, DataError, ImageFile, SpatialSample
+from datamodules.unique_ids import UniqueIds
 
 if TYPE_CHECKING:
     from datamodules.choice_metrics import OmniSpatialMetric
@@ -124,21 +125,18 @@ def read_rows(path: Path) -> Iterator[SpatialSample]:
     """The questions of a `data.json`, or of the folder that holds one; their images lie beside it.
 
     Raises:
-        DataError: the file is missing, malformed or empty, an id occurs twice within a task type, or a row is
+        DataError: the file is missing, malformed or empty, ids occur twice within a task type, or a row is
             not usable.
     """
     file = path / _RECORDS if path.is_dir() else path
-    seen: set[str] = set()
+    ids = UniqueIds()
+    number = -1
     for number, raw in enumerate(stream_array(file)):
         sample = sample_of(raw, file, number)
-        if sample.id in seen:
-            raise DataError(
-                f"Row {number} of {file} has the id {sample.id}, which an earlier row has too. Ids tell "
-                "questions apart when they are scored: give each question its own."
-            )
-        seen.add(sample.id)
+        ids.add(sample.id, f"Row {number} of {file} has the id {sample.id}, which an earlier row has too.")
         yield sample
-    if not seen:
+    ids.require()
+    if number < 0:
         raise DataError(f"The file {file} holds no questions: an empty split cannot be used.")
 
 

@@ -13,6 +13,7 @@ from datamodules.own_regions import regions_of
 from datamodules.question_files import QuestionRow
 from datamodules.samples import LETTERS, MASK_PLACEHOLDER, AnswerType, DataError, ImageFile, SpatialSample
 from datamodules.space_thinker_text import task_of
+from datamodules.unique_ids import UniqueIds
 
 NEEDED = ("image", "question")
 """The columns that every row fills."""
@@ -30,20 +31,18 @@ def samples_of(rows: Iterable[QuestionRow], images: ImageFolder) -> list[Spatial
     """The questions of a file; one without an id gets the number of its row, from 1.
 
     Raises:
-        DataError: a row is not usable, or two have the same id.
+        DataError: a row is not usable, or some have the same id.
     """
-    samples: dict[str, SpatialSample] = {}
+    samples: list[SpatialSample] = []
     seen_at: dict[str, str] = {}
+    ids = UniqueIds()
     for number, row in enumerate(rows, 1):
         sample = sample_of(row, str(number), images)
-        if sample.id in samples:
-            raise DataError(
-                f"{row.where} has the id {sample.id!r}, which {_inside(seen_at[sample.id])} has too. Give "
-                "each question an id of its own, or none of them one."
-            )
-        samples[sample.id] = sample
-        seen_at[sample.id] = row.where
-    return list(samples.values())
+        before = seen_at.setdefault(sample.id, row.where)
+        ids.add(sample.id, f"{row.where} has the id {sample.id!r}, which {_inside(before)} has too.")
+        samples.append(sample)
+    ids.require()
+    return samples
 
 
 def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSample:

@@ -11,6 +11,7 @@ from datamodules.file_contents import why_not_readable
 from datamodules.json_stream import stream_array
 from datamodules.samples import DataError
 from datamodules.text_files import not_utf8
+from datamodules.unique_ids import UniqueIds
 
 ANSWER_KEYS = ("raw", "prediction", "answer")
 """Where an answer stands, best first: beside `raw` or `prediction`, `answer` is the truth (a run's lines)."""
@@ -20,17 +21,18 @@ def records_by_id(path: Path) -> dict[str, dict[str, Any]]:
     """The objects of a file by their id: those of a JSON list, or one on each line of a `.jsonl` file.
 
     Raises:
-        DataError: the file is missing, malformed or empty, an element has no id, or an id appears twice.
+        DataError: the file is missing, malformed or empty, an element has no id, or ids appear twice.
     """
     records: dict[str, dict[str, Any]] = {}
+    ids = UniqueIds()
     elements = _lines(path) if path.suffix == ".jsonl" else stream_array(path)
     for position, record in enumerate(elements):
         if not isinstance(record, dict) or "id" not in record:
             raise DataError(f"Element {position} of {path} is not an object with an `id`.")
         name = str(record["id"])
-        if name in records:
-            raise DataError(f"The id {name} appears twice in {path}. Keep one answer for each question.")
+        ids.add(name, f"The id {name} appears twice in {path}.")
         records[name] = record
+    ids.require()
     if not records:
         raise DataError(f"{path} holds no records.")
     return records

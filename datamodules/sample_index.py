@@ -22,7 +22,8 @@ from PIL import Image
 
 from datamodules.grouped import text_length
 from datamodules.grouped_rows import GroupedRows, mapped_batches, write_grouped_rows
-from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage, rgb_of
+from datamodules.samples import AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
+from datamodules.unique_ids import UniqueIds
 
 FORMAT_VERSION = 1
 """Raised when the columns below change; older indexes are then written again."""
@@ -76,22 +77,17 @@ def write_sample_index(rows: Iterable[IndexedRow], folder: Path) -> None:
     become one image's questions.
 
     Raises:
-        DataError: an id occurs twice.
+        DataError: ids occur twice.
     """
     samples: list[tuple[Any, ...]] = []
     group_of_row: list[int] = []
     group_of_picture: dict[int, int] = {}
     names: list[str] = []
-    ids: set[str] = set()
+    ids = UniqueIds()
     with ExitStack() as stack:
         pictures = stack.enter_context(_PictureWriter(folder / _PICTURES))
         for sample, encoded in rows:
-            if sample.id in ids:
-                raise DataError(
-                    f"The id {sample.id} occurs twice in the data{_seen_at(encoded)}. Ids tell questions "
-                    "apart when they are scored: give each question its own."
-                )
-            ids.add(sample.id)
+            ids.add(sample.id, f"The id {sample.id} occurs twice in the data{_seen_at(encoded)}.")
             shown = [pictures.add(picture) for picture in encoded]
             # A question without any picture is an image of its own.
             first = shown[0] if shown else -1 - len(samples)
@@ -100,6 +96,7 @@ def write_sample_index(rows: Iterable[IndexedRow], folder: Path) -> None:
                 names.append(sample.group)
             group_of_row.append(group_of_picture[first])
             samples.append(_columns(sample, shown))
+    ids.require()
     with (
         pa.OSFile(str(folder / _SAMPLES), "wb") as sink,
         pa.ipc.new_file(sink, _SAMPLE_SCHEMA) as writer,

@@ -18,6 +18,7 @@ from datamodules.plain_errors import OptionParser, plain_errors
 from datamodules.prediction_files import read_predictions, require_same_ids
 from datamodules.samples import Answer, SpatialSample
 from datamodules.score_track3 import score_track3
+from datamodules.unique_ids import UniqueIds
 
 Scorer = Callable[[Path, Path], dict[str, Any]]
 """From the file with the truth and the file with the predictions to the score."""
@@ -38,9 +39,14 @@ def score_texts(
         predictions_file: a list of `{"id", "answer"}`, or the `predictions.jsonl` of a run.
 
     Raises:
-        DataError: a file is missing, malformed or empty, repeats an id, or the ids of the two differ.
+        DataError: a file is missing, malformed or empty, repeats ids, or the ids of the two differ.
     """
-    samples = {sample.id: sample for sample in read_truth(truth_file)}
+    samples: dict[str, SpatialSample] = {}
+    ids = UniqueIds()
+    for sample in read_truth(truth_file):
+        ids.add(sample.id, f"The id {sample.id} appears twice in {truth_file}.")
+        samples[sample.id] = sample
+    ids.require()
     predictions = read_predictions(predictions_file)
     require_same_ids(samples, predictions, (truth_file, predictions_file))
     judged = metric()

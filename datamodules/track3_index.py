@@ -21,9 +21,10 @@ from datamodules.index_folders import cached_index
 from datamodules.json_stream import stream_array
 from datamodules.samples import DataError
 from datamodules.track3_records import Track3Record, parse_record
+from datamodules.unique_ids import UniqueIds
 
 FORMAT_VERSION = 2
-"""Raised when the columns below or the checks of `parse_record` change; older indexes are then rebuilt."""
+"""Raised when the columns below or the checks of records change; older indexes are then rebuilt."""
 
 _ROWS_PER_BATCH = 1024
 _RECORDS = "records.arrow"
@@ -52,7 +53,8 @@ def index_records(json_path: Path, cache_folder: Path) -> Path:
         cache_folder: where indexes are kept; a folder in the user's cache is used where it is read-only.
 
     Raises:
-        DataError: the file is missing, empty or malformed, or a record is not usable (see `parse_record`).
+        DataError: the file is missing, empty or malformed, a record is not usable (see `parse_record`), or
+            ids appear twice.
     """
     version = f"track3-v{FORMAT_VERSION}"
     return cached_index([json_path], cache_folder, version, partial(_write_index, json_path))
@@ -63,13 +65,17 @@ def _write_index(json_path: Path, folder: Path) -> None:
     group_of_image: dict[str, int] = {}
     group_of_row: list[np.ndarray] = []
     records = (parse_record(raw, json_path, row) for row, raw in enumerate(stream_array(json_path)))
+    ids = UniqueIds()
     with pa.OSFile(str(folder / _RECORDS), "wb") as sink, pa.ipc.new_file(sink, _RECORD_SCHEMA) as writer:
         while rows := list(islice(records, _ROWS_PER_BATCH)):
             columns = [list(column) for column in zip(*rows, strict=True)]
             writer.write_batch(pa.record_batch(columns, schema=_RECORD_SCHEMA))
+            for row in rows:
+                ids.add(row.id, f"The id {row.id} appears twice in {json_path}.")
             group_of_row.append(
                 np.array([group_of_image.setdefault(row.image, len(group_of_image)) for row in rows])
             )
+    ids.require()
     if not group_of_row:
         raise DataError(f"The file {json_path} holds no records: an empty split cannot be used.")
     write_grouped_rows(folder, list(group_of_image), np.concatenate(group_of_row))
