@@ -28,6 +28,7 @@ _PLAIN_CHARACTERS = str.maketrans(
 _FRACTION = re.compile("[\u00bc-\u00be\u2150-\u215e]")
 _ANSWER_BLOCK = re.compile(r"<answer>\s*(?!<)(.*?)\s*(?:</?answer>|\Z)", re.IGNORECASE | re.DOTALL)
 _END_OF_REASONING = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_REASONING = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:answer|think(?:ing)?)>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
@@ -44,11 +45,21 @@ def answer_part(text: str) -> str:
     what follows the last `</think>`, else (where nothing follows) the whole text.
     """
     text = plain_characters(text)
+    return stated_answer(text) or _TAG.sub(" ", text).strip()
+
+
+def stated_answer(text: str) -> str:
+    """What a text that may reason first states as its answer, as it is written; "" where it states none.
+
+    That is the last `<answer>` block that holds something (one that is not closed reaches to the end), else
+    what follows the last `</think>`, or the whole text where nobody reasons. The last one, because who
+    reasons may try an answer, or speak of the tags, before it is given.
+    """
     blocks = [block for block in _ANSWER_BLOCK.findall(text) if block]
     if blocks:
         return str(blocks[-1])
-    behind = _TAG.sub(" ", _END_OF_REASONING.split(text)[-1]).strip()
-    return behind or _TAG.sub(" ", text).strip()
+    *reasoning, behind = _END_OF_REASONING.split(text)
+    return "" if _REASONING.search(behind) and not reasoning else _TAG.sub(" ", behind).strip()
 
 
 def sentences(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datamodules.base import Role
 from datamodules.parquet_layout import ParquetLayout
 from datamodules.parquet_rows import parquet_rows, picture_bytes
+from datamodules.record_texts import is_missing, texts_in
 from datamodules.sample_index import EncodedPicture, IndexedRow
 from datamodules.samples import LETTERS, AnswerType, DataError, SpatialSample
 
@@ -88,18 +89,18 @@ def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
     """Check one row and bring it into the record's form, without its picture; its answer may be unknown.
 
     Raises:
-        DataError: another value is missing, the task is unknown, there are fewer than two choices or two are
-            the same, or the answer is none of the choices' letters.
+        DataError: another value or a choice is missing, the task is unknown, there are fewer than two choices
+            or two are the same, or the answer is none of the choices' letters.
     """
-    missing = [name for name in _NEEDED if row[name] is None or row[name] == ""]
+    missing = [name for name in _NEEDED if is_missing(row[name])]
     if missing:
         raise DataError(f"{where} has no {' and no '.join(missing)}. Repair or remove the row.")
     if row["task"] not in TASKS:
         raise DataError(f"{where} has the unknown task {row['task']!r}; known are {', '.join(TASKS)}.")
-    choices = tuple(str(choice).strip() for choice in row["choices"])
+    name = f"{row['type']}/{row['idx']}"
+    choices = texts_in(row["choices"], "choices", f"{where} (id {name})")
     _check_choices(choices, where)
     photo = (row.get("source_dataset"), row.get("source_filename"))
-    name = f"{row['type']}/{row['idx']}"
     return SpatialSample(
         id=name,
         question=str(row["question"]).strip(),
@@ -129,7 +130,7 @@ def _check_choices(choices: tuple[str, ...], where: str) -> None:
 
 def _letter(answer: object, choices: tuple[str, ...], where: str) -> str | None:
     """The letter of an answer such as "(C)"; None where it is not known."""
-    if answer is None or answer == "":
+    if is_missing(answer):
         return None
     found = _ANSWER.fullmatch(str(answer).strip().upper())
     if found is None or found[1] not in LETTERS[: len(choices)]:

@@ -11,6 +11,7 @@ from datamodules.base import Role
 from datamodules.json_stream import stream_array
 from datamodules.listed_questions import ListedQuestions
 from datamodules.official_layout import OfficialLayout
+from datamodules.record_texts import is_missing, texts_in
 from datamodules.samples import DRAWN_LETTERS, LETTERS, AnswerType, DataError, ImageFile, SpatialSample
 from datamodules.unique_ids import UniqueIds
 
@@ -147,13 +148,13 @@ def sample_of(raw: object, file: Path, number: int) -> SpatialSample:
     apart by their letters. No options means that they are drawn in the image.
 
     Raises:
-        DataError: a key is missing or of the wrong type, the task type is unknown, there is one option only,
-            or the answer is not the index of an option.
+        DataError: a key or an option is missing or of the wrong type, the task type is unknown, there is one
+            option only, or the answer is not the index of an option.
     """
     if not isinstance(raw, dict):
         raise DataError(f"Row {number} of {file} is not a JSON object but {type(raw).__name__}.")
     where = f"Row {number} of {file} (id {raw.get('id')})"
-    if missing := [key for key in _NEEDED if raw.get(key) is None or raw[key] == ""]:
+    if missing := [key for key in _NEEDED if is_missing(raw.get(key))]:
         raise DataError(f"{where} has no {' and no '.join(missing)}. Repair or remove the row.")
     if raw["task_type"] not in TASKS:
         raise DataError(
@@ -181,19 +182,18 @@ def sample_of(raw: object, file: Path, number: int) -> SpatialSample:
 
 def _choices(options: object, where: str) -> tuple[str, ...]:
     """The options' texts; none where they are drawn in the image."""
-    if not isinstance(options, list) or any(not isinstance(option, str | int | float) for option in options):
-        raise DataError(f"{where} has `options` that are not a list of texts: {options!r}.")
-    if len(options) == 1 or len(options) > len(LETTERS):
+    choices = texts_in(options, "options", where)
+    if len(choices) == 1 or len(choices) > len(LETTERS):
         raise DataError(
-            f"{where} has {len(options)} options; it needs 2 to {len(LETTERS)}, or none where they are drawn "
+            f"{where} has {len(choices)} options; it needs 2 to {len(LETTERS)}, or none where they are drawn "
             "in the image. Repair or remove the row."
         )
-    return tuple(str(option).strip() for option in options)
+    return choices
 
 
 def _letter(answer: object, choices: tuple[str, ...], where: str) -> str | None:
     """The letter of an answer's index; None where it is not known."""
-    if answer is None or answer == "":
+    if is_missing(answer):
         return None
     letters = LETTERS[: len(choices)] if choices else DRAWN_LETTERS
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(letters):

@@ -11,6 +11,7 @@ from datamodules.answers import READERS
 from datamodules.image_folder import ImageFolder
 from datamodules.own_regions import regions_of
 from datamodules.question_files import QuestionRow
+from datamodules.record_texts import text_in, texts_in
 from datamodules.samples import LETTERS, MASK_PLACEHOLDER, AnswerType, DataError, ImageFile, SpatialSample
 from datamodules.space_thinker_text import task_of
 from datamodules.unique_ids import UniqueIds
@@ -58,8 +59,8 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
             as many regions as `<mask>` in the question.
     """
     values, where = row.values, row.where
-    question = _text(values["question"], "question", where)
-    file = images.find(_text(values["image"], "image", where), where)
+    question = text_in(values["question"], "question", where)
+    file = images.find(text_in(values["image"], "image", where), where)
     size = images.size(file, where)
     depth = None
     if "depth" in values:
@@ -73,7 +74,7 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
     choices = _choices(values["choices"], where) if "choices" in values else ()
     form = _answer_type(values.get("answer_type"), choices, where)
     return SpatialSample(
-        id=_text(values.get("id", number), "id", where),
+        id=text_in(values.get("id", number), "id", where),
         question=question,
         image=ImageFile(file),
         depth=depth,
@@ -87,16 +88,9 @@ def sample_of(row: QuestionRow, number: str, images: ImageFolder) -> SpatialSamp
     )
 
 
-def _text(value: object, name: str, where: str) -> str:
-    """A text or number as text."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
-        raise DataError(f"{where} has the `{name}` {value!r:.60}, which is neither a text nor a number.")
-    return str(value).strip()
-
-
 def _depth_file(value: object, size: tuple[int, int], images: ImageFolder, where: str) -> Any:
     """The file of a depth image, which has the shape of its image."""
-    file = images.find(_text(value, "depth", where), where)
+    file = images.find(text_in(value, "depth", where), where)
     width, height = images.size(file, where)
     if abs(width / height * size[1] / size[0] - 1) > OTHER_SHAPE:
         raise DataError(
@@ -121,7 +115,7 @@ def _choices(value: object, where: str) -> tuple[str, ...]:
             f"{where} has `choices` that are not 2 to {len(LETTERS)} texts: {value!r:.60}. Write them as "
             'red | green | blue, or as the JSON list ["red", "green", "blue"].'
         )
-    choices = tuple(_text(choice, "choices", where) for choice in value)
+    choices = texts_in(value, "choices", where)
     if twice := next((choice for choice in choices if choices.count(choice) > 1), None):
         raise DataError(f"{where} has the choice {twice!r} twice. Choices must differ from each other.")
     return choices
@@ -131,7 +125,7 @@ def _answer_type(value: object, choices: tuple[str, ...], where: str) -> AnswerT
     """The form of the answer: a letter where there are choices, else what the file says."""
     if value is None:
         return AnswerType.LETTER if choices else None
-    name = _text(value, "answer_type", where).lower()
+    name = text_in(value, "answer_type", where).lower()
     if name not in set(AnswerType):
         raise DataError(
             f"{where} has the `answer_type` {name!r:.60}; known are {', '.join(AnswerType)}. "
@@ -148,7 +142,7 @@ def _answer_type(value: object, choices: tuple[str, ...], where: str) -> AnswerT
 
 def _answer(value: object, form: AnswerType | None, choices: tuple[str, ...], where: str) -> str:
     """The true answer; of choices its letter, which may be given as the choice itself."""
-    text = _text(value, "answer", where)
+    text = text_in(value, "answer", where)
     if not choices:
         if form in READERS and READERS[form](text) is None:
             raise DataError(f"{where} has the `answer` {text!r}, in which there is no {form}. Correct it.")

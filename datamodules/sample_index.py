@@ -25,8 +25,8 @@ from datamodules.grouped_rows import GroupedRows, mapped_batches, write_grouped_
 from datamodules.samples import AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
 from datamodules.unique_ids import UniqueIds
 
-FORMAT_VERSION = 1
-"""Raised when the columns below change; older indexes are then written again."""
+FORMAT_VERSION = 2
+"""Raised when the columns below or the rules of rows change; older indexes are then written again."""
 
 _SAMPLES = "samples.arrow"
 _PICTURES = "pictures.arrow"

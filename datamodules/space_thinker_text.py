@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from datamodules.conclusions import stated_answer
 from datamodules.samples import AnswerType, DataError
 
 TASKS = ("distance", "size", "count", "relation", "other")
@@ -15,8 +16,8 @@ _USER_TURN = re.compile(
 )
 _SPECIAL = re.compile(r"<\|[^|]*\|>")
 _IMAGE_PLACEHOLDER = re.compile(r"<image>|<\|image\|>")
-_THINK = re.compile(r"<think>(.*?)(?:</think>|(?=<answer>)|\Z)", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
+_THINK = re.compile(r"<think(?:ing)?>(.*)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_UNENDED_THINK = re.compile(r"<think(?:ing)?>(.*?)(?:(?=<answer>)|\Z)", re.DOTALL | re.IGNORECASE)
 
 _UNIT = r"(?:(?:centi|milli|kilo)?met(?:er|re)s?|cm|mm|km|m|feet|foot|ft|inch(?:es)?|in|yards?|yd)"
 _LENGTH = re.compile(rf"\d\s*(?:{_UNIT}\b|[\"'\u2032\u2033\u2019\u201d])", re.IGNORECASE)
@@ -82,19 +83,18 @@ def user_text(row: dict[str, Any], where: str) -> tuple[str, str]:
 
 
 def reasoning_text(output: str) -> str:
-    """What stands in the `<think>` tag; "" without one."""
-    found = _THINK.search(output)
+    """What stands in the `<think>` tag, up to the last `</think>` or to an answer; "" without one."""
+    found = _THINK.search(output) or _UNENDED_THINK.search(output)
     return found[1].strip() if found else ""
 
 
 def answer_text(output: str, where: str) -> str:
-    """What stands in the `<answer>` tag, or all that follows the reasoning where there is no such tag.
+    """The answer that a reply states, found by the same rule as in what a model writes: `stated_answer`.
 
     Raises:
         DataError: there is no answer.
     """
-    found = _ANSWER.search(output)
-    answer = (found[1] if found else _THINK.sub("", output)).strip()
+    answer = stated_answer(output)
     if not answer:
         raise DataError(f"{where} has a reply without an answer in `<answer>`. Repair or remove the row.")
     return answer

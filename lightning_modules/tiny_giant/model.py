@@ -274,7 +274,8 @@ class TinyGiantNetwork(nn.Module):
             longest: most tokens to write.
 
         Returns:
-            tokens `[questions, answer]` and the values of numbers among them, in metres, the same shape.
+            tokens `[questions, answer]` and the values of numbers among them, in metres, the same shape: NaN
+            where the likelihoods of words are no numbers.
         """
         questions = encoded.tokens.shape[0]
         tokens = torch.full((questions, 1), START, device=encoded.tokens.device)
@@ -283,9 +284,11 @@ class TinyGiantNetwork(nn.Module):
         for _ in range(longest):
             logits, log_values = self.decoder(tokens, values, encoded)
             chosen = logits[:, -1].argmax(-1).masked_fill(done, END)
+            unknown = ~logits[:, -1:].amax(-1).isfinite() & ~done[:, None]
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
             # Clamped far beyond any room: an untrained head must not overflow.
-            values = torch.cat([values, log_values[:, -1:].float().clamp(-5, 7).exp()], dim=1)
+            value = log_values[:, -1:].float().clamp(-5, 7).exp()
+            values = torch.cat([values, value.masked_fill(unknown, torch.nan)], dim=1)
             done |= chosen == END
             if bool(done.all()):
                 break

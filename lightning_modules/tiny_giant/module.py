@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, ModelError, SpatialModule
+from lightning_modules.no_numbers import refuse_no_numbers
 from lightning_modules.optimizers import Decay
 from lightning_modules.phases import Objective, Phase, objective_at
 from lightning_modules.precision import at_least_float32
@@ -168,13 +170,20 @@ class TinyGiant(SpatialModule):
         return {**sums, "number_loss": (self.value_weight * total, count)}, routings
 
     def answer(self, batch: Batch) -> list[Answer]:
-        """The normalised answer, or the whole sentence where that is all the model was taught."""
+        """The normalised answer, or the whole sentence where that is all the model was taught.
+
+        Raises:
+            ModelError: the likelihoods of an answer's words, or the number in it, are no numbers.
+        """
         encoded, _ = self.network.encode(batch)
         longest = LONGEST_NORMALIZED if self.objective == "normalized" else LONGEST_FREE_FORM
         tokens, values = self.network.write(encoded, longest)
+        rows = list(zip(tokens.tolist(), values.tolist(), strict=True))
+        unknown = [index for index, (_, numbers) in enumerate(rows) if any(map(math.isnan, numbers))]
+        refuse_no_numbers(unknown, [sample.id for sample in batch["samples"]])
         return [
             Answer(sample, self.vocabulary.decode(row, numbers))
-            for sample, row, numbers in zip(batch["samples"], tokens.tolist(), values.tolist(), strict=True)
+            for sample, (row, numbers) in zip(batch["samples"], rows, strict=True)
         ]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

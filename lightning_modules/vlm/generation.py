@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
+from lightning_modules.no_numbers import refuse_no_numbers
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def generate_texts(
     prompt: Mapping[str, Tensor],
     maximum_new_tokens: int,
     stop_strings: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> list[str]:
     """What a model answers to each prompt of a batch, the same as one by one: always the likeliest token.
 
@@ -42,15 +44,16 @@ def generate_texts(
         prompt: its inputs, padded on the left.
         maximum_new_tokens: how much is written at most.
         stop_strings: texts behind which nothing more is wanted; the first one found stays at the end.
+        names: the questions' ids, for messages.
 
     Returns:
         the texts without special tokens and without blanks around them.
 
     Raises:
-        ModelError: the prompts are padded on the right.
+        ModelError: the prompts are padded on the right, or a likelihood is no number.
     """
     tokenizer = getattr(processor, "tokenizer", processor)
-    tokens = generate_tokens(model, tokenizer, prompt, maximum_new_tokens, stop_strings)
+    tokens = generate_tokens(model, tokenizer, prompt, maximum_new_tokens, stop_strings, names=names)
     texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
     return [_until_stop(text, stop_strings).strip() for text in texts]
 
@@ -63,6 +66,7 @@ def generate_tokens(
     maximum_new_tokens: int,
     stop_strings: Sequence[str] = (),
     sampling: Sampling | None = None,
+    names: Sequence[str] = (),
 ) -> list[list[int]]:
     """The tokens that a model writes behind each prompt of a batch.
 
@@ -77,15 +81,16 @@ def generate_tokens(
         maximum_new_tokens: how much is written at most.
         stop_strings: texts behind which nothing more is wanted.
         sampling: how tokens are drawn; the likeliest is taken when left out.
+        names: the questions' ids, for messages.
 
     Returns:
         at least one token for each prompt, without padding: the last one ends the answer, completes a stop
         string, or is the one at the limit.
 
     Raises:
-        ModelError: the prompts are padded on the right.
+        ModelError: the prompts are padded on the right, or a likelihood is no number.
     """
-    from transformers import GenerationConfig, StoppingCriteriaList
+    from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
     if not bool(prompt["attention_mask"][:, -1].all()):
         raise ModelError(
@@ -96,10 +101,17 @@ def generate_tokens(
     start = prompt["input_ids"].shape[1]
     stop = _StopStrings(tokenizer, stop_strings, start)
     stopping = StoppingCriteriaList([stop] if stop_strings else [])
+    numbers = _NoNumbers()
     output = model.generate(
-        **prompt, generation_config=GenerationConfig(**settings), stopping_criteria=stopping
+        **prompt,
+        generation_config=GenerationConfig(**settings),
+        stopping_criteria=stopping,
+        logits_processor=LogitsProcessorList([numbers]),
     )
-    written = [tokens[: stop.length.get(row)] for row, tokens in enumerate(output[:, start:].tolist())]
+    # In one copy from the device.
+    rows = torch.cat([numbers.seen[:, None].long(), output[:, start:]], dim=1).tolist()
+    refuse_no_numbers([row for row, (seen, *_) in enumerate(rows) if seen], names)
+    written = [tokens[: stop.length.get(row)] for row, (_, *tokens) in enumerate(rows)]
     return [_until_end(tokens, ends) for tokens in written]
 
 
@@ -152,6 +164,23 @@ def _choice_of_tokens(model: Any, sampling: Sampling | None) -> dict[str, Any]:
         "typical_p": 1.0,
         "suppress_tokens": sorted({*(model.generation_config.suppress_tokens or ()), *sampling.never}),
     }
+
+
+class _NoNumbers:
+    """Notes on the device which rows had a logit of NaN or infinity, and lets generation go on.
+
+    Attributes:
+        seen: whether each row had one, `[rows]`.
+    """
+
+    seen: Tensor
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The same logits, `[rows, vocabulary]`, with numbers in the place of what is none."""
+        # What is suppressed is minus infinity on purpose.
+        found = (scores.isnan() | scores.isposinf()).any(-1)
+        self.seen = found if not hasattr(self, "seen") else self.seen | found
+        return torch.where(found[:, None], torch.zeros_like(scores), scores)
 
 
 class _StopStrings:

@@ -20,7 +20,8 @@ INSTRUCTIONS = {
 
 RATIONALE_INSTRUCTION = "Think first, then write the answer between <answer> and </answer>."
 
-_REASONING_TAGS = re.compile(r"</?think>")
+# Of answers too: a model that learnt to write one within its reasoning would be stopped behind it.
+_REASONING_TAGS = re.compile(r"</?(?:think|answer)>")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,12 +10,16 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
+from lightning_modules.no_numbers import refuse_no_numbers
 from lightning_modules.vlm.prompt_reading import read_prompts
 
 
 @torch.no_grad()
 def rank_candidates(
-    model: Any, prompt: Mapping[str, Tensor], candidates: Sequence[Sequence[Sequence[int]]]
+    model: Any,
+    prompt: Mapping[str, Tensor],
+    candidates: Sequence[Sequence[Sequence[int]]],
+    names: Sequence[str] = (),
 ) -> list[list[float]]:
     """The log-likelihood of every candidate answer: the sum of its tokens' log-probabilities.
 
@@ -30,13 +35,14 @@ def rank_candidates(
             mode.
         prompt: its inputs, padded on the left.
         candidates: for each question, the tokens of each candidate.
+        names: the questions' ids, for messages.
 
     Returns:
         for each question, one number for each of its candidates.
 
     Raises:
-        ModelError: the numbers of questions differ, a candidate has no tokens, or the prompts are not of a
-            form that can be read.
+        ModelError: the numbers of questions differ, a candidate has no tokens, the prompts are not of a
+            form that can be read, or a likelihood is no finite number.
     """
     if len(candidates) != len(prompt["input_ids"]):
         raise ModelError(
@@ -63,8 +69,12 @@ def rank_candidates(
                 steps = torch.arange(len(tokens) - 1, device=later.device)
                 total = total + later[row, steps, torch.tensor(tokens[1:], device=later.device)].sum()
             picks.append(total)
-    scores = iter(torch.stack(picks).tolist() if picks else [])
-    return [[next(scores) for _ in several] for several in candidates]
+    flat = iter(torch.stack(picks).tolist() if picks else [])
+    scores = [[next(flat) for _ in several] for several in candidates]
+    refuse_no_numbers(
+        [row for row, several in enumerate(scores) if not all(map(math.isfinite, several))], names
+    )
+    return scores
 
 
 def _contexts(several: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:

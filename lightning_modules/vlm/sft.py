@@ -201,10 +201,14 @@ class PeftSft(SpatialModule):
     def answer(self, batch: Batch) -> list[Answer]:
         """The likeliest candidate with `rank` and where there are candidates; else what is generated."""
         raw: dict[int, str] = {}
+        names = [sample.id for sample in batch["samples"]]
         candidates: list[list[list[int]]] = batch["candidates"] if self.answering == "rank" else []
         if ranked := [question for question, several in enumerate(candidates) if several]:
             scores = rank_candidates(
-                self.network, self._prompt(batch, ranked), [candidates[question] for question in ranked]
+                self.network,
+                self._prompt(batch, ranked),
+                [candidates[question] for question in ranked],
+                [names[question] for question in ranked],
             )
             for question, likelihoods in zip(ranked, scores, strict=True):
                 best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
@@ -216,6 +220,7 @@ class PeftSft(SpatialModule):
                 self._prompt(batch, written),
                 self.maximum_new_tokens,
                 (*self.vlm.family.stop_strings, *([END_OF_REASONED_ANSWER] if self.rationale else [])),
+                [names[question] for question in written],
             )
             raw.update(zip(written, texts, strict=True))
         return [Answer(sample, raw[question]) for question, sample in enumerate(batch["samples"])]
