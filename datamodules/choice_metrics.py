@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from datamodules.answers import READERS, Length, read_choice, read_count, read_length
 from datamodules.choice_texts import words_of
 from datamodules.conclusions import answer_part
-from datamodules.metrics import Judgement, SpatialMetric, Verdicts, plain_score, plain_scores
+from datamodules.metrics import (
+    Judgement,
+    SpatialMetric,
+    Verdicts,
+    as_score,
+    plain_score,
+    plain_scores,
+)
+from datamodules.official_rules import asks_for_answer_line, omni_spatial_official
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
 from datamodules.space_thinker_text import answer_type_of
 
@@ -19,12 +27,18 @@ WITHIN_A_FACTOR_OF_TWO = (0.5, 2.0)
 WITHIN_25_PERCENT = (0.75, 1.25)
 """The same, stricter."""
 
+ASKED_OTHERWISE = (
+    "The official protocol reads a written line `Answer: X` alone and takes every other answer for A, and "
+    "not all of these answers were asked for in that form: say so in `prompt`, and set `answering: generate`."
+)
+"""Why OmniSpatial has no official score of a run."""
+
 
 class ChoiceMetric(SpatialMetric):
     """Base of the multiple-choice benchmarks: letters as `read_choice` reads them.
 
     An unreadable answer is wrong. The score is the micro-accuracy (the share of correct answers, whatever the
-    task); a subclass may put an official one in its place.
+    task), which stands under `ours` as well where there is an official one; that may take its place.
     """
 
     def judge(self, answer: Answer) -> Judgement:
@@ -56,8 +70,8 @@ class ChoiceMetric(SpatialMetric):
 class CvBenchMetric(ChoiceMetric):
     """CV-Bench: `score` is the official one, (2D + 3D) / 2 with 2D = (ADE20K + COCO) / 2 and 3D = Omni3D.
 
-    A part without questions is left out of its mean. Some report plain micro-accuracy instead: `micro`. Both
-    intervals come from the same drawn images.
+    A part without questions is left out of its mean. It stands under `official` as well, and under `ours` the
+    plain micro-accuracy, which some report instead. Both intervals come from the same drawn images.
     """
 
     tasks = ("Count", "Relation", "Depth", "Distance")
@@ -76,8 +90,8 @@ class CvBenchMetric(ChoiceMetric):
         """The official score, the micro-accuracy, and both parts by task and source."""
         official, _ = verdicts.by_source(len(self.sources), cv_bench_score)
         results = super().summarise(verdicts)
-        micro = {key: results[key] for key in ("score", "n", "interval")}
-        return {**results, **plain_score(official), "micro": micro}
+        ours = as_score(results)
+        return {**results, **plain_score(official), "official": plain_score(official), "ours": ours}
 
 
 def cv_bench_score(correct: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -95,10 +109,11 @@ def cv_bench_score(correct: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 class OmniSpatialMetric(ChoiceMetric):
-    """OmniSpatial: `score` is the micro-accuracy with unreadable answers counted as wrong.
+    """OmniSpatial: `score` is `ours`, the micro-accuracy with unreadable answers counted as wrong.
 
-    The official protocol counts an unreadable answer as "A", which is right for 28.5 % of the questions: that
-    number stands under `official`.
+    The official protocol reads nothing but the last `Answer: X` and counts all else as "A", which is right
+    for 28.5 % of the questions. Its number stands under `official` where every answer was asked for in that
+    form, or where nobody knows how it was asked for; else that is null, and `official_reason` says why.
     """
 
     tasks = ("Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic", "Perspective_Taking")
@@ -115,19 +130,22 @@ class OmniSpatialMetric(ChoiceMetric):
         "Hypothetical",
     )
     """The benchmark's `sub_task_type`s."""
-    notes = ("right_officially",)
-    _OFFICIAL_FALLBACK: ClassVar[str] = "A"
+    notes = ("right_officially", "asked_otherwise")
 
     def judge(self, answer: Answer) -> Judgement:
-        """Compare letters, and note what the official protocol would say."""
+        """Compare letters, and note what the official protocol says, and whether it was followed."""
         judgement = super().judge(answer)
-        letter = judgement.prediction or self._OFFICIAL_FALLBACK
-        return Judgement(judgement.prediction, judgement.correct, (letter == answer.sample.answer,))
+        official = omni_spatial_official(answer.raw) == answer.sample.answer
+        otherwise = answer.asked is not None and not asks_for_answer_line(answer.asked)
+        return Judgement(judgement.prediction, judgement.correct, (official, otherwise))
 
     def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
         """The micro-accuracy, by task and sub-task, and the official number."""
-        official = verdicts.accuracy(verdicts.notes[:, 0])
-        return {**super().summarise(verdicts), "official": plain_score(official)}
+        results = super().summarise(verdicts)
+        ours = as_score(results)
+        if verdicts.notes[:, 1].any():
+            return {**results, "official": None, "official_reason": ASKED_OTHERWISE, "ours": ours}
+        return {**results, "official": plain_score(verdicts.judged_by(0).accuracy()), "ours": ours}
 
 
 class SpaceThinkerMetric(ChoiceMetric):
@@ -173,7 +191,7 @@ class SpaceThinkerMetric(ChoiceMetric):
         return {
             **super().summarise(verdicts),
             "within_factor_2": plain_score(lengths.accuracy()),
-            "within_25_percent": plain_score(lengths.accuracy(lengths.notes[:, 1])),
+            "within_25_percent": plain_score(lengths.judged_by(1).accuracy()),
         }
 
 

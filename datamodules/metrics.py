@@ -17,12 +17,18 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from datamodules.answers import NUMBER_WORDS, SIDES, read_answer
+from datamodules.official_rules import track3_official
 from datamodules.samples import Answer, AnswerType, DataError
 from datamodules.statistics import Combination, Score, mean_over_tasks, score_with_intervals
 from datamodules.track3_records import CATEGORIES
 
 _FACTS = 6
 """Columns of a row before the notes."""
+
+HAS_CHOICES = (
+    "Questions were given choices by a view, which the challenge's rules do not know: letters are compared."
+)
+"""Why Track 3 has no official score where a view has changed the form of its answers."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,13 @@ class Verdicts:
         """The combined score and that of each of so many sources; every question needs a listed source."""
         return score_with_intervals(self.correct, self.sources, self.images, sources, combine)
 
-    def accuracy(self, correct: np.ndarray | None = None) -> Score:
-        """The share of correct answers, whatever the task; or of other verdicts, `[questions]`."""
-        correct = self.correct if correct is None else correct
-        return score_with_intervals(correct, np.zeros_like(self.tasks), self.images, 1)[0]
+    def accuracy(self) -> Score:
+        """The share of correct answers, whatever the task."""
+        return score_with_intervals(self.correct, np.zeros_like(self.tasks), self.images, 1)[0]
+
+    def judged_by(self, note: int) -> Verdicts:
+        """The same questions, correct where the note of this place says so."""
+        return dataclasses.replace(self, correct=self.notes[:, note])
 
 
 class SpatialMetric(Metric):
@@ -167,17 +176,21 @@ class SpatialMetric(Metric):
 
 
 class Track3Metric(SpatialMetric):
-    """The official score of AI City Challenge Track 3: the mean of the four categories' accuracies.
+    """AI City Challenge Track 3: `score` is the official one, the mean of the four categories' accuracies.
 
-    Where a set lacks a category, the mean is over those it has.
+    Where a set lacks a category, the mean is over those it has. The challenge scores what is submitted, which
+    is what was read out of the answer. `official` is the score by its rules, `ours` the one by rules that
+    take numbers for numbers (see `track3_correct`). Where a view has made multiple-choice questions, letters
+    are compared, and `official` is null.
     """
 
     tasks = tuple(CATEGORIES)
+    notes = ("right_by_our_rules", "has_choices")
 
     read = staticmethod(read_answer)
 
     def judge(self, answer: Answer) -> Judgement:
-        """Read the answer in the form of its category and apply the official rule."""
+        """Read the answer in the form of its category and apply both rules."""
         sample = answer.sample
         if sample.answer is None or sample.answer_type is None:
             raise DataError(
@@ -185,18 +198,32 @@ class Track3Metric(SpatialMetric):
                 "can only be predicted."
             )
         prediction = self.read(answer)
-        if prediction is None:
-            return Judgement(None, False)
         if sample.answer_type is AnswerType.LETTER:
-            return Judgement(prediction, prediction == sample.answer)
-        return Judgement(prediction, bool(track3_correct(sample.task, sample.answer, prediction)))
+            right = prediction == sample.answer
+            return Judgement(prediction, right, (right, True))
+        ours = prediction is not None and track3_correct(sample.task, sample.answer, prediction)
+        submitted = self.submitted(answer, prediction)
+        official = submitted is not None and track3_official(sample.task, sample.answer, submitted)
+        return Judgement(None if official is None else submitted, bool(official), (bool(ours), False))
+
+    def submitted(self, answer: Answer, prediction: str | None) -> str | None:
+        """What the challenge is given: what was read out of the answer."""
+        return prediction
+
+    def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
+        """The official score and ours."""
+        results = super().summarise(verdicts)
+        ours, _ = verdicts.judged_by(0).by_task(len(self.tasks), self.combine)
+        if verdicts.notes[:, 1].any():
+            return {**results, "official": None, "official_reason": HAS_CHOICES, "ours": plain_score(ours)}
+        return {**results, "official": as_score(results), "ours": plain_score(ours)}
 
 
 def track3_correct(category: str, truth: str, prediction: str) -> bool | None:
-    """The challenge's rule for one submitted answer; None where the prediction has no readable form.
+    """Our rule for what was read out of an answer; None where that has no readable form.
 
-    count: equal after truncation to integers. distance: within 10 % of the truth on both sides. left_right:
-    the same side. mcq: the same first number, with number words taken for digits.
+    It is the challenge's, but for number words, which have borders, and region numbers, which are compared as
+    numbers: "03" is 3, and "none" no 1.
     """
     try:
         match category:
@@ -226,6 +253,11 @@ def _first_number(text: str) -> int:
 def _number(name: str) -> int:
     """A 63-bit integer that stands for a name, the same in every process."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1
+
+
+def as_score(results: dict[str, Any]) -> dict[str, Any]:
+    """The score of some results without what stands beside it."""
+    return {key: results[key] for key in ("score", "n", "interval")}
 
 
 def plain_score(score: Score) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datamodules.file_contents import why_not_readable
 from datamodules.json_stream import stream_array
@@ -15,6 +15,13 @@ from datamodules.unique_ids import UniqueIds
 
 ANSWER_KEYS = ("raw", "prediction", "answer")
 """Where an answer stands, best first: beside `raw` or `prediction`, `answer` is the truth (a run's lines)."""
+
+
+class Written(NamedTuple):
+    """What a system wrote, and what it was asked with; None where the file does not say (see `Answer`)."""
+
+    text: str
+    asked: str | None
 
 
 def records_by_id(path: Path) -> dict[str, dict[str, Any]]:
@@ -38,13 +45,16 @@ def records_by_id(path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def read_predictions(path: Path) -> dict[str, str]:
+def read_predictions(path: Path) -> dict[str, Written]:
     """What a system answered to each question, as it wrote it; "" for a null.
 
     Raises:
         DataError: `records_by_id` refuses the file, or an element has no answer or one that is no text.
     """
-    return {name: _answer(record, path) for name, record in records_by_id(path).items()}
+    return {
+        name: Written(_answer(record, path), _asked(record, path))
+        for name, record in records_by_id(path).items()
+    }
 
 
 def require_same_ids(truth: Collection[str], predictions: Collection[str], files: tuple[Path, Path]) -> None:
@@ -78,6 +88,14 @@ def _answer(record: dict[str, Any], path: Path) -> str:
     if isinstance(value, bool | list | dict):
         raise DataError(f"Prediction {record['id']} of {path} has an `{key}` that is no text: {value!r}.")
     return "" if value is None else str(value)
+
+
+def _asked(record: dict[str, Any], path: Path) -> str | None:
+    """What an answer replies to: a run's lines say so where it was written, other systems need not."""
+    asked = record.get("asked", "" if "raw" in record else None)
+    if asked is not None and not isinstance(asked, str):
+        raise DataError(f"Prediction {record['id']} of {path} has an `asked` that is no text: {asked!r}.")
+    return asked
 
 
 def _lines(path: Path) -> Iterator[object]:

@@ -264,10 +264,18 @@ class SpatialSample:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote in reply to one sample, before anybody has read or judged it."""
+    """What a model wrote in reply to one sample, before anybody has read or judged it.
+
+    Attributes:
+        sample: the question.
+        raw: the text, or the candidate that was taken.
+        asked: the words that were replied to in writing; "" where none were, since candidates were weighed or
+            nothing is read; None where nobody knows, as of another system's answers.
+    """
 
     sample: SpatialSample
     raw: str
+    asked: str | None = ""
 
     def to(self, device: object) -> Answer:
         """The answer itself: nothing of it lies on a device."""

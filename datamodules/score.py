@@ -36,7 +36,9 @@ def score_texts(
         read_truth: the benchmark's reader of its questions.
         metric: the benchmark's metric.
         truth_file: a file of the benchmark in its official format, or the folder that holds its test split.
-        predictions_file: a list of `{"id", "answer"}`, or the `predictions.jsonl` of a run.
+        predictions_file: a list of `{"id", "answer"}`, or the `predictions.jsonl` of a run, which says how
+            the questions were asked. Other systems are taken to have been asked as the official protocol
+            asks.
 
     Raises:
         DataError: a file is missing, malformed or empty, repeats ids, or the ids of the two differ.
@@ -50,7 +52,7 @@ def score_texts(
     predictions = read_predictions(predictions_file)
     require_same_ids(samples, predictions, (truth_file, predictions_file))
     judged = metric()
-    judged.update([Answer(sample, predictions[name]) for name, sample in samples.items()])
+    judged.update([Answer(sample, *predictions[name]) for name, sample in samples.items()])
     result: dict[str, Any] = judged.compute()
     return result
 

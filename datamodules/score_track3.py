@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datamodules.metrics import Judgement, Track3Metric, track3_correct
+from datamodules.metrics import Track3Metric
 from datamodules.prediction_files import records_by_id, require_same_ids
 from datamodules.samples import Answer, DataError, SpatialSample
 from datamodules.track3_records import CATEGORIES
@@ -14,10 +14,9 @@ from datamodules.track3_records import CATEGORIES
 class _Track3FileMetric(Track3Metric):
     """Track 3's rules on a submission: values are taken as they stand, as the challenge's scorer does."""
 
-    def judge(self, answer: Answer) -> Judgement:
-        """Apply the official rule to a submitted value."""
-        correct = track3_correct(answer.sample.task, str(answer.sample.answer), answer.raw)
-        return Judgement(None if correct is None else answer.raw, bool(correct))
+    def submitted(self, answer: Answer, prediction: str | None) -> str | None:
+        """The value itself."""
+        return answer.raw
 
 
 def score_track3(truth_file: Path, predictions_file: Path) -> dict[str, Any]:

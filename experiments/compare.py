@@ -16,7 +16,7 @@ from datamodules.paired_statistics import PairedDifference, mcnemar, paired_boot
 from datamodules.prediction_files import records_by_id
 from experiments.errors import OptionParser, plain_errors
 from experiments.find_run import find_run
-from experiments.results import further_scores, interval, percent, read_results
+from experiments.results import further_scores, interval, kind_of, percent, read_results
 from experiments.run_folder import RunError, RunFolder
 
 NEEDED = ("group", "task", "answer", "correct")
@@ -178,10 +178,11 @@ def _reported(run: RunFolder) -> str:
     results = read_results(run)
     if results is None:
         return ""
-    scores = {"score": results, **further_scores(results)}
-    return "".join(
-        f"\n   {name} {percent(score)} ({interval(score)})" for name, score in scores.items() if score["n"]
-    )
+    scores = {f"score{kind_of(results)}": results, **further_scores(results)}
+    said = [f"{name} {percent(score)} ({interval(score)})" for name, score in scores.items() if score["n"]]
+    if "official_reason" in results:
+        said.append(f"no official score: {results['official_reason']}")
+    return "".join(f"\n   {line}" for line in said)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,15 @@ from experiments.catalogue import read_yaml
 from experiments.errors import plain_errors
 from experiments.loggers import read_rows
 from experiments.pictures import colour_of
-from experiments.results import Results, further_scores, further_tables, interval, percent, read_results
+from experiments.results import (
+    Results,
+    further_scores,
+    further_tables,
+    interval,
+    kind_of,
+    percent,
+    read_results,
+)
 from experiments.run_folder import RunError, RunFolder, write_whole
 
 TEMPLATE = "report.html.jinja"
@@ -58,6 +66,7 @@ def write_report(folder: RunFolder) -> Path:
             published=paragraph(card, "Published:"),
             card=card,
             results=results,
+            kind=kind_of(results) if results else "",
             further=further_scores(results) if results else {},
             tables=tables_of(results) if results else {},
             strip=Markup(strip) if results and (strip := score_strip(results)) else None,

@@ -11,9 +11,10 @@ from experiments.run_folder import RunFolder, write_whole
 Results = dict[str, Any]
 """What `OF_EVERY_RUN` names, and the metric's further scores.
 
-`scored_on` says which split was scored, where that is not the test split; `tested` whose weights these are,
-where something was trained; `metric` what the score is the number of, where that is not a benchmark's own
-score from 0 to 100.
+`official` and `ours` are the scores by a benchmark's own code and by this project's rules, where there are
+both; the `score` is one of them. `official_reason` says why the official one is null. `scored_on` says which
+split was scored, where that is not the test split; `tested` whose weights these are, where something was
+trained; `metric` what the score is the number of, where that is not a benchmark's own score from 0 to 100.
 """
 
 OF_EVERY_RUN = (
@@ -72,13 +73,29 @@ def collect(
     }
 
 
-def further_scores(results: Results) -> dict[str, dict[str, Any]]:
-    """The metric's scores beside the main one ("micro", "official"), by name."""
+def other_scores(results: Results) -> dict[str, dict[str, Any]]:
+    """The metric's scores beside the main one ("official", "ours"), by name."""
     return {
         name.replace("_", " "): value
         for name, value in results.items()
         if name not in OF_EVERY_RUN and isinstance(value, dict) and "score" in value
     }
+
+
+def further_scores(results: Results) -> dict[str, dict[str, Any]]:
+    """Those of the other scores that say something else than the main one."""
+    return {name: score for name, score in other_scores(results).items() if not is_main(score, results)}
+
+
+def kind_of(results: Results) -> str:
+    """Whose rules the main score follows: " (official)", " (ours)", or "" where there are not two."""
+    by_rules = {name: results.get(name) for name in ("official", "ours")}
+    return next((f" ({name})" for name, value in by_rules.items() if value and is_main(value, results)), "")
+
+
+def is_main(score: dict[str, Any], results: Results) -> bool:
+    """Whether a score is the main one under another name."""
+    return all(score[key] == results[key] for key in ("score", "n") if key in score)
 
 
 def further_tables(results: Results) -> dict[str, dict[str, dict[str, Any]]]:
@@ -118,10 +135,11 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         f"({results['unreadable']} answers unreadable){said_of_interval(results)}.",
         *([f"Scored on {results['scored_on']}."] if "scored_on" in results else []),
         *([f"Tested: {results['tested']}."] if "tested" in results else []),
+        *([f"No official score: {results['official_reason']}"] if "official_reason" in results else []),
         "",
         "| | score | 95 % interval | n |",
         "|---|---|---|---|",
-        row("**this model**", results),
+        row(f"**this model**{kind_of(results)}", results),
         *(row(f"this model: {name}", value) for name, value in further_scores(results).items()),
         *(row(f"baseline: {name}", baseline) for name, baseline in results["baselines"].items()),
         "",

@@ -11,7 +11,7 @@ import numpy as np
 from datamodules.paired_statistics import mcnemar
 from datamodules.seed_statistics import MeanOverSeeds, SeedsTest, bootstrap_over_seeds, seeds_test
 from experiments.compare import paired_answers
-from experiments.results import Results, further_scores, read_results
+from experiments.results import Results, other_scores, read_results
 from experiments.run_folder import RunFolder
 from experiments.study_file import Study
 
@@ -196,8 +196,8 @@ def _percentages(values: np.ndarray) -> list[float]:
 
 def _own_scores(results: Sequence[Results]) -> dict[str, list[float | None]]:
     """The scores that the runs have reported themselves, by name."""
-    named = [{"score": result, **further_scores(result)} for result in results]
+    named = [{"score": result, **other_scores(result)} for result in results]
     return {
         name: [scores[name]["score"] if scores.get(name, {"n": 0})["n"] else None for scores in named]
-        for name in named[0]
+        for name in dict.fromkeys(name for scores in named for name in scores)
     }

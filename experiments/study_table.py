@@ -85,16 +85,24 @@ def note(study: Study) -> str:
 
 
 def _differing_scores(runs: Sequence[RunRow]) -> list[str]:
-    """The benchmark's own scores that are not the accuracy, in at least one run."""
-    return [
-        name
-        for name in dict.fromkeys(name for row in runs for name in row.scores)
-        if any(
-            score is not None and abs(score - accuracy) >= 0.005
-            for row in runs
-            for score, accuracy in zip(row.scores.get(name, ()), row.by_seed, strict=False)
-        )
-    ]
+    """The benchmark's own scores that say something else than the columns before them, for some run."""
+    names = []
+    shown: list[list[Sequence[float | None]]] = [[row.by_seed for row in runs]]
+    for name in dict.fromkeys(name for row in runs for name in row.scores):
+        column: list[Sequence[float | None]] = [row.scores.get(name, []) for row in runs]
+        if all(_differ(column, other) for other in shown):
+            names.append(name)
+            shown.append(column)
+    return names
+
+
+def _differ(column: Sequence[Sequence[float | None]], other: Sequence[Sequence[float | None]]) -> bool:
+    """Whether scores that are known in both columns differ for some run and seed."""
+    return any(
+        score is not None and shown is not None and abs(score - shown) >= 0.005
+        for scores, others in zip(column, other, strict=True)
+        for score, shown in zip(scores, others, strict=False)
+    )
 
 
 def _runs_table(study: Study, runs: Sequence[RunRow]) -> list[str]:

@@ -19,6 +19,7 @@ from datamodules.choice_metrics import (
     cv_bench_score,
 )
 from datamodules.metrics import Judgement
+from datamodules.official_rules import asks_for_answer_line, omni_spatial_official
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
 
 SCORE = {"score", "n", "interval"}
@@ -74,12 +75,13 @@ def test_cv_bench_equals_the_reference(questions: list[tuple[str, str, tuple[str
     flat = accuracy("ADE20K") + accuracy("COCO")
     parts = ([sum(flat) / len(flat)] if flat else []) + accuracy("Omni3D")
     assert result["score"] == pytest.approx(sum(parts) / len(parts))
-    assert result["micro"]["score"] == pytest.approx(100 * np.mean([right for right, _ in verdicts]))
-    assert result["n"] == result["micro"]["n"] == len(questions)
+    assert result["ours"]["score"] == pytest.approx(100 * np.mean([right for right, _ in verdicts]))
+    assert result["official"] == {key: result[key] for key in SCORE}
+    assert result["n"] == result["ours"]["n"] == len(questions)
     assert result["unreadable"] == sum(READ[raw] is None for raw, _, _ in questions)
     assert sum(part["n"] for part in result["sources"].values()) == len(questions)
     assert sum(part["n"] for part in result["tasks"].values()) == len(questions)
-    for part in [result, result["micro"], *result["sources"].values(), *result["tasks"].values()]:
+    for part in [result, result["ours"], *result["sources"].values(), *result["tasks"].values()]:
         assert part.keys() >= SCORE
         assert -1e-9 <= part["interval"][0] <= part["interval"][1] <= 100 + 1e-9
 
@@ -102,7 +104,7 @@ def test_the_official_interval_is_wider_than_that_of_all_questions_together() ->
         for number, source in enumerate(["ADE20K"] * 12 + ["COCO"] * 300 + ["Omni3D"] * 300)
     ]
     result = scored(CvBenchMetric(), answers)
-    widths = [high - low for low, high in (result["interval"], result["micro"]["interval"])]
+    widths = [high - low for low, high in (result["interval"], result["ours"]["interval"])]
     # Its variance is a quarter of (ADE20K's and COCO's quarter) plus Omni3D's.
     deviation = 50 * np.sqrt((1 / 12 / 4 + 1 / 300 / 4 + 1 / 300) / 4)
     assert widths[0] == pytest.approx(2 * 1.96 * deviation, rel=0.15)
@@ -115,23 +117,79 @@ def test_cv_bench_needs_a_source_that_the_score_combines() -> None:
 
 
 OMNI = [
-    ("A", "A"),
-    ("Hard to say.", "A"),
-    ("Hard to say.", "B"),
-    ("C", "B"),
-    ("Answer: B", "B"),
+    ("A", "A"),  # official: A for want of a line; ours: A
+    ("Hard to say.", "A"),  # official: A; ours: unreadable
+    ("(B)", "B"),  # official: A; ours: B
+    ("Answer: A is near.\nAnswer: B", "B"),  # both: the last one
+    ("So it must be C. answer: c", "C"),  # official: c, which is no letter; ours: C
 ]
+"""By hand: officially 1, 1, 0, 1, 0 are right, and by our rules 1, 0, 1, 1, 1."""
+LINE = "Which is it? Think, then write Answer: X, where X is the letter."
 
 
-def test_omni_spatial_reports_unreadable_answers_beside_the_official_number() -> None:
-    answers = [
-        choice(number, raw, truth, "Complex_Logic", "Pattern_Recognition", choices=())
+def omni(asked: str | None) -> list[Answer]:
+    return [
+        Answer(
+            choice(number, raw, truth, "Complex_Logic", "Pattern_Recognition", choices=()).sample, raw, asked
+        )
         for number, (raw, truth) in enumerate(OMNI)
     ]
-    result = scored(OmniSpatialMetric(), answers)
-    assert (result["score"], result["official"]["score"], result["unreadable"]) == (40, pytest.approx(60), 2)
+
+
+@pytest.mark.parametrize("asked", [LINE, None])
+def test_omni_spatial_by_hand(asked: str | None) -> None:
+    result = scored(OmniSpatialMetric(), omni(asked))
+    assert result["official"]["score"] == pytest.approx(60)
+    assert result["score"] == result["ours"]["score"] == pytest.approx(80)
+    assert result["unreadable"] == 1
+    assert "official_reason" not in result
     assert result["sources"].keys() == {"Pattern_Recognition"}
     assert result["tasks"]["Complex_Logic"]["n"] == result["official"]["n"] == 5
+
+
+@pytest.mark.parametrize("asked", ["", "Which is it? Answer with the option's letter."])
+def test_a_run_that_was_not_asked_for_the_official_form_has_no_official_score(asked: str) -> None:
+    """One question that was asked otherwise is enough."""
+    result = scored(OmniSpatialMetric(), [*omni(LINE)[:-1], omni(asked)[-1]])
+    assert result["official"] is None
+    assert "`Answer: X`" in result["official_reason"]
+    assert result["score"] == result["ours"]["score"] == pytest.approx(80)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("End with a line `Answer: X` where X is one of A to D.", True),
+        ("Write\n\nAnswer: <letter>", True),
+        ("Finish with: answer: [the letter]", True),
+        ("Write Answer: A, Answer: B, Answer: C or Answer: D.", True),
+        ("Which is nearer?\nAnswer:", False),
+        ("Which sign says answer: a red one?", False),
+        ("Answer: a number.", False),
+        ("Answer with the option's letter.", False),
+        ("", False),
+    ],
+)
+def test_words_that_ask_for_the_official_form(asked: str, expected: bool) -> None:
+    assert asks_for_answer_line(asked) is expected
+
+
+PIECES = st.sampled_from(["Answer: ", "answer :", "ANSWER:\n", "A", "B", "d", "E", "The", "**", "\n", " "])
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_the_official_letter_equals_the_reference(text: str) -> None:
+    """Walked through from the end, without the pattern of the official code."""
+    expected = "A"
+    for start in range(len(text) - 6, -1, -1):
+        if text[start : start + 6].lower() == "answer":
+            colon = text[start + 6 :].lstrip()
+            letter = colon[1:].lstrip()[:2] if colon.startswith(":") else ""
+            if letter[:1] in tuple("ABCDabcd") and not letter[1:].isalnum():
+                expected = letter[0]
+                break
+    assert omni_spatial_official(text) == expected
 
 
 def test_an_unknown_kind_of_question_is_counted_but_has_no_row_of_its_own() -> None:
@@ -170,6 +228,7 @@ def test_a_question_without_truth_cannot_be_scored(metric: ChoiceMetric) -> None
 def test_a_metric_that_saw_nothing(metric: ChoiceMetric) -> None:
     result = metric.compute()
     assert (result["score"], result["n"], result["unreadable"], result["tasks"]) == (0.0, 0, 0, {})
+    assert result.get("official", {"n": 0})["n"] == result.get("ours", {"n": 0})["n"] == 0
 
 
 def thought(raw: str, truth: str, form: AnswerType | None, task: str = "distance") -> Answer:

@@ -1,5 +1,6 @@
 """The official Track 3 score against an independent reading of its rules, alone and distributed."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.metrics import Judgement, Track3Metric, track3_correct
+from datamodules.official_rules import track3_official
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+from datamodules.score_track3 import score_track3
+from datamodules.submission import write_submission
 from datamodules.track3_records import CATEGORIES
 from tests.forked import in_processes
 
@@ -73,6 +77,104 @@ def test_score_equals_the_reference(questions: list[tuple[str, str, str]]) -> No
     assert result["tasks"].keys() == accuracies.keys()
 
 
+OFFICIAL_WORDS = st.lists(
+    st.sampled_from([*WORDS, "Ten", "none", "often", "oneight", " ", "-", "0", "3", "10", "Region"]),
+    max_size=4,
+).map("".join)
+
+
+@settings(deadline=None)
+@given(OFFICIAL_WORDS, st.integers(0, 12).map(str))
+def test_regions_are_read_as_the_challenge_reads_them(text: str, truth: str) -> None:
+    """Told once more, letter by letter: each word is looked for in what the words before it have left."""
+    left = text.lower()
+    for digit, word in enumerate(WORDS):
+        left = str(digit).join(left.split(word))
+    digits = ""
+    for letter in left:
+        if not letter.isdigit() and digits:
+            break
+        digits += letter if letter.isdigit() else ""
+    assert track3_official("mcq", truth, text) == (digits == truth if digits else None)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["left", "right"]),
+    st.sampled_from(["", " ", "\n", "\t\n"]),
+    st.sampled_from(["l", "left", "left side", "left-hand", "left hand", "lefthand", "on the left"]),
+    st.booleans(),
+    st.sampled_from([str.lower, str.upper, str.title]),
+)
+def test_sides_are_read_as_the_challenge_reads_them(
+    truth: str, around: str, side: str, is_right: bool, capitals: Any
+) -> None:
+    said = side.replace("left", "right").replace("l", "r", int(side == "l")) if is_right else side
+    known = side not in ("lefthand", "on the left")
+    expected = (truth == ("right" if is_right else "left")) if known else None
+    assert track3_official("left_right", truth, around + capitals(said) + around) is expected
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2000), st.integers(0, 2500), st.integers(0, 9), st.integers(0, 99))
+def test_numbers_are_read_as_the_challenge_reads_them(
+    truth_cm: int, answer_cm: int, count: int, hundredths: int
+) -> None:
+    within = abs(answer_cm - truth_cm) * 10 <= truth_cm
+    on_the_border = abs(answer_cm - truth_cm) * 10 == truth_cm > 0
+    judged = track3_official("distance", str(truth_cm / 100), f" {answer_cm / 100}\n")
+    assert on_the_border or judged is within
+    assert track3_official("count", str(float(count)), f"{count}.{hundredths:02d}") is True
+    assert track3_official("count", str(count), f"-{count}.{hundredths:02d}") is (count == 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "truth", "submitted", "correct"),
+    [
+        ("left_right", "left", "Left \n", True),
+        ("left_right", "left", "to the left", None),
+        ("left_right", "left", "R", False),
+        ("mcq", "3", "03", False),
+        ("mcq", "3", "[Region 3]\n", True),
+        ("mcq", "1", "none", True),
+        ("mcq", "7", "seventeen", True),
+        ("mcq", "18", "oneight", False),
+        ("mcq", "1", "oneight", True),
+        ("mcq", "3", "the last", None),
+        ("count", "3", " 3.9\n", True),
+        ("count", "3", "three", None),
+        ("distance", "0", "0.01", False),
+        ("distance", "2", "2.2 m", None),
+    ],
+)
+def test_official_rules_by_hand(task: str, truth: str, submitted: str, correct: bool | None) -> None:
+    assert track3_official(task, truth, submitted) is correct
+
+
+def test_a_run_has_the_official_score_of_what_it_submits(tmp_path: Path) -> None:
+    """The reader's "03" is wrong for the challenge, and right by our rules."""
+    asked = [
+        answer("a", "mcq", "3", "It is region 03."),
+        answer("b", "mcq", "4", "The answer is [Region 4]."),
+        answer("c", "left_right", "left", "On the left\n"),
+        answer("d", "count", "3", "I see three pallets."),
+        answer("e", "distance", "2.5", "It is far."),
+    ]
+    metric = Track3Metric()
+    metric.update(asked)
+    run = metric.compute()
+    assert (run["official"]["score"], run["ours"]["score"]) == (62.5, 75)
+    write_submission(asked, tmp_path / "submission.json")
+    truth = [
+        {"id": each.sample.id, "normalized_answer": each.sample.answer, "category": each.sample.task}
+        for each in asked
+    ]
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    scored = score_track3(tmp_path / "truth.json", tmp_path / "submission.json")
+    assert scored["official"]["score"] == run["official"]["score"] == run["score"]
+    assert (scored["unreadable"], scored["tasks"].keys()) == (run["unreadable"], run["tasks"].keys())
+
+
 @pytest.mark.parametrize(
     ("task", "truth", "prediction", "correct"),
     [
@@ -99,7 +201,7 @@ def test_rules(task: str, truth: str, prediction: str, correct: bool | None) -> 
 def test_unreadable_answers_are_wrong_and_counted() -> None:
     metric = Track3Metric()
     metric.update([answer("a", "count", "3", "many"), answer("b", "count", "3", "three")])
-    assert metric.judge(answer("a", "count", "3", "many")) == Judgement(None, False)
+    assert metric.judge(answer("a", "count", "3", "many")) == Judgement(None, False, (False, False))
     result = metric.compute()
     assert (result["unreadable"], result["score"]) == (1, 50.0)
 
@@ -109,9 +211,14 @@ def test_a_question_that_a_view_gave_choices_is_judged_by_its_letter() -> None:
         "a", "?", choices=("3", "5"), answer="B", answer_type=AnswerType.LETTER, task="count", group="g"
     )
     judge = Track3Metric().judge
-    assert judge(Answer(sample, "The answer is (B).")) == Judgement("B", True)
-    assert judge(Answer(sample, "three")) == Judgement("A", False)
-    assert judge(Answer(sample, "many")) == Judgement(None, False)
+    assert judge(Answer(sample, "The answer is (B).")) == Judgement("B", True, (True, True))
+    assert judge(Answer(sample, "three")) == Judgement("A", False, (False, True))
+    assert judge(Answer(sample, "many")) == Judgement(None, False, (False, True))
+    metric = Track3Metric()
+    metric.update([Answer(sample, "(B)"), answer("b", "mcq", "3", "[Region 5]")])
+    result = metric.compute()
+    assert (result["score"], result["ours"]["score"], result["official"]) == (50, 50, None)
+    assert "given choices by a view" in result["official_reason"]
 
 
 def test_a_question_without_truth_cannot_be_scored() -> None:
@@ -127,6 +234,8 @@ def test_a_metric_that_saw_nothing() -> None:
         "interval": [0.0, 0.0],
         "unreadable": 0,
         "tasks": {},
+        "official": {"score": 0.0, "n": 0, "interval": [0.0, 0.0]},
+        "ours": {"score": 0.0, "n": 0, "interval": [0.0, 0.0]},
     }
 
 

@@ -39,6 +39,36 @@ def test_golden_values(shared_data: Path, name: str, score: float) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("of", "changed", "official"),
+    [
+        ({"left", "right"}, "{}\n", 100.0),
+        ({"left", "right"}, "\t{} ", 100.0),
+        (set("0123456789"), "0{}", 75.0),
+        (set("0123456789"), "none: {}", 77.47),
+    ],
+    ids=["a line break behind each side", "spaces", "a 0 before each region", "a word before each region"],
+)
+def test_official_means_official(
+    shared_data: Path, tmp_path: Path, of: set[str], changed: str, official: float
+) -> None:
+    """Perfect answers written in an odd way: the challenge's code strips sides and compares regions as text.
+
+    It makes "no1" of "none", so that a quarter of the score is the share of regions that are 1 (45 of 456).
+    """
+    perfect = shared_data / "ai_city_track3" / "predictions" / "perfect_predictions_val.json"
+    rows = json.loads(perfect.read_text())
+    for row in rows:
+        value = row["normalized_answer"]
+        if isinstance(value, str) and (value in of or (value.isdigit() and "0" in of)):
+            row["normalized_answer"] = changed.format(value)
+    result = score_track3(perfect, write(tmp_path / "odd.json", rows))
+    assert result["official"] == {key: result[key] for key in ("score", "n", "interval")}
+    assert result["score"] == pytest.approx(official, abs=0.01)
+    assert result["ours"]["score"] == 100.0
+    assert result["unreadable"] == 0
+
+
 def test_bare_truth_tells_its_categories(tmp_path: Path) -> None:
     truth = write(tmp_path / "truth.json", TRUTH)
     result = score_track3(truth, truth)
@@ -101,7 +131,7 @@ def test_the_command_prints_one_json_line_last(tmp_path: Path, capsys: pytest.Ca
     arguments = ["--benchmark", "ai_city_track3", "--truth", truth, "--predictions"]
     main([*arguments, truth])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result.keys() == {"score", "n", "interval", "unreadable", "tasks"}
+    assert result.keys() == {"score", "n", "interval", "unreadable", "tasks", "official", "ours"}
     with pytest.raises(SystemExit, match="1"):
         main([*arguments, str(tmp_path / "nothing.json")])
     assert "nothing.json does not exist" in capsys.readouterr().err

@@ -26,14 +26,21 @@ def answers(path: Path, texts: dict[str, Any]) -> Path:
 
 @pytest.mark.parametrize(
     ("text", "score", "official", "unreadable"),
-    [("Answer: A", 28.51, 28.51, 0), ("I cannot tell.", 0.0, 28.51, 1533), ("(C)", 24.14, 24.20, 2)],
+    [
+        ("Answer: A", 28.51, 28.51, 0),
+        ("I cannot tell.", 0.0, 28.51, 1533),
+        ("(C)", 24.14, 28.51, 2),
+        ("**Answer:** B", 24.59, 28.51, 0),
+        ("answer: b", 24.59, 0.0, 0),
+        ("Answer: A? No.\nAnswer: B", 24.59, 24.59, 0),
+    ],
 )
 def test_the_real_omni_spatial(
     shared_data: Path, tmp_path: Path, text: str, score: float | None, official: float | None, unreadable: int
 ) -> None:
     """Always "A" scores 28.51; refusing scores nothing, and 28.51 by the official protocol.
 
-    Two questions have no (C): there it is unreadable, and right by the official protocol where "A" is.
+    Two questions have no (C): there it is unreadable. The official protocol reads nothing but `Answer: X`.
     """
     truth = shared_data / "omni_spatial" / "data.json"
     rows = json.loads(truth.read_text())
@@ -68,7 +75,7 @@ def test_cv_bench_from_a_file_or_the_folder(tmp_path: Path) -> None:
     right = {f"{row['type']}/{row['idx']}": row["answer"] for row in [*rows, *deep]}
     wrong = {**right, "2D/0": "Z", "2D/2": "(D) 0"}
     result = SCORERS["cv_bench"](tmp_path, answers(tmp_path / "answers.json", wrong))
-    assert (result["score"], result["micro"]["score"], result["unreadable"]) == (75, 75, 1)
+    assert (result["score"], result["ours"]["score"], result["unreadable"]) == (75, 75, 1)
     assert {name: part["score"] for name, part in result["sources"].items()} == {
         "ADE20K": 0,
         "COCO": 100,
@@ -95,6 +102,13 @@ def test_the_lines_of_a_run_are_scored_by_what_the_model_wrote(tmp_path: Path) -
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = SCORERS["omni_spatial"](folder, file)
     assert (result["score"], result["n"]) == (25, 8)
+    assert result["official"] is None, "a run whose lines name no words chose among candidates"
+    asked = "".join(json.dumps({**line, "asked": "Write Answer: X."}) + "\n" for line in lines)
+    file.write_text(asked)
+    assert SCORERS["omni_spatial"](folder, file)["official"]["score"] == 25, "all taken for A"
+    file.write_text(asked.replace('"Write', '0, "not": "Write', 1))
+    with pytest.raises(DataError, match="an `asked` that is no text"):
+        SCORERS["omni_spatial"](folder, file)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +146,7 @@ def test_the_command_prints_one_json_line_last(tmp_path: Path, capsys: pytest.Ca
     arguments = ["--benchmark", "cv_bench", "--truth", str(truth), "--predictions"]
     main([*arguments, str(file)])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result.keys() == {"score", "n", "interval", "unreadable", "tasks", "sources", "micro"}
+    assert result.keys() == {"score", "n", "interval", "unreadable", "tasks", "sources", "official", "ours"}
     with pytest.raises(SystemExit, match="1"):
         main([*arguments, str(tmp_path / "nothing.jsonl")])
     assert "nothing.jsonl does not exist" in capsys.readouterr().err

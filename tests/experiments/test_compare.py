@@ -63,6 +63,11 @@ def test_the_table_says_who_is_better(tmp_path: Path) -> None:
     text = as_text(a, b, scores)
     assert "score 61.23 (55.0 to 65.0)" in text
     assert "official 77.77" in text
+    why = {"official": None, "official_reason": "Asked otherwise.", "ours": part}
+    b.results.write_text(json.dumps({**part, "tasks": {}, **why}))
+    text = as_text(a, b, scores)
+    assert "score (ours) 61.23" in text
+    assert "no official score: Asked otherwise." in text
     assert text.splitlines()[-1].startswith("B is better, by ")
     assert (
         as_text(b, a, compare(paired_answers(b.predictions, a.predictions)))

@@ -70,6 +70,26 @@ def test_further_scores_of_a_benchmark_are_shown(folder: RunFolder) -> None:
         assert text in report
 
 
+def test_the_page_says_by_whose_rules_the_score_is(folder: RunFolder) -> None:
+    """And says it once: the official score is not shown again beside the score that it is."""
+    ours = {"score": 61.25, "n": 8, "interval": [30.0, 90.0]}
+    official = {"score": 43.21, "n": 8, "interval": [20.0, 70.0]}
+    summary = {**ours, "unreadable": 0, "tasks": {}, "official": official, "ours": ours}
+    write_results(folder, collect(summary, {}, {"test": 1.0}, (10, 10)))
+    page, report = folder.results_page.read_text(), write_report(folder).read_text()
+    assert "| **this model** (ours) | 61.25 |" in page
+    assert "| this model: official | 43.21 |" in page
+    assert "this model: ours" not in page
+    assert "/ 100 (ours)" in report
+    write_results(folder, collect({**summary, **official}, {}, {"test": 1.0}, (10, 10)))
+    assert "| **this model** (official) | 43.21 |" in folder.results_page.read_text()
+    why = {"official": None, "official_reason": "Nobody asked for it."}
+    write_results(folder, collect({**summary, **why}, {}, {"test": 1.0}, (10, 10)))
+    assert json.loads(folder.results.read_text())["official"] is None
+    for text in (folder.results_page.read_text(), write_report(folder).read_text()):
+        assert "No official score: Nobody asked for it." in text
+
+
 def add_gallery(folder: RunFolder, correct: bool | None) -> None:
     folder.gallery.mkdir()
     Image.new("RGB", (8, 8)).save(folder.gallery / "000.jpg")
