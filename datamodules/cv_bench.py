@@ -24,7 +24,7 @@ PARTS = ("2d", "3d")
 """The endings of the benchmark's files; a split is made of those that are there."""
 
 _NEEDED = ("idx", "type", "task", "question", "choices", "source")
-_OPTIONAL = ("answer", "filename", "source_dataset", "source_filename")
+_OPTIONAL = ("answer", "prompt", "filename", "source_dataset", "source_filename")
 _ANSWER = re.compile(r"\(?([A-Z])\)?")
 
 
@@ -104,6 +104,7 @@ def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
     return SpatialSample(
         id=name,
         question=str(row["question"]).strip(),
+        prompt=str(row.get("prompt") or ""),
         choices=choices,
         answer=_letter(row.get("answer"), choices, where),
         answer_type=AnswerType.LETTER,

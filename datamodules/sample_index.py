@@ -36,6 +36,7 @@ _SAMPLE_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("question", pa.string()),
+        ("prompt", pa.string()),
         ("choices", pa.list_(pa.string())),
         ("answer", pa.string()),
         ("answer_type", pa.string()),
@@ -48,7 +49,7 @@ _SAMPLE_SCHEMA = pa.schema(
     ]
 )
 _PICTURE_SCHEMA = pa.schema([("name", pa.string()), ("data", pa.large_binary())])
-_TEXT_FIELDS = ("id", "question", "answer", "rationale", "task", "source", "group")
+_TEXT_FIELDS = ("id", "question", "prompt", "answer", "rationale", "task", "source", "group")
 
 
 class EncodedPicture(NamedTuple):

@@ -210,6 +210,7 @@ class SpatialSample:
         regions: the regions named by the `<mask>` placeholders of the question, in order; of the picture as
             its source opens it, which is upright unless the data say that pixels count as they are stored.
         question: the question's text, without any image placeholder.
+        prompt: the benchmark's own words for question and choices, as its data hold them, or "".
         choices: the options of a multiple-choice question, without letters; empty where they are drawn in the
             picture.
         answer: the normalised answer ("left", "2", "3.25", "B"), or None where it is not known.
@@ -237,6 +238,7 @@ class SpatialSample:
     group: str = ""
     examples: tuple[SpatialSample, ...] = ()
     part: int = 0
+    prompt: str = ""
 
     def __post_init__(self) -> None:
         """Read a file in `depth` as one that holds depth."""
@@ -251,7 +253,13 @@ class SpatialSample:
         return LETTERS[: len(self.choices)] if self.choices else DRAWN_LETTERS
 
     def replace(self, **changes: object) -> SpatialSample:
-        """A copy of this sample with some fields changed."""
+        """A copy of this sample with some fields changed.
+
+        Where these are its question or its choices, the benchmark's own words no longer hold and are left out.
+        """
+        worded = ("question", "choices")
+        if any(name in changes and changes[name] != getattr(self, name) for name in worded):
+            changes = {"prompt": "", **changes}
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
     def to(self, device: object) -> SpatialSample:

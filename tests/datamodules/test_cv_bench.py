@@ -299,3 +299,17 @@ def test_the_majority_baseline_without_a_training_split_answers_a(tmp_path: Path
     }
     write(tmp_path, "train")
     assert majority_baseline(data(tmp_path))["tasks"]["Relation"]["score"] == 100.0
+
+
+def test_the_benchmarks_own_words_travel_as_the_data_hold_them(tmp_path: Path) -> None:
+    """Not a space is taken away: models were measured with just these words."""
+    odd = " How many?  Select from the following choices.\n(A) 3\n(B) 2 \n"
+    rows = [cv_bench_row(0, prompt=odd), cv_bench_row(2, prompt=None), cv_bench_row(4)]
+    file = write_cv_bench(tmp_path / "test_2d.parquet", rows)
+    asked = [odd, "", rows[2]["prompt"]]
+    assert [sample.prompt for sample in read_rows(file)] == asked
+    split = data(tmp_path).split("test")
+    found = {sample.id: sample for group in range(len(split)) for sample in split.samples(group, [0])}
+    assert [found[f"2D/{number}"].prompt for number in (0, 2, 4)] == asked
+    write_cv_bench(file, rows, without=("prompt",))
+    assert [sample.prompt for sample in read_rows(file)] == [""] * 3

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from datamodules import views
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.batching import BatchRequest, ImageRequest
 from datamodules.listed_questions import ListedQuestions
@@ -24,6 +25,7 @@ from datamodules.views import (
     GrayImage,
     Grayscale,
     Marked,
+    NoDepth,
     RotatedChoices,
     View,
 )
@@ -401,3 +403,59 @@ def test_views_pickle_and_open_nothing(view: View) -> None:
     assert picture.opened == []
     assert pickle.loads(pickle.dumps(seen)) == seen
     assert type(view).__module__.startswith("datamodules.views.")
+
+
+VIEWS = {
+    "AsMultipleChoice": AsMultipleChoice(),
+    "Blind": Blind(),
+    "BoxesInText": BoxesInText(),
+    "DepthAsImage": DepthAsImage(),
+    "Grayscale": Grayscale(),
+    "Marked": Marked(),
+    "NoDepth": NoDepth(),
+    "RotatedChoices": RotatedChoices(1),
+}
+"""One of each view there is."""
+
+
+@dataclass(frozen=True)
+class Shouted(View):
+    """A view of one's own, which knows nothing of a benchmark's words."""
+
+    def __call__(self, sample: SpatialSample) -> SpatialSample:
+        return sample.replace(question=sample.question.upper())
+
+
+def in_own_words() -> list[SpatialSample]:
+    """Questions of every form, each with its benchmark's own words."""
+    return [
+        warehouse(prompt="own words"),
+        warehouse(prompt="own words", question="How many?", answer="3", answer_type=AnswerType.COUNT),
+        warehouse(
+            prompt="own words",
+            question="Which is nearer: [Region 0] (box 1 2 3 4) or the door?",
+            choices=("the shelf", "the door", "the wall"),
+            answer="B",
+            answer_type=AnswerType.LETTER,
+        ),
+    ]
+
+
+def test_every_view_is_tried() -> None:
+    made = [kind for kind in vars(views).values() if isinstance(kind, type) and issubclass(kind, View)]
+    assert set(VIEWS) == {kind.__name__ for kind in made} - {"View"}
+
+
+@pytest.mark.parametrize("view", [*VIEWS.values(), Shouted()], ids=[*VIEWS, "one's own"])
+def test_a_changed_question_is_no_longer_in_the_benchmarks_own_words(view: View) -> None:
+    """What the words say stays true as long as question and choices do."""
+    for sample in in_own_words():
+        seen = view(sample)
+        changed = (seen.question, seen.choices) != (sample.question, sample.choices)
+        assert seen.prompt == ("" if changed else "own words")
+
+
+@pytest.mark.parametrize("view", ["AsMultipleChoice", "Blind", "BoxesInText", "DepthAsImage", "Marked"])
+def test_views_of_the_question_change_one_of_these(view: str) -> None:
+    assert any(VIEWS[view](sample).prompt == "" for sample in in_own_words())
+    assert RotatedChoices(1)(in_own_words()[2]).prompt == ""
