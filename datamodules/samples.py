@@ -255,7 +255,7 @@ class SpatialSample:
     def replace(self, **changes: object) -> SpatialSample:
         """A copy of this sample with some fields changed.
 
-        Where these are its question or its choices, the benchmark's own words no longer hold and are left out.
+        Where these are its question or its choices, the benchmark's own words hold no longer: they go.
         """
         worded = ("question", "choices")
         if any(name in changes and changes[name] != getattr(self, name) for name in worded):

@@ -95,6 +95,7 @@ def write_adapter(module: LightningModule, settings: dict[str, Any], to: Path) -
         str(folder) if made_here else None,
         made_here,
         answering,
+        trained.prompt,
     )
     if base is None:
         return []
@@ -164,7 +165,7 @@ def _write_base(module: Any, settings: dict[str, Any], folder: Path, what: str, 
     if _added_tokens(module):
         make_room(model, len(module.tokenizer))
     title = f"{what[0].upper()}{what[1:]}, as it was before training."
-    save_model(model, folder, module.vlm.processor, answering, title)
+    save_model(model, folder, module.vlm.processor, answering, title, prompt=module.prompt)
 
 
 def _write_merged(module: Any, settings: dict[str, Any], adapter: Path, folder: Path) -> str:
@@ -176,7 +177,7 @@ def _write_merged(module: Any, settings: dict[str, Any], adapter: Path, folder: 
     title = f"{what}, with what was trained in its weights."
     if module.adapter.four_bit:
         title += " It was trained in 4 bits; the weights here are plain, and answers differ a little."
-    save_model(model, folder, module.vlm.processor, answering, title, tokens)
+    save_model(model, folder, module.vlm.processor, answering, title, tokens, module.prompt)
     return f"Merged model: {folder}, opened by {_opening(module, str(folder))}."
 
 

@@ -46,7 +46,7 @@ class Asked:
         image_tokens: the most tokens that one picture may take for it.
         cache_k: how many outcomes were kept at each position.
         temperature: by which logits were divided.
-        rationale: whether reasoning is asked for and learnt.
+        rationale: whether reasoning is learnt.
         tokenizer: the digest of the student's tokens.
         end: the token that ends the student's answers.
         before_answer: what stands between the student's prompts and answers.

@@ -79,7 +79,7 @@ class CachedTeacher:
 
     def collator(self, student: VlmCollator) -> Collator:
         """The student's collator, with the keys of the samples."""
-        return WithLessonKeys(student, student.rationale)
+        return WithLessonKeys(student, student.rationale, student.prompt)
 
     def require_attention(self, config: AttentionDistillation, layers: Collection[int]) -> None:
         """Raise `ModelError` where the cache does not hold these layers' attention in this form."""

@@ -9,27 +9,36 @@ from typing import Any
 
 from datamodules.samples import ImageSource, SpatialSample, open_rgb
 from lightning_modules.base import Batch, Collator
+from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.prompts import answer_text, rationale_of, turns_of
 
 KEY_BYTES = 16
 
 
-def lesson_key(sample: SpatialSample, rationale: bool, seen: dict[ImageSource, bytes] | None = None) -> str:
+def lesson_key(
+    sample: SpatialSample,
+    rationale: bool,
+    seen: dict[ImageSource, bytes] | None = None,
+    prompt: Prompt | None = None,
+) -> str:
     """The digest of a sample's conversation, its answer and the pixels of its pictures.
 
     Pixels are those of the RGB picture, which is what models are given.
 
     Args:
         sample: the sample, as its views show it.
-        rationale: whether reasoning is asked for and learnt.
+        rationale: whether reasoning is learnt.
         seen: digests of pictures that other samples of a batch show as well; those of this one are added.
+        prompt: the words that questions are asked in; the usual ones when left out.
 
     Raises:
         UnreadableImage: a picture cannot be decoded.
     """
     seen = {} if seen is None else seen
-    turns = turns_of(sample, sample.examples, rationale)
+    turns = turns_of(sample, sample.examples, rationale, prompt)
     digest = blake2b(digest_size=KEY_BYTES)
+    if prompt is not None and prompt.system:
+        _add(digest, prompt.system.encode())
     for turn in turns:
         for text in (turn.text, turn.reply):
             _add(digest, b"" if text is None else text.encode())
@@ -44,16 +53,18 @@ class WithLessonKeys:
 
     Attributes:
         collator: makes the batch.
-        rationale: whether reasoning is asked for and learnt.
+        rationale: whether reasoning is learnt.
+        prompt: the words that questions are asked in.
     """
 
     collator: Collator
     rationale: bool
+    prompt: Prompt | None = None
 
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of some questions."""
         seen: dict[ImageSource, bytes] = {}
-        keys = [lesson_key(sample, self.rationale, seen) for sample in samples]
+        keys = [lesson_key(sample, self.rationale, seen, self.prompt) for sample in samples]
         return {**self.collator(samples), "lesson_keys": keys}
 
 

@@ -44,7 +44,9 @@ class LessonWriting:
         settings, reader = student.teacher_settings, student.reader(learning=True)
         self.teacher = LiveTeacher(settings, reader, student.image_tokens, student.placement)
         self.teacher.to(device)
-        self.collator: Collator = WithLessonKeys(self.teacher.collator(reader), reader.rationale)
+        self.collator: Collator = WithLessonKeys(
+            self.teacher.collator(reader), reader.rationale, reader.prompt
+        )
         self.image_token: int = student.vlm.processor.image_token_id
         self.logits = student.logits
         self.attention: AttentionDistillation | None = student.attention_loss

@@ -182,7 +182,9 @@ class LiveTeacher:
         )
         self.family = family
         self.origin = teacher_origin(vlm.origin, digest_of(settings.adapter), digest_of(settings.checkpoint))
-        self._reading = VlmCollator(vlm.processor, family, learning=False, rationale=student.rationale)
+        self._reading = VlmCollator(
+            vlm.processor, family, learning=False, rationale=student.rationale, prompt=student.prompt
+        )
         self.tokens = common_tokens(
             student.processor.tokenizer,
             vlm.processor.tokenizer,

@@ -19,10 +19,12 @@ from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.families import Family
 from lightning_modules.vlm.image_limits import share_of_each
 from lightning_modules.vlm.pictures import BatchPictures, Picture, join_pictures
+from lightning_modules.vlm.prompt_template import Prompt, default_prompt
 from lightning_modules.vlm.prompts import (
     answer_text,
     candidates_of,
     images_of,
+    question_text,
     rationale_of,
     turns_of,
 )
@@ -66,6 +68,7 @@ class VlmCollator:
       `attention_mask` `[Q, T]`, what the family wants besides, and the pictures' tensors, in the order of the
       questions, joined along their first dimension; without pictures none of these.
     - `prompt_rows`: how many rows of each picture tensor belong to each question.
+    - `asked`: the words of each question as the model reads them, with the system's before them.
     - `candidates`, `candidate_texts`: the answers among which the right one must be, as tokens and as text;
       empty lists where there is no closed set. The tokens are those of a trained answer without its end,
       unless one candidate is the beginning of another one (region 1 and 12): then all have their end.
@@ -91,10 +94,11 @@ class VlmCollator:
         processor: the model's processor.
         family: the model's family.
         learning: make `inputs` and `labels` too.
-        rationale: learn the reasoning before the answer, and ask for it.
+        rationale: learn the reasoning before the answer, and ask for it where no prompt is given.
         maximum_tokens: the window of prompt and answer.
         beginning: special tokens that every prompt begins with (those of prompt tuning).
         before_answer: what stands between a prompt and its answer, where it shall not be the model's own.
+        prompt: the words that questions are asked in; the usual ones when left out.
 
     Raises:
         CollatorError: a sample has no answer to learn, or one that its question does not allow; its pictures
@@ -110,6 +114,7 @@ class VlmCollator:
         maximum_tokens: int | None = None,
         beginning: Sequence[str] = (),
         before_answer: str | None = None,
+        prompt: Prompt | None = None,
     ) -> None:
         self.processor = processor
         self.family = family
@@ -117,7 +122,8 @@ class VlmCollator:
         self.rationale = rationale
         self.maximum_tokens = maximum_tokens
         self.beginning = "".join(beginning)
-        self.conversation = Conversation(processor, family, before_answer)
+        self.prompt = prompt or default_prompt(rationale)
+        self.conversation = Conversation(processor, family, before_answer, self.prompt.system)
         tokenizer = processor.tokenizer
         self.padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
@@ -132,6 +138,7 @@ class VlmCollator:
             "samples": list(samples),
             "prompt": {**self._layout(prompts, [[] for _ in prompts], "left"), **tensors},
             "prompt_rows": rows,
+            "asked": [self._asked(sample) for sample in samples],
             "candidates": [self._candidates(several) for several in texts],
             "candidate_texts": texts,
             "shortened": sum(one.shortened for one in encoded),
@@ -144,6 +151,11 @@ class VlmCollator:
         learnt = learnt_tokens(batch["labels"]) if self.learning else 0
         mask = batch["inputs" if self.learning else "prompt"]["attention_mask"]
         return {**batch, "learnt": learnt, "tokens": int(mask.sum()), "cells": mask.numel()}
+
+    def _asked(self, sample: SpatialSample) -> str:
+        """The words of a question, with the system's before them."""
+        text = question_text(sample, self.rationale, self.prompt)
+        return f"{self.prompt.system}\n{text}" if self.prompt.system else text
 
     def with_answers(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pictures: Mapping[str, Tensor]
@@ -254,7 +266,7 @@ class VlmCollator:
         limit: int | None,
     ) -> tuple[list[int], list[Picture]]:
         """The tokens of a prompt and the pictures in it."""
-        turns = turns_of(sample, examples, self.rationale)
+        turns = turns_of(sample, examples, self.rationale, self.prompt)
         shown = [self._picture(sample, source, pictures, limit) for turn in turns for source in turn.images]
         pieces = self.conversation.prompt(turns).split(self.processor.image_token)
         if len(pieces) != len(shown) + 1:

@@ -20,6 +20,7 @@ class Conversation:
         family: the model's family.
         before_answer: what stands between a prompt and the answer's text, where it shall not be the model's
             own.
+        system: what the system says before the conversation; "" for what the model's own template says.
 
     Attributes:
         before_answer: what stands between a prompt and the answer's text: a space for SmolVLM.
@@ -27,12 +28,21 @@ class Conversation:
         end_id: the number of that token.
 
     Raises:
-        ModelError: the processor lacks a chat template, or its template does not say how an answer ends.
+        ModelError: the processor lacks a chat template, its template does not say how an answer ends, or it
+            knows no system.
     """
 
-    def __init__(self, processor: Any, family: Family, before_answer: str | None = None) -> None:
+    def __init__(
+        self, processor: Any, family: Family, before_answer: str | None = None, system: str = ""
+    ) -> None:
         self.processor = processor
         self.family = family
+        self.system = system
+        if system and not family.chat:
+            raise ModelError(
+                f"{family.name} models know no system's words: leave prompt.system out, or put them into "
+                "prompt.question."
+            )
         own, end = self._frame() if family.chat else ("", processor.tokenizer.eos_token)
         self.before_answer: str = own if before_answer is None else before_answer
         self.end: str = end
@@ -41,7 +51,7 @@ class Conversation:
     def prompt(self, turns: Sequence[Turn]) -> str:
         """The text up to where the answer begins, with one placeholder for each picture."""
         if self.family.chat:
-            return self._render(_messages(turns), True)
+            return self._render(_messages(turns, self.system), True)
         pictures = self.processor.image_token * sum(len(turn.images) for turn in turns)
         prefix = self.family.question_prefix
         texts = [text for turn in turns for text in (prefix + turn.text, turn.reply) if text is not None]
@@ -84,8 +94,10 @@ class Conversation:
             ) from error
 
 
-def _messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+def _messages(turns: Sequence[Turn], system: str = "") -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
+    if system:
+        messages.append({"role": "system", "content": [{"type": "text", "text": system}]})
     for turn in turns:
         content = [*({"type": "image"} for _ in turn.images), {"type": "text", "text": turn.text}]
         messages.append({"role": "user", "content": content})

@@ -19,6 +19,7 @@ from lightning_modules.vlm.families import family_of
 from lightning_modules.vlm.four_bit import make_plain, quantized_part
 from lightning_modules.vlm.layer_names import belongs_to
 from lightning_modules.vlm.model_card import Base, write_card
+from lightning_modules.vlm.prompt_template import BARE, Prompt
 from lightning_modules.vlm.prompt_tuning import make_room, suppress, tied_tables_are_fine, virtual_names
 from lightning_modules.vlm.whole_weights import adapter_lacks, adapter_tensors
 
@@ -40,6 +41,7 @@ def save_adapter(
     base: str | None = None,
     made_here: str = "",
     answering: Any = None,
+    prompt: Prompt = BARE,
 ) -> Base | None:
     """Write the adapter of a model into a folder, for `PeftModel.from_pretrained` or `load_adapter`.
 
@@ -50,6 +52,7 @@ def save_adapter(
         base: where the base model is found; by default where it was loaded from.
         made_here: what the base model is, where nobody else has it: a twin, or put together of two models.
         answering: a `GenerationConfig`, which is written beside the adapter; needs a whole processor.
+        prompt: the words that it was asked in, for its README.
 
     Returns:
         The base model; None for a model that is trained whole, or not at all, and so has no adapter.
@@ -89,12 +92,19 @@ def save_adapter(
         found,
         processor if answering is not None else None,
         token_ids,
+        prompt,
     )
     return found
 
 
 def save_model(
-    model: Any, folder: Path, processor: Any, answering: Any, title: str, tokens: Sequence[str] = ()
+    model: Any,
+    folder: Path,
+    processor: Any,
+    answering: Any,
+    title: str,
+    tokens: Sequence[str] = (),
+    prompt: Prompt = BARE,
 ) -> None:
     """Write a model with all that belongs to it, for `AutoModelForImageTextToText` and `AutoProcessor`.
 
@@ -105,6 +115,7 @@ def save_model(
         answering: the `GenerationConfig` with which it answers.
         title: what it is, a sentence.
         tokens: the added tokens that every prompt begins with.
+        prompt: the words that it was asked in, for its README.
     """
     model.generation_config = answering
     model.save_pretrained(folder)
@@ -118,6 +129,7 @@ def save_model(
         family_of(model.config.model_type, str(folder)),
         processor=processor,
         token_ids=dict(zip(tokens, ids, strict=True)),
+        prompt=prompt,
     )
 
 

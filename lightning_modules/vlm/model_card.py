@@ -12,6 +12,7 @@ from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.families import Family
 from lightning_modules.vlm.four_bit import loading_settings
 from lightning_modules.vlm.loading import COMPOSED
+from lightning_modules.vlm.prompt_template import BARE, Prompt
 from lightning_modules.vlm.prompts import Turn
 
 CARD = "README.md"
@@ -56,6 +57,7 @@ def write_card(
     base: Base | None = None,
     processor: Any = None,
     token_ids: dict[str, int] | None = None,
+    prompt: Prompt = BARE,
 ) -> None:
     """Write the README of a folder.
 
@@ -68,6 +70,7 @@ def write_card(
         base: the model that an adapter belongs to.
         processor: the whole processor, where it lies in the folder beside a generation_config.json.
         token_ids: the added tokens that every prompt begins with, and their ids.
+        prompt: the words that it was asked in.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -101,8 +104,17 @@ def write_card(
         answers=processor is not None,
         chat=family.chat,
         before_question=_before_question(processor, family) if processor is not None else "",
+        prompt=prompt,
+        ending=_ending_of(prompt),
     )
     (folder / CARD).write_text(text)
+
+
+def _ending_of(prompt: Prompt) -> str | dict[str, str]:
+    """The last line of a prompt: for all forms of answers, or by their names."""
+    if prompt.file is not None:
+        return ""
+    return prompt.ending if isinstance(prompt.ending, str) else {str(k): v for k, v in prompt.ending.items()}
 
 
 def _as_code(place: str, folder: Path) -> str:

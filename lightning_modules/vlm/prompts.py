@@ -8,17 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datamodules.samples import MASK_PLACEHOLDER, AnswerType, ImageSource, SpatialSample
-
-INSTRUCTIONS = {
-    AnswerType.LETTER: "Answer with the option's letter.",
-    AnswerType.REGION: "Answer with the number of the region.",
-    AnswerType.SIDE: "Answer with left or right.",
-    AnswerType.COUNT: "Answer with a number.",
-    AnswerType.DISTANCE: "Answer with the distance.",
-}
-"""What is asked for beside the question, by the answer's form."""
-
-RATIONALE_INSTRUCTION = "Think first, then write the answer between <answer> and </answer>."
+from lightning_modules.vlm.prompt_template import Prompt, default_prompt
 
 # Of answers too: a model that learnt to write one within its reasoning would be stopped behind it.
 _REASONING_TAGS = re.compile(r"</?(?:think|answer)>")
@@ -43,20 +33,18 @@ def region_count(sample: SpatialSample) -> int:
     return max(len(sample.regions), sample.question.count(MASK_PLACEHOLDER))
 
 
-def question_text(sample: SpatialSample, rationale: bool = False) -> str:
-    """The question with numbered regions, lettered choices and an instruction, a line each.
+def question_text(sample: SpatialSample, rationale: bool = False, prompt: Prompt | None = None) -> str:
+    """The question with numbered regions in the words of a prompt; nothing of its answer shows.
 
     Args:
-        sample: the sample; nothing of its answer shows in the text.
-        rationale: ask for reasoning before the answer.
+        sample: the sample.
+        rationale: ask for reasoning before the answer, where no prompt says what is asked for.
+        prompt: the words; by default the usual ones: lettered choices, and what form the answer has.
     """
     numbers = itertools.count()
-    lines = [re.sub(re.escape(MASK_PLACEHOLDER), lambda _: f"[Region {next(numbers)}]", sample.question)]
-    lines += [f"({letter}) {choice}" for letter, choice in zip(sample.letters, sample.choices, strict=False)]
-    instructions = [INSTRUCTIONS[sample.answer_type]] if sample.answer_type in INSTRUCTIONS else []
-    if rationale:
-        instructions.append(RATIONALE_INSTRUCTION)
-    return "\n".join([*lines, *([" ".join(instructions)] if instructions else [])])
+    question = re.sub(re.escape(MASK_PLACEHOLDER), lambda _: f"[Region {next(numbers)}]", sample.question)
+    choices = tuple(zip(sample.letters, sample.choices, strict=False))
+    return (prompt or default_prompt(rationale)).text(question, choices, sample.answer_type, sample.prompt)
 
 
 def answer_text(sample: SpatialSample, rationale: str | None = None) -> str:
@@ -79,17 +67,29 @@ def rationale_of(sample: SpatialSample) -> str:
     return _REASONING_TAGS.sub("", sample.rationale).strip()
 
 
-def turns_of(sample: SpatialSample, examples: Sequence[SpatialSample], rationale: bool = False) -> list[Turn]:
-    """The conversation before the answer: solved examples as earlier turns, then the question."""
+def turns_of(
+    sample: SpatialSample,
+    examples: Sequence[SpatialSample],
+    rationale: bool = False,
+    prompt: Prompt | None = None,
+) -> list[Turn]:
+    """The conversation before the answer: solved examples as earlier turns, then the question.
+
+    Args:
+        sample: the sample.
+        examples: solved examples.
+        rationale: whether answers have their reasoning before them.
+        prompt: the words of the questions, see `question_text`.
+    """
     earlier = [
         Turn(
             images_of(example),
-            question_text(example, rationale),
+            question_text(example, rationale, prompt),
             answer_text(example, rationale_of(example) if rationale else None),
         )
         for example in examples
     ]
-    return [*earlier, Turn(images_of(sample), question_text(sample, rationale))]
+    return [*earlier, Turn(images_of(sample), question_text(sample, rationale, prompt))]
 
 
 def candidates_of(sample: SpatialSample) -> list[str]:

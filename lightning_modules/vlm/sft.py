@@ -27,6 +27,7 @@ from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.loading import Attention, Composed, family_named, load_vlm
 from lightning_modules.vlm.pictures import choose_questions
+from lightning_modules.vlm.prompt_template import Prompt, default_prompt
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.twins import TwinSize
 
@@ -51,7 +52,9 @@ class PeftSft(SpatialModule):
         twin: take the model's tiny twin, made in memory from a seed, instead of the model.
         adapter: what is trained; LoRA on the language model's attention when left out.
         answering: how questions are answered.
-        rationale: learn the reasoning before the answer, and ask for it.
+        prompt: the words that questions are asked in; when left out, lettered choices, what form the answer
+            has, and with a rationale that the reasoning comes first.
+        rationale: learn the reasoning before the answer.
         maximum_tokens: the window of prompt and answer; unlimited when left out. Longer samples lose the end
             of their reasoning, then solved examples; pictures that do not fit even so are scaled down.
         maximum_new_tokens: how much is generated; 32 tokens, or 512 with a rationale, when left out.
@@ -78,6 +81,7 @@ class PeftSft(SpatialModule):
         twin: bool = False,
         adapter: AdapterConfig | None = None,
         answering: Answering = "rank",
+        prompt: Prompt | None = None,
         rationale: bool = False,
         maximum_tokens: int | None = None,
         maximum_new_tokens: int | None = None,
@@ -103,6 +107,7 @@ class PeftSft(SpatialModule):
         )
         self.adapter = adapter or AdapterConfig()
         self.answering = answering
+        self.prompt = prompt or default_prompt(rationale)
         self.rationale = rationale
         self.maximum_tokens = maximum_tokens
         self.before_answer = before_answer
@@ -131,8 +136,8 @@ class PeftSft(SpatialModule):
         self._clock = 0.0
 
     def origins(self) -> dict[str, str]:
-        """The commit or digest of the model, or how it was made."""
-        return {"model": self.vlm.origin}
+        """The commit or digest of the model, or how it was made; the file that the prompt was taken from."""
+        return {"model": self.vlm.origin} | ({"prompt": origin} if (origin := self.prompt.origin) else {})
 
     @property
     def tokenizer(self) -> Any:
@@ -153,6 +158,7 @@ class PeftSft(SpatialModule):
             maximum_tokens=self.maximum_tokens,
             beginning=prompt_tokens(self.adapter),
             before_answer=self.before_answer,
+            prompt=self.prompt,
         )
 
     def train(self, mode: bool = True) -> PeftSft:
@@ -223,7 +229,10 @@ class PeftSft(SpatialModule):
                 [names[question] for question in written],
             )
             raw.update(zip(written, texts, strict=True))
-        return [Answer(sample, raw[question]) for question, sample in enumerate(batch["samples"])]
+        return [
+            Answer(sample, raw[question], batch["asked"][question] if question in written else "")
+            for question, sample in enumerate(batch["samples"])
+        ]
 
     def on_train_epoch_start(self) -> None:
         """Start the clock of the token rate."""
