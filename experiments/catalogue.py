@@ -18,6 +18,8 @@ from experiments.run_folder import RunError
 
 EXPERIMENTS = Path(__file__).parent
 BASE = EXPERIMENTS / "base.yaml"
+PUBLISHED = EXPERIMENTS / "published.yaml"
+"""The table of published values."""
 NOT_EXPERIMENTS = ("studies", "sweeps")
 """Folders of YAML files that are not experiments."""
 
@@ -58,7 +60,9 @@ def with_ancestors(path: Path) -> list[Path]:
 
 def experiment_names() -> list[str]:
     """Every shipped experiment."""
-    files = (path.relative_to(EXPERIMENTS) for path in EXPERIMENTS.rglob("*.yaml") if path != BASE)
+    files = (
+        path.relative_to(EXPERIMENTS) for path in EXPERIMENTS.rglob("*.yaml") if path not in (BASE, PUBLISHED)
+    )
     return sorted(file.with_suffix("").as_posix() for file in files if file.parts[0] not in NOT_EXPERIMENTS)
 
 

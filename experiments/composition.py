@@ -73,10 +73,11 @@ HOW_IT_COMPUTES = ("attention", "activation_checkpointing")
 """Settings of a model that change neither."""
 
 HOW_IT_WAS_TAUGHT = (
+    "prompt",
     *("optimizer", "schedule", "decay", "balance_weight", "z_weight", "value_weight"),
     *("teacher", "logits", "layer_map", "logit_weight", "attention_weight", "on_policy"),
 )
-"""Settings of a model that matter while it is trained and not afterwards."""
+"""Settings of a model that matter while it is trained; afterwards it may be taught or asked otherwise."""
 
 PHASES = "init_args.phases"
 

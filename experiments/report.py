@@ -21,6 +21,7 @@ from experiments.catalogue import read_yaml
 from experiments.errors import plain_errors
 from experiments.loggers import read_rows
 from experiments.pictures import colour_of
+from experiments.published import published_scores
 from experiments.results import (
     Results,
     further_scores,
@@ -33,7 +34,7 @@ from experiments.results import (
 from experiments.run_folder import RunError, RunFolder, write_whole
 
 TEMPLATE = "report.html.jinja"
-PARAGRAPH_LABELS = ("Published:", "Run:")
+PARAGRAPH_LABELS = ("Published:", "Setting:", "Differs:", "Run:")
 
 
 def write_report(folder: RunFolder) -> Path:
@@ -64,6 +65,8 @@ def write_report(folder: RunFolder) -> Path:
             name=config["name"],
             question=question(card),
             published=paragraph(card, "Published:"),
+            differs=paragraph(card, "Differs:"),
+            rows=list(map(str, published_scores(experiment_of(card)))),
             card=card,
             results=results,
             kind=kind_of(results) if results else "",
@@ -97,6 +100,12 @@ def paragraph(card: dict[str, Any], label: str) -> str:
     _, found, rest = card.get("comment", "").partition(label)
     others = "|".join(map(re.escape, PARAGRAPH_LABELS))
     return " ".join(re.split(others, rest)[0].replace("`", "").split()) if found else ""
+
+
+def experiment_of(card: dict[str, Any]) -> str:
+    """The experiment that a run is one of, by the command in its file's comment; "" where none is named."""
+    named = re.search(r"NAME=(\S+)", paragraph(card, "Run:"))
+    return named[1] if named else ""
 
 
 def facts(config: dict[str, Any]) -> dict[str, str]:

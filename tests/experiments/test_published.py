@@ -1,0 +1,186 @@
+"""Published values: one table, which the experiment files, the report and these tests read."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from experiments.catalogue import (
+    BASE,
+    experiment_file,
+    experiment_names,
+    opening_comment,
+    read_yaml,
+    with_ancestors,
+)
+from experiments.published import SCORE, published_scores, published_values
+from experiments.report import experiment_of, paragraph, write_report
+from experiments.run_folder import RunFolder
+
+ASKED = ("prompt", "answering", "maximum_new_tokens", "maximum_tokens", "image_tokens")
+"""The settings that say how a vision-language model is asked."""
+
+
+def comment(name: str) -> dict[str, Any]:
+    return {"comment": opening_comment(experiment_file(name))}
+
+
+@cache
+def resolved(name: str) -> Any:
+    """An experiment's settings, merged as they lie over each other."""
+    files = [read_yaml(path) for path in (BASE, *with_ancestors(experiment_file(name)))]
+    layers = [{part: file[part] for part in ("model", "data") if part in file} for file in files]
+    trainers = [{"trainer": {**file.get("trainer", {}), "logger": None}} for file in files]
+    return OmegaConf.to_container(OmegaConf.merge(*layers, *trainers))
+
+
+def setting(settings: Any, place: str) -> Any:
+    for key in place.split("."):
+        settings = settings[key]
+    return settings
+
+
+def beside_published() -> list[str]:
+    """The experiments whose file names a published number."""
+    folders = ("warehouse/", "small_vlm/", "distillation/")
+    return [
+        name
+        for name in experiment_names()
+        if name.startswith(folders) and re.search(r"\d", paragraph(comment(name), "Published:"))
+    ]
+
+
+def numbers(text: str) -> set[float]:
+    """The scores that a text names: numbers with decimals."""
+    return {float(found) for found in re.findall(r"\d+\.\d+", text)}
+
+
+def test_the_table_is_whole() -> None:
+    values = published_values()
+    names = set(experiment_names())
+    assert {value.experiment for value in values if value.experiment} <= names
+    assert len(values) == len({(value.experiment, value.what, value.table, value.source) for value in values})
+    for value in values:
+        assert isinstance(value.run_here, bool)
+        assert 0 < value.value < 100 or not value.is_score
+        assert value.table and value.source
+        assert (value.here is None) == (value.why == "")
+
+
+@pytest.mark.parametrize("name", beside_published())
+def test_a_header_names_the_values_of_the_table(name: str) -> None:
+    """Its own score is in the header, rounded as there; and no number there is from nowhere."""
+    said = numbers(paragraph(comment(name), "Published:"))
+    own = {value.value for value in published_scores(name) if value.what == SCORE}
+    known = {value.value for value in published_values() if value.is_score}
+    for value in own:
+        assert {value, round(value, 2)} & said, f"{value} stands in the table and not in the file"
+    for value in said:
+        assert any(value in (one, round(one, 2)) for one in known), f"{value} does not stand in the table"
+
+
+def test_files_without_published_numbers_have_none_in_the_table() -> None:
+    assert {value.experiment for value in published_values() if value.experiment} <= set(beside_published())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [value for value in published_values() if not value.is_score],
+    ids=lambda value: f"{value.experiment} {value.what}",
+)
+def test_settings_are_as_published_or_say_why_not(value: Any) -> None:
+    assert value.experiment is not None
+    found = setting(resolved(value.experiment), value.what)
+    assert found == (value.value if value.here is None else value.here)
+    assert value.here != value.value
+
+
+@pytest.mark.parametrize("name", beside_published())
+def test_a_header_says_how_it_is_asked_and_what_differs(name: str) -> None:
+    """In numbers that are those of the settings."""
+    said, settings = paragraph(comment(name), "Setting:"), resolved(name)
+    assert paragraph(comment(name), "Differs:"), "where does it differ from the publication?"
+    for word in ("prompt", "image", "token", "batch"):
+        assert word in said
+    data, model = settings["data"]["init_args"], settings["model"]["init_args"]
+    if "network" in model:
+        wide, high = model["network"]["image_size"]
+        assert f"{wide}x{high}" in said
+        assert f"batches of {data['batch_size']} images" in said
+        return
+    assert f"{data['evaluation_batch_size']} images" in said
+    if model["adapter"]["method"] != "none":
+        steps = settings["trainer"].get("accumulate_grad_batches") or 1
+        assert f"batches of {data['batch_size']} x {steps} to train" in said
+    if model["answering"] == "generate":
+        assert f"at most {model['maximum_new_tokens']:,} new tokens" in said
+    if window := model.get("maximum_tokens"):
+        assert f"within {window:,} tokens" in said
+    assert not model.get("image_tokens")
+    own = model["prompt"]["question"] == "{prompt}" and not name.startswith("warehouse/")
+    assert ("CV-Bench's own column" in said) == own
+    assert ("official last line" in said) == ("Answer: X" in model["prompt"]["ending"]["letter"])
+
+
+def tables() -> dict[str, list[str]]:
+    """The experiments of one table: those that start from one file and are tested on one benchmark."""
+    grouped: dict[str, list[str]] = {}
+    for name in experiment_names():
+        settings = resolved(name)
+        data = settings["data"]
+        if "prompt" in settings["model"]["init_args"]:
+            evaluation = data["init_args"].get("evaluation", data)["class_path"]
+            root = with_ancestors(experiment_file(name))[0].stem
+            grouped.setdefault(f"{root} on {evaluation.rpartition('.')[2]}", []).append(name)
+    return {table: names for table, names in grouped.items() if len(names) > 1}
+
+
+def test_base_and_fine_tuned_models_of_one_table_are_asked_alike() -> None:
+    found = tables()
+    assert {"distillation/qwen_3b_base", "distillation/qwen_3b_sft", "distillation/attention_kd"} <= set(
+        found["qwen_3b_base on OmniSpatial"]
+    )
+    assert {"small_vlm/smolvlm_500m_zero_shot", "small_vlm/smolvlm_500m_lora"} <= set(
+        found["smolvlm_500m_zero_shot on CvBench"]
+    )
+    for names in found.values():
+        asked = {name: resolved(name)["model"]["init_args"] for name in names}
+        # Encoders that train a connector from nothing rank: without training they write nothing to be read.
+        written = [name for name in names if "encoder_" not in name]
+        for first, other in itertools.pairwise(written):
+            for key in ASKED:
+                assert asked[first].get(key) == asked[other].get(key), (first, other, key)
+        for name in names:
+            assert asked[name]["prompt"] == asked[names[0]]["prompt"]
+
+
+def test_every_vision_language_experiment_has_its_words_in_its_file() -> None:
+    for name in experiment_names():
+        model = resolved(name)["model"]
+        if "tiny_giant" not in model["class_path"]:
+            assert set(model["init_args"]["prompt"]) == {"system", "question", "options", "ending"}
+
+
+def test_the_report_shows_the_rows_of_the_table(tmp_path: Any) -> None:
+    folder = RunFolder(tmp_path / "runs/another name/1")
+    name = "distillation/logit_kd"
+    folder.write_card({"command": "python -m x", **comment(name)})
+    folder.config.write_text(
+        "name: another name\nscale: full\ndata: {class_path: a.Data}\nmodel: {class_path: a.Model}\n"
+    )
+    folder.results.write_text(
+        '{"score": 1.0, "n": 4, "interval": [0, 2], "unreadable": 0, "tasks": {}, "baselines": {}, '
+        '"seconds": {}, "parameters": {"total": 1, "trainable": 1}}'
+    )
+    assert experiment_of(folder.read_card()) == name
+    page = write_report(folder).read_text()
+    for row in published_scores(name):
+        assert f"{row.value:.2f}, Improving Spatial Reasoning" in page
+    assert "(never run here)" in page
+    assert "Where this run differs from the publication" in page
+    assert experiment_of({}) == ""
