@@ -86,6 +86,17 @@ def test_cv_bench_equals_the_reference(questions: list[tuple[str, str, tuple[str
         assert -1e-9 <= part["interval"][0] <= part["interval"][1] <= 100 + 1e-9
 
 
+def test_cv_bench_by_hand() -> None:
+    """ADE20K 1 of 1, COCO 1 of 2, Omni3D 2 of 4: 2D is 75, 3D is 50, so 62.5; of all seven, 4 are right."""
+    places = [("Count", "ADE20K"), *[("Relation", "COCO")] * 2, *[("Depth", "Omni3D")] * 4]
+    said = ["A", "A", "B", "A", "B", "A", "?"]
+    answers = [choice(number, said[number], "A", *place) for number, place in enumerate(places)]
+    result = scored(CvBenchMetric(), answers)
+    assert result["official"]["score"] == result["score"] == pytest.approx(62.5)
+    assert result["ours"]["score"] == pytest.approx(100 * 4 / 7)
+    assert result["unreadable"] == 1
+
+
 def test_cv_bench_of_the_published_size() -> None:
     """2D = (ADE20K + COCO) / 2, so that a question of the smaller source weighs more."""
     correct, count = np.array([10.0, 60.0, 90.0]), np.array([100.0, 100.0, 100.0])

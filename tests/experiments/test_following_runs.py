@@ -125,6 +125,7 @@ def test_a_finished_run_is_trained_longer(tmp_path: Path, command: Command) -> N
         ("teacher", False, True),
         ("optimizer", False, True),
         ("rationale", False, False),
+        ("prompt", False, True),
     ],
 )
 def test_what_shapes_no_weight_may_be_another(tmp_path: Path, key: str, training: bool, asking: bool) -> None:

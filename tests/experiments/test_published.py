@@ -21,7 +21,12 @@ from experiments.catalogue import (
 from experiments.published import SCORE, published_scores, published_values
 from experiments.report import experiment_of, paragraph, write_report
 from experiments.run_folder import RunFolder
+from experiments.study_file import find_study, read_study
+from lightning_modules.vlm.prompt_template import Prompt
+from lightning_modules.vlm.prompts import question_text
+from tests.lightning_modules.vlm.sample_questions import letter_question
 
+README = BASE.parents[1] / "README.md"
 ASKED = ("prompt", "answering", "maximum_new_tokens", "maximum_tokens", "image_tokens")
 """The settings that say how a vision-language model is asked."""
 
@@ -80,6 +85,15 @@ def test_a_header_names_the_values_of_the_table(name: str) -> None:
     known = {value.value for value in published_values() if value.is_score}
     for value in own:
         assert {value, round(value, 2)} & said, f"{value} stands in the table and not in the file"
+    for value in said:
+        assert any(value in (one, round(one, 2)) for one in known), f"{value} does not stand in the table"
+
+
+def test_the_readme_names_the_values_of_the_table() -> None:
+    known = {value.value for value in published_values() if value.is_score}
+    rows = [line.split("|") for line in README.read_text().splitlines() if line.startswith("| `")]
+    said = numbers(" ".join(cells[3] for cells in rows if len(cells) == 5))
+    assert len(said) > 15
     for value in said:
         assert any(value in (one, round(one, 2)) for one in known), f"{value} does not stand in the table"
 
@@ -164,6 +178,19 @@ def test_every_vision_language_experiment_has_its_words_in_its_file() -> None:
         model = resolved(name)["model"]
         if "tiny_giant" not in model["class_path"]:
             assert set(model["init_args"]["prompt"]) == {"system", "question", "options", "ending"}
+
+
+def test_the_tiny_study_asks_in_the_words_that_its_table_was_measured_with() -> None:
+    """Those of `Prompt()`: what it says of letters has not moved."""
+    study = read_study(find_study("distillation"), "tiny")
+    for run in study.runs.values():
+        settings = OmegaConf.merge(
+            resolved(run.experiment)["model"]["init_args"], run.settings["model"]["init_args"]
+        )
+        words = Prompt(**{**settings.prompt, "ending": settings.prompt.ending})
+        sample = letter_question()
+        assert question_text(sample, prompt=words) == question_text(sample)
+        assert words.system == "" and not settings.rationale
 
 
 def test_the_report_shows_the_rows_of_the_table(tmp_path: Any) -> None:
