@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from datamodules.samples import AnswerType
 from experiments.catalogue import (
     BASE,
     experiment_file,
@@ -191,6 +192,17 @@ def test_the_tiny_study_asks_in_the_words_that_its_table_was_measured_with() -> 
         sample = letter_question()
         assert question_text(sample, prompt=words) == question_text(sample)
         assert words.system == "" and not settings.rationale
+
+
+@pytest.mark.parametrize("name", ["small_vlm/smolvlm_from_scratch", "warehouse/smolvlm_500m_lora"])
+def test_words_that_numbers_were_measured_with_have_not_moved(name: str) -> None:
+    """Written down in the file, they are what they were as defaults; no record here has words of its own."""
+    words = Prompt(**resolved(name)["model"]["init_args"]["prompt"])
+    for form in (*AnswerType, None):
+        sample = letter_question(answer_type=form, choices=("x", "y") if form == "letter" else ())
+        assert question_text(sample, prompt=words) == question_text(sample)
+    own = letter_question(prompt="own words")
+    assert ("own words" in question_text(own, prompt=words)) == name.startswith("warehouse/")
 
 
 def test_the_report_shows_the_rows_of_the_table(tmp_path: Any) -> None:
