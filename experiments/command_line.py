@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -469,7 +470,7 @@ class SpatialCLI(LightningCLI):
             self.stopwatch.seconds,
             parameter_counts(self.model),
             images=data.image_notes.counts(),
-            provenance={**model.origins(), "data": data.origin()},
+            provenance={**model.origins(), "data": data.origin(), "torchvision": version("torchvision")},
         )
         tested = self.subcommand in ("experiment", "test")
         if checkpoint := self._asked_checkpoint():

@@ -55,7 +55,8 @@ def collect(
         baselines: scores by name.
         seconds: of the parts of the run.
         parameters: all of them, and those that were trained.
-        provenance: the commits or digests of "model" and "data", and of further models.
+        provenance: the commits or digests of "model" and "data", and of further models, and the version of
+            what resized the images.
         images: how many were scaled, padded and skipped; none of them when left out.
     """
     return {

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def started(command: list[str], subcommand: str, seed: int | bool | None) -> dic
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),
+            "torchvision": version("torchvision"),
             "lightning": lightning.__version__,
         },
     }

@@ -18,6 +18,9 @@ from datamodules.samples import SmallSpatialError, why_not_fetched
 from lightning_modules.checkpoints import readable_checkpoint
 from lightning_modules.weights_digest import NO_WEIGHTS, file_digest
 
+_WITHOUT_HEAD = {"num_classes", "global_pool", "features_only", "out_indices", "pretrained_cfg_overlay"}
+"""The arguments of timm by which a network is made without its head."""
+
 _SUFFIXES = {".pth", ".pt", ".bin", ".safetensors", ".gguf"}
 
 
@@ -109,29 +112,61 @@ def timm_network(name: str, pretrained: bool, weights: dict[str, Tensor] | None 
         shape: how to make it, such as `features_only`.
 
     Raises:
-        WeightsError: the hub does not give the weights, or some are missing.
+        WeightsError: the hub does not give the weights, some are missing or have no place in the network, or
+            they were trained with another activation than a network of this name has.
         AssertionError, RuntimeError, ValueError: timm cannot make it so, or a weight has another shape.
     """
     import timm
 
     if weights is not None:
         shape["pretrained_cfg_overlay"] = {"state_dict": weights}
-    missing: list[str] = []
+    if pretrained or weights is not None:
+        refuse_other_activation(name)
+    report = _LoadingReport()
     try:
-        with _missing_weights(missing):
+        with report.listening():
             network = timm.create_model(name, pretrained=pretrained or weights is not None, **shape)
     except Exception as error:
         reason = why_not_fetched(error, "model", _hub_name(name) or name)
         if reason is None:
             raise
         raise WeightsError(f"The weights of {name!r} cannot be had from the hub. {reason}") from error
-    if missing:
+    if report.missing:
         raise WeightsError(
-            f"The weights of {name!r} lack {len(missing)} of {len(network.state_dict())} tensors of the "
-            f"network, such as {missing[0]!r}, which would be random: the file or package is not a whole "
-            "one. Take the weights from elsewhere."
+            f"The weights of {name!r} lack {len(report.missing)} of {len(network.state_dict())} tensors of "
+            f"the network, such as {report.missing[0]!r}, which would be random: the file or package is not "
+            "a whole one. Take the weights from elsewhere."
         )
+    if report.unexpected:
+        # Of a head that is not asked for, such as SigLIP's pooling, timm makes no module.
+        with torch.device("meta"):
+            whole = timm.create_model(name, **{key: shape[key] for key in shape.keys() - _WITHOUT_HEAD})
+        known = whole.state_dict().keys()
+        if homeless := [each for each in report.unexpected if each not in known]:
+            raise WeightsError(
+                f"The weights of {name!r} hold {len(homeless)} tensors that the network has no place for, "
+                f"such as {homeless[0]!r}: it would be another one than was trained. Take the weights from "
+                "elsewhere, or name the network that they belong to."
+            )
     return network
+
+
+def refuse_other_activation(name: str) -> None:
+    """Raise `WeightsError` where timm has the same weights under a name with the activation they had.
+
+    OpenAI's CLIP and some of its successors were trained with QuickGELU. timm kept the names that it gave
+    them before it had that.
+    """
+    import timm
+
+    place = _hub_name(name)
+    for other in timm.list_models("*quickgelu*", pretrained=True) if place else ():
+        if other != name and "quickgelu" not in name and _hub_name(other) == place:
+            raise WeightsError(
+                f"The weights of {name!r} were trained with the activation QuickGELU, but timm makes a "
+                f"network of this name with GELU, whose features are others. Take {other!r}: the same "
+                "weights, in the network that they were trained in."
+            )
 
 
 def timm_origin(name: str, pretrained: str) -> str:
@@ -166,26 +201,35 @@ def _hub_name(name: str) -> str | None:
     return getattr(timm.get_pretrained_cfg(name) if timm.is_model(name) else None, "hf_hub_id", None)
 
 
-@contextmanager
-def _missing_weights(found: list[str]) -> Iterator[None]:
-    """Collect the tensors that timm has found no weights for, which it says in its log alone."""
-    logger = logging.getLogger("timm.models._builder")
+class _LoadingReport:
+    """The tensors that timm found no weights for, and those it had no place for, which only its log says."""
 
-    class Listening(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if names := re.match(r"Missing keys \((.*)\) discovered", record.getMessage()):
-                # Older files of batch normalisation do not count their batches, and nothing uses the count.
-                found.extend(
-                    each for each in names[1].split(", ") if not each.endswith("num_batches_tracked")
-                )
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.unexpected: list[str] = []
 
-    handler, level, passes_on = Listening(), logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = passes_on
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Read the log of what is loaded meanwhile."""
+        logger = logging.getLogger("timm.models._builder")
+
+        class Listening(logging.Handler):
+            def emit(handler, record: logging.LogRecord) -> None:
+                self._note(record.getMessage())
+
+        handler, level, passes_on = Listening(), logger.level, logger.propagate
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = passes_on
+
+    def _note(self, message: str) -> None:
+        if names := re.match(r"(Missing|Unexpected) keys \((.*)\) (?:discovered|found)", message):
+            # Older files of batch normalisation do not count their batches, and nothing uses the count.
+            listed = [each for each in names[2].split(", ") if not each.endswith("num_batches_tracked")]
+            (self.missing if names[1] == "Missing" else self.unexpected).extend(listed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def test_a_whole_experiment_leaves_what_the_design_promises(
     assert results["parameters"] == {"total": 42, "trainable": 42}
     assert results["images"] == {"scaled": 0, "padded": 0, "skipped": 0}
     assert {"model", "data"} <= set(results["provenance"])
+    assert results["provenance"]["torchvision"] == version("torchvision")
     assert {"score", "n"} <= set(results["baselines"]["majority"]) & set(results["baselines"]["blind"])
     assert results["baselines"]["blind"]["n"] == 22
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
