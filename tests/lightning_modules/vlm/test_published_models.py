@@ -25,9 +25,10 @@ from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.vlm.adapters import AdapterConfig, add_adapter, prompt_tokens
 from lightning_modules.vlm.collator import VlmCollator
+from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.export import load_adapter, merge, save_adapter
 from lightning_modules.vlm.loading import family_named, load_vlm
-from lightning_modules.vlm.prompts import question_text
+from lightning_modules.vlm.prompts import Turn, question_text
 from lightning_modules.vlm.sft import PeftSft
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.vlm.picture_data import PictureData
@@ -317,3 +318,19 @@ def test_a_shared_head_stays_shared(name: str, folder: Folder) -> None:
     model = load_vlm(folder(name)).model
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     assert model.config.tie_word_embeddings
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "paligemma2_3b"])
+def test_a_published_template_writes_the_systems_words_in_place_of_its_own(name: str, folder: Folder) -> None:
+    """As the model's own processor writes a conversation that begins with a system's turn."""
+    processor = AutoProcessor.from_pretrained(folder(name))
+    content = [{"type": "image"}, {"type": "text", "text": "Which?"}]
+    turns = [{"role": "system", "content": [{"type": "text", "text": "Look closely."}]}]
+    expected = processor.apply_chat_template(
+        [*turns, {"role": "user", "content": content}], add_generation_prompt=True
+    )
+    conversation = Conversation(processor, family_named(folder(name)), system="Look closely.")
+    text = conversation.prompt([Turn((picture(0),), "Which?")])
+    assert text == expected
+    assert text.count("Look closely.") == 1
+    assert "helpful assistant" not in text
