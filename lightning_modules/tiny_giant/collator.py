@@ -27,7 +27,7 @@ from lightning_modules.tiny_giant.geometry import (
     fill_rows,
     relation_count,
 )
-from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START, Encoded, Vocabulary
+from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START, Encoded, Vocabulary, without_masks
 
 MASK_STRIDE = 8
 """Pixels of an image per cell of the feature maps that region masks pool."""
@@ -224,7 +224,7 @@ class TinyGiantCollator:
         text = sample.question
         if sample.choices:
             lettered = zip(sample.letters, sample.choices, strict=True)
-            text += " : " + " ; ".join(f"{letter} {choice}" for letter, choice in lettered)
+            text += " : " + " ; ".join(f"{letter} {without_masks(choice)}" for letter, choice in lettered)
         tokens = self.vocabulary.encode(text).tokens
         if len(tokens) > self.maximum_words:
             raise CollatorError(
@@ -257,11 +257,11 @@ class TinyGiantCollator:
 
     def _encode_answer(self, sample: SpatialSample, objective: str) -> Encoded:
         if objective == "free_form":
-            encoded = self.vocabulary.encode(sample.rationale or sample.answer or "")
+            encoded = self.vocabulary.encode(without_masks(sample.rationale or sample.answer or ""))
         elif sample.answer is None:
             return Encoded([], [])
         else:
-            encoded = self.vocabulary.encode(sample.answer, sample.answer_type)
+            encoded = self.vocabulary.encode(without_masks(sample.answer), sample.answer_type)
         limit = self.vocabulary.size + len(sample.regions)
         if sample.image is not None and any(token >= limit for token in encoded.tokens):
             raise CollatorError(

@@ -30,6 +30,9 @@ _METRES = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 _NO_SPACE_BEFORE = frozenset(".,?!;:)")
 
 
+_MASK = re.compile(re.escape(MASK_PLACEHOLDER), re.IGNORECASE)
+
+
 class VocabularyError(SmallSpatialError):
     """A text cannot be written with this vocabulary."""
 
@@ -142,6 +145,11 @@ class Vocabulary:
         text = "".join(pieces)
         alone = re.fullmatch(r"\[Region (\d+)\]", text)
         return alone[1] if alone else text
+
+
+def without_masks(text: str) -> str:
+    """A text other than a question, in which `<mask>` names no region: the same characters as words."""
+    return _MASK.sub(lambda found: f"< {found[0][1:-1]} >", text)
 
 
 def format_distance(metres: float) -> str:

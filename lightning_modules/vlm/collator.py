@@ -18,6 +18,7 @@ from lightning_modules.base import Batch, ModelError
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.families import Family
 from lightning_modules.vlm.image_limits import share_of_each
+from lightning_modules.vlm.literal_texts import SpecialTokenInText
 from lightning_modules.vlm.pictures import BatchPictures, Picture, join_pictures
 from lightning_modules.vlm.prompt_template import Prompt, default_prompt
 from lightning_modules.vlm.prompts import (
@@ -102,7 +103,8 @@ class VlmCollator:
 
     Raises:
         CollatorError: a sample has no answer to learn, or one that its question does not allow; its pictures
-            cannot be used, or are more than the model can look at; or it does not fit into the window.
+            cannot be used, or are more than the model can look at; its texts contain a special token that the
+            tokenizer cannot take literally; or it does not fit into the window.
     """
 
     def __init__(
@@ -130,7 +132,7 @@ class VlmCollator:
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of some questions; raises `CollatorError`."""
         shown = BatchPictures(self.processor, self.family)
-        encoded = [self._encode(sample, shown) for sample in samples]
+        encoded = [self._encode_by_name(sample, shown) for sample in samples]
         tensors, rows = join_pictures([one.pictures for one in encoded])
         prompts = [one.prompt for one in encoded]
         texts = [candidates_of(sample) for sample in samples]
@@ -197,6 +199,12 @@ class VlmCollator:
         begins_another = any(a is not b and b[: len(a)] == a for a in encoded for b in encoded)
         return [[*tokens, self.conversation.end_id] for tokens in encoded] if begins_another else encoded
 
+    def _encode_by_name(self, sample: SpatialSample, pictures: BatchPictures) -> Encoded:
+        try:
+            return self._encode(sample, pictures)
+        except SpecialTokenInText as error:
+            raise CollatorError(f"Question {sample.id!r} cannot be used: {error}") from error
+
     def _encode(self, sample: SpatialSample, pictures: BatchPictures) -> Encoded:
         """A sample in tokens, shortened to the window."""
         _refuse_unlearnable([*sample.examples, *([sample] if self.learning else [])])
@@ -254,7 +262,7 @@ class VlmCollator:
 
     def _cut(self, text: str, excess: int) -> str:
         """A text without its last words, shorter by about `excess` tokens, and always shorter."""
-        tokens = len(self.conversation.encode(text))
+        tokens = len(self.conversation.encode_candidate(text))
         kept = text[: len(text) * max(0, tokens - excess) // tokens]
         return kept.rpartition(" ")[0].rstrip()
 
@@ -271,8 +279,9 @@ class VlmCollator:
         pieces = self.conversation.prompt(turns).split(self.processor.image_token)
         if len(pieces) != len(shown) + 1:
             raise CollatorError(
-                f"The text of question {sample.id!r} contains {self.processor.image_token}, which stands for "
-                "a picture: take it out of the record."
+                f"The chat template writes {len(pieces) - 1} of {self.processor.image_token} for the "
+                f"{len(shown)} pictures of question {sample.id!r}: take the model with the template of its "
+                "family."
             )
         text = (
             self.beginning

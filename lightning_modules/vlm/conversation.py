@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import Family
+from lightning_modules.vlm.literal_texts import LiteralTexts
 from lightning_modules.vlm.prompts import Turn
 
 _PROBE = "X"
@@ -43,15 +44,24 @@ class Conversation:
                 f"{family.name} models know no system's words: leave prompt.system out, or put them into "
                 "prompt.question."
             )
+        self.texts = LiteralTexts(processor.tokenizer, processor.image_token)
         own, end = self._frame() if family.chat else ("", processor.tokenizer.eos_token)
         self.before_answer: str = own if before_answer is None else before_answer
         self.end: str = end
         self.end_id = processor.tokenizer.convert_tokens_to_ids(self.end)
 
     def prompt(self, turns: Sequence[Turn]) -> str:
-        """The text up to where the answer begins, with one placeholder for each picture."""
+        """The text up to where the answer begins, with one placeholder for each picture.
+
+        Special tokens in the texts of the turns are guarded: `encode` takes them literally.
+        """
+        guard = self.texts.guard
+        turns = [
+            Turn(turn.images, guard(turn.text), None if turn.reply is None else guard(turn.reply))
+            for turn in turns
+        ]
         if self.family.chat:
-            return self._render(_messages(turns, self.system), True)
+            return self._render(_messages(turns, guard(self.system)), True)
         pictures = self.processor.image_token * sum(len(turn.images) for turn in turns)
         prefix = self.family.question_prefix
         texts = [text for turn in turns for text in (prefix + turn.text, turn.reply) if text is not None]
@@ -62,12 +72,16 @@ class Conversation:
         return [*self.encode_candidate(text), self.end_id]
 
     def encode_candidate(self, text: str) -> list[int]:
-        """The tokens of an answer without its end."""
-        return self.encode(self.before_answer + text)
+        """The tokens of an answer without its end; special tokens in it are taken literally."""
+        return self.encode(self.before_answer + self.texts.guard(text))
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, special tokens only where they are written out."""
-        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        """The tokens of a text, special tokens only where they stand in it unguarded.
+
+        Raises:
+            SpecialTokenInText: a guarded one cannot be taken literally.
+        """
+        return self.texts.encode(text)
 
     def _frame(self) -> tuple[str, str]:
         """What the chat template writes before and right after the text of an answer."""
