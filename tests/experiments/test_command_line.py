@@ -53,8 +53,10 @@ def test_a_whole_experiment_leaves_what_the_design_promises(
     results = json.loads((folder / "results.json").read_text())
     assert set(results) == {
         *("score", "n", "interval", "unreadable", "tasks", "baselines", "seconds", "parameters"),
-        *("images", "provenance", "tested"),
+        *("official", "ours", "images", "provenance", "tested"),
     }
+    assert results["official"] == {key: results[key] for key in ("score", "n", "interval")}
+    assert results["ours"].keys() == {"score", "n", "interval"}
     assert results["n"] == 22
     assert set(results["seconds"]) == {"data", "fit", "test"}
     assert results["parameters"] == {"total": 42, "trainable": 42}
