@@ -25,7 +25,7 @@ from datamodules.grouped_rows import GroupedRows, mapped_batches, write_grouped_
 from datamodules.samples import AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
 from datamodules.unique_ids import UniqueIds
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when the columns below or the rules of rows change; older indexes are then written again."""
 
 _SAMPLES = "samples.arrow"
