@@ -48,7 +48,8 @@ class OptimizerStep:
         if is_shared():
             # Whole numbers, which float32 holds as they are up to 16 million; not all devices know float64.
             totals = mean_of_processes(totals.to(device, torch.float32)).to(totals.dtype)
-        self.totals = dict(zip(names, totals.clamp_min(torch.finfo(torch.float32).tiny), strict=True))
+        # Plain numbers: a tensor of the host would be copied to the device for every term.
+        self.totals = dict(zip(names, totals.tolist(), strict=True))
 
     def weighed(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The terms of the batch at `position`, as their sum is handed to the trainer."""
@@ -56,7 +57,7 @@ class OptimizerStep:
         found = {}
         for name, term in terms.items():
             of = name if name in counts else QUESTIONS
-            found[name] = term * (counts[of] * self.divided_by / self.totals[of]).to(term)
+            found[name] = term * (counts[of] * self.divided_by / (self.totals[of] or 1.0))
         return found
 
     @property

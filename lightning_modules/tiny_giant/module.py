@@ -131,7 +131,7 @@ class TinyGiant(SpatialModule):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the words, the loss of numbers' values, and the routers' losses."""
         sums, routings = self._answer_sums(batch)
-        terms = {name: total / count.clamp(min=1) for name, (total, count) in sums.items()}
+        terms = {name: total / _at_least_one(count) for name, (total, count) in sums.items()}
         if routings:
             terms["balance_loss"] = self.balance_weight * _mean(routings, "balance")
             terms["z_loss"] = self.z_weight * _mean(routings, "z")
@@ -153,7 +153,7 @@ class TinyGiant(SpatialModule):
         sums, _ = self._answer_sums(batch)
         return {name: (total, int(count)) for name, (total, count) in sums.items()}
 
-    def _answer_sums(self, batch: Batch) -> tuple[dict[str, tuple[Tensor, Tensor]], list[Routing]]:
+    def _answer_sums(self, batch: Batch) -> tuple[dict[str, tuple[Tensor, Tensor | int]], list[Routing]]:
         """The weighted losses of the answers as sums and counts, and what the routers did."""
         objective = self.objective
         target, values = batch[objective], batch[f"{objective}_values"]
@@ -222,7 +222,7 @@ class TinyGiant(SpatialModule):
 
 def answer_sums(
     logits: Tensor, log_values: Tensor, target: Tensor, values: Tensor
-) -> dict[str, tuple[Tensor, Tensor]]:
+) -> dict[str, tuple[Tensor, Tensor | int]]:
     """Losses of written answers, each as a sum and the number of figures that it is of.
 
     Args:
@@ -243,8 +243,12 @@ def answer_sums(
     huber = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.1, reduction="none")
     return {
         "word_loss": ((words.view_as(target) * real).sum(), real.sum()),
-        "number_loss": ((huber * is_number).sum(), torch.tensor(len(target))),
+        "number_loss": ((huber * is_number).sum(), len(target)),
     }
+
+
+def _at_least_one(count: Tensor | int) -> Tensor | int:
+    return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
 
 
 def _mean(routings: Sequence[Routing], name: str) -> Tensor:

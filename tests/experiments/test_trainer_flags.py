@@ -55,7 +55,7 @@ def overfits(run: Run) -> bool:
 
 
 def validates_within_epochs(run: Run) -> bool:
-    fitted = [stage for stage in run.stages if stage != "test"]
+    fitted = [stage for stage in run.stages if stage not in ("test", "sanity")]
     return fitted[:3] == ["train", "train", "val"] and "val" in fitted[-1:]
 
 

@@ -151,7 +151,7 @@ def test_a_composed_model_waits_to_count_its_placeholders(composed: str) -> None
 STUDENTS: dict[str, tuple[dict[str, Any], int]] = {
     # Six for each of the two models are SmolVLM's own.
     "logits": ({}, 15),
-    "own answers": ({"on_policy": OnPolicy(share=1.0, maximum_new_tokens=3)}, 43),
+    "own answers": ({"on_policy": OnPolicy(share=1.0, maximum_new_tokens=3)}, 44),
     # Each reads the questions in its own way.
     "another family": (
         {"model": "internvl3_1b", "teacher": Teacher("qwen2_5_vl_7b", twin=True, twin_size=SIZE)},
