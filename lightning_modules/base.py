@@ -35,6 +35,7 @@ from lightning_modules.schedule import (
     require_schedule,
     scheduler_settings,
     total_steps,
+    train_for_an_epoch_unless_told,
 )
 from lightning_modules.weights_digest import NO_WEIGHTS
 from lightning_modules.whole_batches import WholeBatches
@@ -203,6 +204,7 @@ class SpatialModule(LightningModule, ABC):
                 f"{type(self).__name__} has no parameter left to train: unfreeze something or run `test`."
             )
         optimizer = optimizer_of(self.optimizer_callable, self, self.decay)
+        self._nothing_said_how_long = train_for_an_epoch_unless_told(self.trainer)
         leave_scaling_to_trainer(optimizer)
         scheduler = scheduler_settings(self.schedule, optimizer, total_steps(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
