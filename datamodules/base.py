@@ -201,8 +201,8 @@ class SpatialDataModule(LightningDataModule, ABC):
                 self._open_splits[role] = self.whole_split(role)
             else:
                 # Whatever the run's seed, so that runs are compared on the same questions.
-                halves = ImageSubset.halves(self.whole_split("train"), self.val_fraction, seed=0)
-                self._open_splits["val"], self._open_splits["train"] = halves
+                parts = ImageSubset.divided(self.whole_split("train"), self.val_fraction, seed=0)
+                self._open_splits["val"], self._open_splits["train"] = parts
         return self._open_splits[role]
 
     def whole_split(self, role: Role) -> Split:

@@ -12,6 +12,7 @@ import torchmetrics
 from datamodules.answers import read_length
 from datamodules.base import SpatialDataModule
 from datamodules.choice_metrics import WITHIN_A_FACTOR_OF_TWO
+from datamodules.grouped import every_sample
 from datamodules.official_layout import MissingSplit
 from datamodules.samples import Answer, AnswerType, metric_of
 
@@ -41,9 +42,7 @@ def majority_baseline(
     """
     test = datamodule.split(datamodule.scored)
     forms: dict[str, AnswerType | None] = {}
-    samples = [
-        sample for group, size in enumerate(test.group_sizes()) for sample in test.samples(group, range(size))
-    ]
+    samples = list(every_sample(test))
     for sample in samples:
         forms.setdefault(sample.task, sample.answer_type)
     try:

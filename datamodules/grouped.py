@@ -83,10 +83,10 @@ class ImageSubset:
     @staticmethod
     def fraction(whole: GroupedQuestions, fraction: float, seed: int) -> ImageSubset:
         """The same `fraction` (0 to 1, at least one image) of the images for the same `seed`."""
-        return ImageSubset.halves(whole, fraction, seed)[0]
+        return ImageSubset.divided(whole, fraction, seed)[0]
 
     @staticmethod
-    def halves(whole: GroupedQuestions, fraction: float, seed: int) -> tuple[ImageSubset, ImageSubset]:
+    def divided(whole: GroupedQuestions, fraction: float, seed: int) -> tuple[ImageSubset, ImageSubset]:
         """The same `fraction` of the images for the same `seed`, at least one, and all others."""
         keep = max(1, round(fraction * len(whole)))
         order = np.random.default_rng(seed).permutation(len(whole))

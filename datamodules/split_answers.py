@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torchmetrics
 
-from datamodules.grouped import Split
+from datamodules.grouped import Split, every_sample
 from datamodules.samples import DataError
 
 
@@ -39,9 +39,4 @@ def require_answers(split: Split, metric: torchmetrics.Metric, name: str) -> Non
 
 
 def _first_without(split: Split) -> str:
-    return next(
-        sample.id
-        for group, size in enumerate(split.group_sizes())
-        for sample in split.samples(group, range(int(size)))
-        if not sample.answer
-    )
+    return next(sample.id for sample in every_sample(split) if not sample.answer)

@@ -110,7 +110,7 @@ class SpatialModule(LightningModule, ABC):
         self.summary = None
         self._step: OptimizerStep | None = None
         self._step_terms: list[dict[str, Tensor]] = []
-        self._logged: dict[str, None] = {}
+        self._logged: set[str] = set()
         self._validation: dict[str, tuple[float, int]] = {}
         self._nothing_said_how_long = False
 
@@ -136,10 +136,10 @@ class SpatialModule(LightningModule, ABC):
         """Of how many figures (tokens, numbers) each term of a batch's loss is the mean.
 
         A term that is not named is a mean over questions. Several batches or processes that make one step are
-        weighed by it, so that every figure of the step counts alike. Known without computing anything: by
-        default, what the collator has written under "counts".
+        weighed by it, so that every figure of the step counts alike. It has to be known without computing
+        anything: collators count.
         """
-        return dict(batch.get("counts", {}))
+        return {}
 
     def begin_step(self, batches: Sequence[Batch]) -> None:
         """Look at all batches of an optimizer step before the first of them is trained on.
@@ -222,10 +222,10 @@ class SpatialModule(LightningModule, ABC):
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         torch.manual_seed((seed * 1_000_003 + step) * 1_009 + self.global_rank)
-        if self._step is None or self._step.is_last:
-            self.open_step(
-                batches_of_step(self.trainer, batch, batch_idx), self.trainer.accumulate_grad_batches
-            )
+        together = self.trainer.accumulate_grad_batches
+        # An earlier fit, or epoch, may have ended within a step.
+        if self._step is None or self._step.is_last or batch_idx % together == 0:
+            self.open_step(batches_of_step(self.trainer, batch, batch_idx), together)
         else:
             self._step.position += 1
 
@@ -269,9 +269,9 @@ class SpatialModule(LightningModule, ABC):
             raise ModelError(self._why_not_finite(batch, names, [part.tolist() for part in parts]))
         figures = dict(zip(names, mean, strict=True))
         # Lightning goes on logging what a term was when it was last computed.
-        for name in self._logged.keys() - figures.keys():
+        for name in sorted(self._logged - figures.keys()):
             figures[name] = torch.zeros(())
-        self._logged |= dict.fromkeys(figures)
+        self._logged |= figures.keys()
         for name, figure in figures.items():
             self.log(f"train/{name}", figure, prog_bar=name == "loss", batch_size=1)
 

@@ -13,7 +13,7 @@ from benchmarks.gpu.qwen import Shapes, in_the_twins_place, long_question, shape
 from benchmarks.gpu.training import MadeUpData, train
 from benchmarks.matrix_units import work_of, work_of_tower
 from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.logit_loss import LogitDistillation, supervised_positions
+from lightning_modules.distillation.logit_loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
@@ -90,7 +90,7 @@ def _measure(
     question = long_question(module.reader(learning=True), shapes.edge, module.maximum_tokens)
     batch = module.collator("fit")([question.sample])
     tokens = int(batch["tokens"])
-    learnt = len(supervised_positions(batch["labels"]).targets)
+    learnt = batch["learnt"]
     patches = len(batch["inputs"]["pixel_values"])
     operations = work_of(module.network, teacher, tokens, learnt).needed
     for model in filter(None, (module.vlm.model, teacher)):

@@ -39,38 +39,23 @@ class GalleryWriter(InRunFolder):
         dataloader_idx: int = 0,
     ) -> None:
         """Look for questions to keep."""
-        self._look(trainer, pl_module, answers_in(outputs))
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Look for questions to keep."""
-        self._look(trainer, pl_module, answers_in(outputs))
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the pictures."""
-        self._draw(trainer)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the pictures."""
-        self._draw(trainer)
-
-    def _look(self, trainer: Trainer, module: LightningModule, answers: list[Answer]) -> None:
         if not trainer.is_global_zero:
             return
-        metric = judging_metric(trainer, module)
-        for answer in answers:
+        metric = judging_metric(trainer, pl_module)
+        for answer in answers_in(outputs):
             judgement = judge(metric, answer)
             key = (answer.sample.task, bool(judgement.correct) if judgement else None)
             kept = self.chosen.setdefault(key, {})
             if len(kept) < (self.each if judgement else self.unjudged):
                 kept.setdefault(answer.sample.group, (answer, judgement))
+
+    on_predict_batch_end = on_test_batch_end
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the pictures."""
+        self._draw(trainer)
+
+    on_predict_end = on_test_end
 
     def _draw(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:

@@ -34,11 +34,9 @@ class LoggedScore(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        self._begin()
+        self.summary, self._metric, self._questions = None, None, 0
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count."""
-        self._begin()
+    on_validation_start = on_test_start
 
     def on_test_batch_end(
         self,
@@ -50,33 +48,7 @@ class LoggedScore(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count, and judge what was answered."""
-        self._look(trainer, pl_module, outputs, batch)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Count, and judge what was answered."""
-        self._look(trainer, pl_module, outputs, batch)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sum up."""
-        self._end(trainer, pl_module)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sum up."""
-        self._end(trainer, pl_module)
-
-    def _begin(self) -> None:
-        self.summary, self._metric, self._questions = None, None, 0
-
-    def _look(self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any) -> None:
-        if isinstance(module, SpatialModule):
+        if isinstance(pl_module, SpatialModule):
             return
         self._questions += questions_in(batch)
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -87,8 +59,11 @@ class LoggedScore(Callback):
                 )
             self._metric.update(answers)
 
-    def _end(self, trainer: Trainer, module: LightningModule) -> None:
-        if isinstance(module, SpatialModule) or trainer.state.fn == "fit":
+    on_validation_batch_end = on_test_batch_end
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sum up."""
+        if isinstance(pl_module, SpatialModule) or trainer.state.fn == "fit":
             return
         if self._metric is not None:
             self.summary = self._metric.compute()
@@ -107,6 +82,8 @@ class LoggedScore(Callback):
                 "tasks": {},
                 "metric": scores[0],
             }
+
+    on_validation_end = on_test_end
 
 
 def stage_of(trainer: Trainer) -> str:

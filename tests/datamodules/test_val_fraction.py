@@ -17,7 +17,7 @@ from datamodules.grouped import ImageSubset
 from datamodules.joined_metric import JoinedMetric
 from datamodules.mixture import Mixture
 from datamodules.omni_spatial import OmniSpatial
-from datamodules.samples import Answer, DataError, SpatialSample
+from datamodules.samples import Answer, DataError
 from datamodules.space_thinker import SpaceThinker
 from tests.datamodules import omni_spatial_files
 from tests.datamodules.omni_spatial_files import write_omni_spatial
@@ -27,6 +27,7 @@ from tests.datamodules.parquet_files import (
     write_cv_bench,
     write_space_thinker,
 )
+from tests.datamodules.test_mixture import samples
 from tests.datamodules.track3_files import record, write_dataset, write_split
 from tests.lightning_modules.memory_data import MemoryQuestions
 
@@ -46,17 +47,13 @@ def part(made: type[Any], folder: Path, name: str, **options: Any) -> Any:
     return made(root=str(folder / name), cache=str(folder / "cache"), num_workers=0, **options)
 
 
-def samples(loader: Any) -> list[SpatialSample]:
-    return [sample for batch in loader for sample in batch["samples"]]
-
-
 def ids(loader: Any) -> set[str]:
     return {sample.id for sample in samples(loader)}
 
 
 @given(st.integers(1, 40), st.floats(0.01, 0.99), st.integers(0, 5))
-def test_halves_share_no_image_and_lack_none(images: int, fraction: float, seed: int) -> None:
-    one, other = ImageSubset.halves(MemoryQuestions(0, images), fraction, seed)
+def test_the_two_parts_share_no_image_and_lack_none(images: int, fraction: float, seed: int) -> None:
+    one, other = ImageSubset.divided(MemoryQuestions(0, images), fraction, seed)
     assert sorted([*one.chosen, *other.chosen]) == list(range(images))
     assert len(one) == max(1, round(fraction * images))
 

@@ -30,22 +30,12 @@ from lightning_modules.distillation.teachers import LiveTeacher, Teacher
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
-from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
 from tests.bare_trainer import bare_trainer
+from tests.lightning_modules.distillation.test_processes import SIZE, STUDENT
 from tests.lightning_modules.memory_data import MemoryData
 from tests.lightning_modules.vlm.questions import picture, question
 
-SIZE = TwinSize(width=64, layers=2, vision_layers=1)
-VLM: dict[str, Any] = {
-    "model": "smolvlm_500m",
-    "twin": True,
-    "twin_size": SIZE,
-    "adapter": AdapterConfig(dropout=0.0),
-    "rationale": True,
-    "answering": "generate",
-}
 TEACHER = Teacher("smolvlm_500m", twin=True, twin_size=SIZE)
 RATIONALES = (
     "",
@@ -129,12 +119,12 @@ def tiny_giant(**options: Any) -> TinyGiant:
 
 def tuned() -> PeftSft:
     torch.manual_seed(0)
-    return PeftSft(optimizer=still, **VLM)
+    return PeftSft(optimizer=still, **STUDENT)
 
 
 def student(teacher: Teacher = TEACHER, **options: Any) -> DistilledStudent:
     torch.manual_seed(0)
-    return DistilledStudent(teacher, optimizer=still, **VLM, **options)
+    return DistilledStudent(teacher, optimizer=still, **STUDENT, **options)
 
 
 def cached(folder: Path, data: SpatialDataModule) -> Teacher:
@@ -228,7 +218,7 @@ def test_own_answers_are_drawn_for_a_whole_step_before_its_first_gradient(
 
     def learner() -> DistilledStudent:
         torch.manual_seed(0)
-        return Noting(TEACHER, optimizer=still, on_policy=OnPolicy(1.0, maximum_new_tokens=5), **VLM)
+        return Noting(TEACHER, optimizer=still, on_policy=OnPolicy(1.0, maximum_new_tokens=5), **STUDENT)
 
     monkeypatch.setattr(student_module, "own_answers", given)
     together = steps_of(learner(), Lopsided(batch_size=4))
@@ -330,5 +320,22 @@ def test_what_is_not_finite_is_told_of_the_batch_it_is_in() -> None:
     broken = order[1]
     with pytest.raises(ModelError, match=r"answer_loss nan\), in batch 2 of the 4 of the step"):
         bare_trainer(max_epochs=1, accumulate_grad_batches=4).fit(
-            Broken(optimizer=still, **VLM), datamodule=Lopsided(batch_size=1)
+            Broken(optimizer=still, **STUDENT), datamodule=Lopsided(batch_size=1)
         )
+
+
+def test_a_fit_that_ended_within_a_step_leaves_nothing_to_the_next() -> None:
+    class Stop(Callback):
+        """After the second of four batches."""
+
+        def on_train_batch_end(self, trainer: Trainer, module: Any, *step: Any) -> None:
+            if trainer.fit_loop.epoch_loop.batch_progress.current.ready == 2:
+                raise InterruptedError
+
+    module = tuned()
+    with pytest.raises(InterruptedError):
+        bare_trainer(max_epochs=1, accumulate_grad_batches=4, callbacks=[Stop()]).fit(
+            module, datamodule=Lopsided(batch_size=1)
+        )
+    again = steps_of(module, Lopsided(batch_size=1), accumulate=4)
+    assert_same(again, steps_of(tuned(), Lopsided(batch_size=4)), steps=3)
