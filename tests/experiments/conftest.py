@@ -14,7 +14,11 @@ import yaml
 from tests.forked import ForkedCommand
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS_OF_THE_CALLER = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID", "TRACEBACK", "LOCAL_RANK", "SURVIVE")
+SETTINGS_OF_THE_CALLER = (
+    *("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID", "TRACEBACK", "LOCAL_RANK", "SURVIVE"),
+    # What `make test ARGS=...` hands to every make below it.
+    *("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"),
+)
 
 LONGEST_S = 170
 

@@ -100,7 +100,7 @@ def has_gone_beyond(folder: Path, step: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KILLED)
+@pytest.mark.parametrize("name", [pytest.param("quickstart", marks=pytest.mark.every_file), *[*KILLED][1:]])
 def test_an_experiment_killed_at_any_moment_ends_as_undisturbed(
     name: str, tmp_path: Path, command: Command, start: Start
 ) -> None:

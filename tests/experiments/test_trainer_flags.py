@@ -118,6 +118,12 @@ TOGETHER = (
 )
 """What does not exclude each other, at once."""
 
+ALSO_TOGETHER = ("limit_*_batches", "val_check_interval", "profiler simple", "logger false", "detect_anomaly")
+"""Flags that a run with many switches shows as well as one of their own."""
+
+BY_ITSELF = {"TinyGiant", "DistilledStudent"}
+"""Modules whose runs with many switches take over half a minute: with the whole table."""
+
 TABLE = {
     "TinyGiant": (
         "quickstart",
@@ -152,7 +158,10 @@ def typed(flags: Sequence[str]) -> list[str]:
     return [f"--trainer.{flag}" for flag in flags]
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize(
+    "flag",
+    [pytest.param(flag, marks=[pytest.mark.every_file] if flag in ALSO_TOGETHER else []) for flag in FLAGS],
+)
 def test_an_experiment_runs_with(flag: str, tmp_path: Path, stub: Path, command: Command) -> None:
     flags, holds = FLAGS[flag]
     run = ran(tmp_path, command, stub.name, *typed(flags))
@@ -173,7 +182,10 @@ def test_every_module_runs_with(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", TABLE)
+@pytest.mark.parametrize(
+    "module",
+    [pytest.param(name, marks=[pytest.mark.every_file] if name in BY_ITSELF else []) for name in TABLE],
+)
 def test_every_module_runs_with_many_switches_at_once(
     module: str, tmp_path: Path, rendered_once: Path, command: Command
 ) -> None:
