@@ -338,7 +338,7 @@ def test_old_packages_are_refused_or_recorded(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(on_gpu, "measure_each", lambda *_: {"lora": "measured"})
     assert on_gpu.main([]) == 0
     (versions,) = written(tmp_path)
-    assert versions["below_bound"] == ["torchvision 0.23.0+cu128 < 0.24"]
+    assert versions["below_bound"] == ["torchvision 0.23.0+cu128 < 0.27"]
     assert versions["versions"]["transformers"] == "5.23"
 
 
