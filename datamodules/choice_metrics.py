@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
-from datamodules.answers import READERS, Length, read_choice, read_count, read_length
-from datamodules.choice_texts import words_of
-from datamodules.conclusions import answer_part
+from datamodules.answers import FINDERS, Length, find_choice, find_count, find_length, read_count, read_length
+from datamodules.answers.choice_texts import words_of
+from datamodules.answers.final_answer import final_answer
 from datamodules.metrics import (
     Judgement,
     SpatialMetric,
     Verdicts,
     as_score,
+    how_read,
     plain_score,
     plain_scores,
 )
@@ -35,7 +37,7 @@ ASKED_OTHERWISE = (
 
 
 class ChoiceMetric(SpatialMetric):
-    """Base of the multiple-choice benchmarks: letters as `read_choice` reads them.
+    """Base of the multiple-choice benchmarks: letters as `find_choice` reads them.
 
     An unreadable answer is wrong. The score is the micro-accuracy (the share of correct answers, whatever the
     task), which stands under `ours` as well where there is an official one; that may take its place.
@@ -49,15 +51,19 @@ class ChoiceMetric(SpatialMetric):
                 f"Question {answer.sample.id} is no multiple-choice question, and {type(self).__name__} "
                 "scores only those. Score it with the metric of its own dataset."
             )
-        letter = read_choice(answer.raw, answer.sample.letters, answer.sample.choices)
-        return Judgement(letter, letter == truth)
+        sample = answer.sample
+        letter, read_by = find_choice(answer.raw, sample.letters, sample.choices, sample.question) or (
+            None,
+            None,
+        )
+        return Judgement(letter, letter == truth, read_by=read_by)
 
     def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
         """The micro-accuracy, also by task and (where the benchmark names them) by source."""
         _, by_task = verdicts.by_task(len(self.tasks))
         results = {
             **plain_score(verdicts.accuracy()),
-            "unreadable": int(verdicts.unreadable.sum()),
+            **how_read(verdicts),
             "tasks": plain_scores(self.tasks, by_task),
         }
         listed = verdicts.where(verdicts.sources >= 0)
@@ -137,7 +143,7 @@ class OmniSpatialMetric(ChoiceMetric):
         judgement = super().judge(answer)
         official = omni_spatial_official(answer.raw) == answer.sample.answer
         otherwise = answer.asked is not None and not asks_for_answer_line(answer.asked)
-        return Judgement(judgement.prediction, judgement.correct, (official, otherwise))
+        return dataclasses.replace(judgement, notes=(official, otherwise))
 
     def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
         """The micro-accuracy, by task and sub-task, and the official number."""
@@ -169,21 +175,22 @@ class SpaceThinkerMetric(ChoiceMetric):
         truth, form = true_answer(answer), answer.sample.answer_type
         true_length = read_length(truth) if form is AnswerType.DISTANCE else None
         if true_length is not None:
-            length = read_length(answer.raw)
+            length, read_by = find_length(answer.raw, answer.sample.question) or (None, None)
             return Judgement(
                 _written(length) if length else None,
                 length is not None and within(length, true_length, WITHIN_A_FACTOR_OF_TWO),
                 (True, length is not None and within(length, true_length, WITHIN_25_PERCENT)),
+                read_by,
             )
         if form is AnswerType.LETTER:
             judgement = super().judge(answer)
         elif form is AnswerType.COUNT and (true_count := read_count(truth)) is not None:
-            count = read_count(answer.raw)
-            judgement = Judgement(count, count is not None and float(count) == float(true_count))
+            count, read_by = find_count(answer.raw, answer.sample.question) or (None, None)
+            judgement = Judgement(count, count is not None and float(count) == float(true_count), (), read_by)
         else:
-            text = answer_part(answer.raw)
+            text = final_answer(answer.raw)
             judgement = Judgement(text or None, bool(text) and words_of(text) == words_of(truth))
-        return Judgement(judgement.prediction, judgement.correct, (False, False))
+        return dataclasses.replace(judgement, notes=(False, False))
 
     def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
         """The micro-accuracy, by task, and how exact the lengths are."""
@@ -207,9 +214,10 @@ class OwnQuestionsMetric(SpaceThinkerMetric):
         truth, sample = true_answer(answer), answer.sample
         form = sample.answer_type or answer_type_of(truth, sample.task)
         if form in (AnswerType.SIDE, AnswerType.REGION):
-            prediction = READERS[form](answer.raw)
-            right = prediction is not None and prediction == READERS[form](truth)
-            return Judgement(prediction, right, (False, False))
+            prediction, read_by = FINDERS[form](answer.raw, sample.question) or (None, None)
+            meant = FINDERS[form](truth, "")
+            right = prediction is not None and meant is not None and prediction == meant.value
+            return Judgement(prediction, right, (False, False), read_by)
         return super().judge(Answer(sample.replace(answer_type=form), answer.raw))
 
 

@@ -7,7 +7,7 @@ import hashlib
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,13 +16,13 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from datamodules.answers import NUMBER_WORDS, SIDES, read_answer
+from datamodules.answers import NUMBER_WORDS, SIDES, WEAK, find_answer
 from datamodules.official_rules import track3_official
 from datamodules.samples import Answer, AnswerType, DataError
 from datamodules.statistics import Combination, Score, mean_over_tasks, score_with_intervals
 from datamodules.track3_records import CATEGORIES
 
-_FACTS = 6
+_FACTS = 7
 """Columns of a row before the notes."""
 
 HAS_CHOICES = (
@@ -35,20 +35,22 @@ HAS_CHOICES = (
 class Judgement:
     """What was read out of an answer (None where nothing could be), and whether it is correct.
 
-    `notes` are further facts about the answer, one for each of the metric's `notes`.
+    `notes` are further facts about the answer, one for each of the metric's `notes`; `read_by` is the form by
+    which it was read (`datamodules.answers.FORMS`).
     """
 
     prediction: str | None
     correct: bool
     notes: tuple[bool, ...] = ()
+    read_by: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Verdicts:
     """What is kept of the judged questions, each once: columns of integers, `[questions]`.
 
-    `tasks` and `sources` are places in the metric's lists (-1 for a source that is not listed); `notes` are
-    `[questions, notes]`.
+    `tasks` and `sources` are places in the metric's lists (-1 for a source that is not listed); `weak` says
+    whether the answer was read by a form that a person may read otherwise; `notes` are `[questions, notes]`.
     """
 
     images: np.ndarray
@@ -56,6 +58,7 @@ class Verdicts:
     sources: np.ndarray
     correct: np.ndarray
     unreadable: np.ndarray
+    weak: np.ndarray
     notes: np.ndarray
 
     def where(self, chosen: np.ndarray) -> Verdicts:
@@ -85,9 +88,9 @@ class SpatialMetric(Metric):
     A subclass names its `tasks`, may say how they `combine`, and judges one answer. It may list `sources` of
     images and `notes` (further facts about each answer) and `summarise` them beside the score.
 
-    `compute` returns plain numbers: `{"score", "n", "interval", "unreadable", "tasks": {task: {"score", "n",
-    "interval"}}}`, scores in 0..100 and intervals of 95 % clustered by image. Tasks without questions are
-    left out.
+    `compute` returns plain numbers: `{"score", "n", "interval", "unreadable", "weakly_read", "tasks": {task:
+    {"score", "n", "interval"}}}`, scores in 0..100 and intervals of 95 % clustered by image. Tasks without
+    questions are left out.
 
     What is kept is one row of integers a question, which the processes of a distributed run can gather.
     A question answered twice (a padded sampler, a repeated pass) counts once, by its id.
@@ -128,15 +131,17 @@ class SpatialMetric(Metric):
         """The score of everything seen, by all processes."""
         rows = dim_zero_cat(self.rows).cpu().numpy() if len(self.rows) else self._rows_of([]).cpu().numpy()
         _, first = np.unique(rows[:, 0], return_index=True)
-        images, tasks, sources, correct, unreadable = rows[first, 1:_FACTS].T
-        return self.summarise(Verdicts(images, tasks, sources, correct, unreadable, rows[first, _FACTS:]))
+        images, tasks, sources, correct, unreadable, weak = rows[first, 1:_FACTS].T
+        return self.summarise(
+            Verdicts(images, tasks, sources, correct, unreadable, weak, rows[first, _FACTS:])
+        )
 
     def summarise(self, verdicts: Verdicts) -> dict[str, Any]:
         """The results as plain numbers; a subclass may add further scores under names of their own."""
         total, scores = verdicts.by_task(len(self.tasks), self.combine)
         return {
             **plain_score(total),
-            "unreadable": int(verdicts.unreadable.sum()),
+            **how_read(verdicts),
             "tasks": plain_scores(self.tasks, scores),
         }
 
@@ -148,7 +153,7 @@ class SpatialMetric(Metric):
         super().sync(*args, **options)
 
     def _rows_of(self, judged: list[tuple[Answer, Judgement]]) -> Tensor:
-        """One row of integers for each answer: question, image, task, source, correct, unreadable, notes."""
+        """A row of integers for each: question, image, task, source, right, unreadable, weak, notes."""
         rows = [
             [
                 _number(answer.sample.id),
@@ -157,6 +162,7 @@ class SpatialMetric(Metric):
                 self._source_number(answer),
                 int(judgement.correct),
                 int(judgement.prediction is None),
+                int(judgement.read_by in WEAK),
                 *map(int, judgement.notes),
             ]
             for answer, judgement in judged
@@ -187,8 +193,6 @@ class Track3Metric(SpatialMetric):
     tasks = tuple(CATEGORIES)
     notes = ("right_by_our_rules", "has_choices")
 
-    read = staticmethod(read_answer)
-
     def judge(self, answer: Answer) -> Judgement:
         """Read the answer in the form of its category and apply both rules."""
         sample = answer.sample
@@ -197,14 +201,17 @@ class Track3Metric(SpatialMetric):
                 f"Question {sample.id} has no known answer, so it cannot be scored. A split without answers "
                 "can only be predicted."
             )
-        prediction = self.read(answer)
+        found = find_answer(answer)
+        prediction, read_by = found or (None, None)
         if sample.answer_type is AnswerType.LETTER:
             right = prediction == sample.answer
-            return Judgement(prediction, right, (right, True))
+            return Judgement(prediction, right, (right, True), read_by)
         ours = prediction is not None and track3_correct(sample.task, sample.answer, prediction)
         submitted = self.submitted(answer, prediction)
         official = submitted is not None and track3_official(sample.task, sample.answer, submitted)
-        return Judgement(None if official is None else submitted, bool(official), (bool(ours), False))
+        return Judgement(
+            None if official is None else submitted, bool(official), (bool(ours), False), read_by
+        )
 
     def submitted(self, answer: Answer, prediction: str | None) -> str | None:
         """What the challenge is given: what was read out of the answer."""
@@ -253,6 +260,11 @@ def _first_number(text: str) -> int:
 def _number(name: str) -> int:
     """A 63-bit integer that stands for a name, the same in every process."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1
+
+
+def how_read(verdicts: Verdicts) -> dict[str, int]:
+    """How many answers could not be read, and how many were read by a weak form."""
+    return {"unreadable": int(verdicts.unreadable.sum()), "weakly_read": int(verdicts.weak.sum())}
 
 
 def as_score(results: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from datamodules.answers import SIDES
-from datamodules.conclusions import NUMBER_WORDS
+from datamodules.answers.grammar import NUMBER_WORDS
 from datamodules.samples import DataError
 
 _DIGITS = re.compile(r"\d+")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from datamodules.answers import READERS
+from datamodules.answers import FINDERS
 from datamodules.image_folder import ImageFolder
 from datamodules.own_regions import regions_of
 from datamodules.question_files import QuestionRow
@@ -144,7 +144,7 @@ def _answer(value: object, form: AnswerType | None, choices: tuple[str, ...], wh
     """The true answer; of choices its letter, which may be given as the choice itself."""
     text = text_in(value, "answer", where)
     if not choices:
-        if form in READERS and READERS[form](text) is None:
+        if form in FINDERS and FINDERS[form](text, "") is None:
             raise DataError(f"{where} has the `answer` {text!r}, in which there is no {form}. Correct it.")
         return text
     letter = _LETTER.fullmatch(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from datamodules.conclusions import stated_answer
+from datamodules.answers.final_answer import stated_answer
 from datamodules.samples import AnswerType, DataError
 
 TASKS = ("distance", "size", "count", "relation", "other")

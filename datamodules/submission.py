@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from datamodules.metrics import Track3Metric
+from datamodules.answers import read_answer
 from datamodules.samples import Answer, DataError
 
 
@@ -21,7 +21,7 @@ def write_submission(answers: Iterable[Answer], path: Path) -> int:
     """
     rows: dict[str, str] = {}
     for answer in answers:
-        text = Track3Metric.read(answer) or ""
+        text = read_answer(answer) or ""
         if rows.setdefault(answer.sample.id, text) != text:
             raise DataError(
                 f"Question {answer.sample.id} has two different answers, {rows[answer.sample.id]!r} and "

@@ -97,6 +97,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
                 "prediction": judgement.prediction if judgement else answer.raw,
                 "correct": judgement.correct if judgement else None,
                 "raw": answer.raw,
+                **({"read_by": judgement.read_by} if judgement and judgement.read_by else {}),
                 **({"asked": answer.asked} if answer.asked else {}),
             }
             self.file.write(json.dumps(line) + "\n")

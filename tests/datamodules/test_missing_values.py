@@ -13,7 +13,7 @@ from PIL import Image
 
 from datamodules import cv_bench, omni_spatial
 from datamodules.answers import read_length
-from datamodules.conclusions import answer_part, plain_characters
+from datamodules.answers.final_answer import final_answer, plain_characters
 from datamodules.own_images import OwnImages
 from datamodules.samples import DataError
 from datamodules.space_thinker_text import answer_text, reasoning_text
@@ -98,7 +98,7 @@ def test_the_word_for_nothing_is_a_choice(
 def test_the_truth_is_found_as_it_is_read(reply: str, answer: str, reasoning: str) -> None:
     """The last answer block that holds something; and whoever answers as the data do is right."""
     assert (answer_text(reply, "Row 0"), reasoning_text(reply)) == (answer, reasoning)
-    assert answer_part(reply) == plain_characters(answer)
+    assert final_answer(reply) == plain_characters(answer)
     assert read_length(reply) == read_length(answer)
 
 

@@ -131,7 +131,16 @@ def test_the_command_prints_one_json_line_last(tmp_path: Path, capsys: pytest.Ca
     arguments = ["--benchmark", "ai_city_track3", "--truth", truth, "--predictions"]
     main([*arguments, truth])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result.keys() == {"score", "n", "interval", "unreadable", "tasks", "official", "ours"}
+    assert result.keys() == {
+        "score",
+        "n",
+        "interval",
+        "unreadable",
+        "weakly_read",
+        "tasks",
+        "official",
+        "ours",
+    }
     with pytest.raises(SystemExit, match="1"):
         main([*arguments, str(tmp_path / "nothing.json")])
     assert "nothing.json does not exist" in capsys.readouterr().err

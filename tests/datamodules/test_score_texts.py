@@ -146,7 +146,17 @@ def test_the_command_prints_one_json_line_last(tmp_path: Path, capsys: pytest.Ca
     arguments = ["--benchmark", "cv_bench", "--truth", str(truth), "--predictions"]
     main([*arguments, str(file)])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result.keys() == {"score", "n", "interval", "unreadable", "tasks", "sources", "official", "ours"}
+    assert result.keys() == {
+        "score",
+        "n",
+        "interval",
+        "unreadable",
+        "weakly_read",
+        "tasks",
+        "sources",
+        "official",
+        "ours",
+    }
     with pytest.raises(SystemExit, match="1"):
         main([*arguments, str(tmp_path / "nothing.jsonl")])
     assert "nothing.jsonl does not exist" in capsys.readouterr().err

@@ -1,0 +1,176 @@
+"""Every form of an answer by its examples, strings as models of many kinds write them, mutations of these."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from datamodules.answers import (
+    FORMS,
+    WEAK,
+    Reading,
+    find_choice,
+    find_count,
+    find_length,
+    find_region,
+    find_side,
+)
+from datamodules.answers.grammar import P
+
+HERE = Path(__file__).parent
+EXAMPLES = yaml.safe_load((HERE / "examples.yaml").read_text("utf-8"))
+OWN_STRINGS = HERE / "own_strings.jsonl"
+FINDERS: dict[str, Callable[[str, str], Reading[Any] | None]] = {
+    "length": find_length,
+    "count": find_count,
+    "region": find_region,
+    "side": find_side,
+}
+
+ARGUED = {
+    "<think>maybe A. The answer is A": "reasoning that is cut off is unreadable, whatever it says last",
+    "<think>The person is 1.7 m tall, so the distance is 2.5 m": "the same",
+    "<think>The pallet is on the right of the buffer. So the answer is left": "the same",
+}
+"""Shared strings that a human may read and this reader does not, with the reason."""
+
+
+def found_in(row: dict[str, Any], text: str) -> Reading[Any] | None:
+    question = row.get("question", "")
+    if row["reader"] == "choice":
+        return find_choice(text, row["letters"], row.get("choices", ()), question)
+    return FINDERS[row["reader"]](text, question)
+
+
+def agrees(value: Any, wanted: Any) -> bool:
+    return bool(
+        value == pytest.approx(wanted, rel=1e-6, abs=1e-6) if isinstance(wanted, list) else value == wanted
+    )
+
+
+def outcome(row: dict[str, Any]) -> str:
+    """Whether a string is read right, wrongly or not at all; unreadable prose does not count as such."""
+    found = found_in(row, row["text"])
+    if agrees(found and found.value, row["want"]):
+        return "right"
+    return "wrong" if found else "right" if row.get("prose") else "unreadable"
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+@pytest.fixture
+def shared_strings(shared_data: Path) -> list[dict[str, Any]]:
+    return rows_of(shared_data.parent / "cases" / "answers.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("form", "reader", "example"),
+    [
+        (form, reader, example)
+        for form, readers in EXAMPLES.items()
+        for reader, examples in readers.items()
+        for example in examples
+    ],
+    ids=lambda value: value["text"][:40] if isinstance(value, dict) else value,
+)
+def test_an_example_is_read_by_its_form(form: str, reader: str, example: dict[str, Any]) -> None:
+    row = {
+        "reader": reader,
+        "letters": "ABCD",
+        "choices": example.get("of", ()),
+        "question": example.get("asked", ""),
+    }
+    row["letters"] = "ABCD"[: len(row["choices"]) or 4]
+    found = found_in(row, example["text"])
+    assert agrees(found and found.value, example["read"])
+    assert (found.form if found else "unreadable") == form
+
+
+def test_every_form_has_examples_in_its_order() -> None:
+    assert [*EXAMPLES] == [*FORMS, "unreadable"]
+    assert {*WEAK} < {*FORMS}
+
+
+@pytest.mark.parametrize("name", ["own_strings", "further_strings"])
+def test_own_strings_are_read_as_a_person_reads_them(name: str) -> None:
+    """A hundred, written before the reader that has to read them, and 260 that it was then mended by."""
+    outcomes = Counter(map(outcome, strings := rows_of(HERE / f"{name}.jsonl")))
+    assert outcomes["wrong"] == 0 and outcomes["unreadable"] <= 0.08 * len(strings), outcomes
+
+
+def test_shared_strings_are_read_as_a_careful_person_reads_them(shared_strings: list[dict[str, Any]]) -> None:
+    outcomes = {row["text"]: outcome(row) for row in shared_strings}
+    assert {text for text, said in outcomes.items() if said != "right"} == {*ARGUED}
+    assert all(outcomes[text] == "unreadable" for text in ARGUED)
+
+
+def test_what_follows_an_answer_without_words_does_not_change_it(
+    shared_strings: list[dict[str, Any]],
+) -> None:
+    for row in [*shared_strings, *rows_of(OWN_STRINGS), *rows_of(HERE / "further_strings.jsonl")]:
+        found = found_in(row, row["text"])
+        for behind in (" ", "\n", "\n\n", "<|im_end|>", "<|eot_id|>", "</s>", "<eos>"):
+            again = found_in(row, row["text"] + behind)
+            assert (again and again.value) == (found and found.value), (row["text"], behind)
+
+
+def mutated(text: str, draw: random.Random) -> str:
+    """A text with a piece left out, doubled, moved, or put between others."""
+    start, stop = sorted(draw.choices(range(len(text) + 1), k=2))
+    pieces = (text[:start], text[start:stop], text[stop:])
+    added = draw.choice(
+        ["(A)", " not ", "\\boxed{", "</think>", " 3 ", " m", "\n", "left", "<answer>", "1/0", "¼"]
+    )
+    return draw.choice(
+        [
+            pieces[0] + pieces[2],
+            "".join(pieces) + pieces[1],
+            pieces[2] + pieces[1] + pieces[0],
+            pieces[0] + added + pieces[2],
+        ]
+    )
+
+
+def test_mutated_strings_are_read_or_not_and_never_break_a_reader() -> None:
+    """A slice of what `benchmarks/answer_fuzz.py` does a hundred thousand times."""
+    draw, rows = random.Random(0), rows_of(OWN_STRINGS)
+    for row in draw.choices(rows, k=1500):
+        text = mutated(mutated(row["text"], draw), draw)
+        found = found_in(row, text)
+        assert found is None or found.form in FORMS
+        assert row["reader"] != "choice" or found is None or found.value in row["letters"]
+        again = found_in(row, text + "\n")
+        assert (again and again.value) == (found and found.value), text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["3 and ", "1 m x ", "not left ", "2 of the ", "left of the right ", '"unit": ', "(((", "<think>"],
+)
+def test_texts_without_end_cost_no_time(piece: str) -> None:
+    started = time.perf_counter()
+    for find in FINDERS.values():
+        find(piece * (8000 // len(piece)), "")
+    assert time.perf_counter() - started < 5  # milliseconds alone on a machine
+
+
+def test_every_pattern_is_used() -> None:
+    room = Path(find_choice.__code__.co_filename).parent
+    code = "".join(file.read_text("utf-8") for file in room.glob("*.py"))
+    written = (room / "patterns.yaml").read_text("utf-8")
+    unused = [
+        name
+        for name in P
+        if f'"{name}"' not in code and f"{{{name}}}" not in written and f"'{name}'" not in code
+    ]
+    assert not unused
