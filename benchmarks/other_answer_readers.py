@@ -159,7 +159,7 @@ def _pairs(letters: str, choices: Sequence[str]) -> Iterable[tuple[str, str]]:
 
 
 def _read_ours(row: Row) -> str | None:
-    return read_choice(row["text"], row["letters"], row["choices"])
+    return read_choice(row["text"], row["letters"], row["choices"], row.get("question", ""))
 
 
 def _of(read: Callable[[str, str, Sequence[str]], str | None]) -> Callable[[Row], str | None]:
