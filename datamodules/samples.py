@@ -279,11 +279,14 @@ class Answer:
         raw: the text, or the candidate that was taken.
         asked: the words that were replied to in writing; "" where none were, since candidates were weighed or
             nothing is read; None where nobody knows, as of another system's answers.
+        reasoning: where a candidate was taken after the model's own text: that text with the cue behind it,
+            after which the candidates were weighed; "" elsewhere. Nothing is read out of it.
     """
 
     sample: SpatialSample
     raw: str
     asked: str | None = ""
+    reasoning: str = ""
 
     def to(self, device: object) -> Answer:
         """The answer itself: nothing of it lies on a device."""

@@ -99,6 +99,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
                 "raw": answer.raw,
                 **({"read_by": judgement.read_by} if judgement and judgement.read_by else {}),
                 **({"asked": answer.asked} if answer.asked else {}),
+                **({"reasoning": answer.reasoning} if answer.reasoning else {}),
             }
             self.file.write(json.dumps(line) + "\n")
 

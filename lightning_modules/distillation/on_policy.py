@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
-from lightning_modules.vlm.collator import TOKEN_INPUTS, VlmCollator
+from lightning_modules.vlm.collator import TOKEN_INPUTS, VlmCollator, unpadded
 from lightning_modules.vlm.generation import Sampling, generate_tokens
 
 
@@ -118,9 +118,7 @@ def as_taught(
         inputs and labels as in the collator's batches, on the device of the prompts.
     """
     device = prompt["input_ids"].device
-    # All rows at once to the host: each alone would wait for the device.
-    tokens, real = prompt["input_ids"].cpu(), prompt["attention_mask"].cpu().bool()
-    prompts = [row[mask].tolist() for row, mask in zip(tokens, real, strict=True)]
+    prompts = unpadded(prompt)
     if (window := collator.maximum_tokens) is not None:
         answers = [answer[: window - len(row)] for row, answer in zip(prompts, answers, strict=True)]
     pictures = {name: tensor for name, tensor in prompt.items() if name not in TOKEN_INPUTS}

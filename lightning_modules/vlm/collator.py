@@ -60,6 +60,12 @@ def learnt_tokens(labels: Tensor) -> int:
     return int((labels[:, 1:] != IGNORED).sum())
 
 
+def unpadded(prompt: Mapping[str, Tensor]) -> list[list[int]]:
+    """The tokens of each prompt of a batch without its padding; in one copy from the device."""
+    tokens, mask = torch.stack([prompt["input_ids"], prompt["attention_mask"]]).cpu()
+    return [row[real].tolist() for row, real in zip(tokens, mask.bool(), strict=True)]
+
+
 class VlmCollator:
     """Makes batches for one model; pickles, so it runs in data-loading workers.
 
@@ -70,9 +76,8 @@ class VlmCollator:
       questions, joined along their first dimension; without pictures none of these.
     - `prompt_rows`: how many rows of each picture tensor belong to each question.
     - `asked`: the words of each question as the model reads them, with the system's before them.
-    - `candidates`, `candidate_texts`: the answers among which the right one must be, as tokens and as text;
-      empty lists where there is no closed set. The tokens are those of a trained answer without its end,
-      unless one candidate is the beginning of another one (region 1 and 12): then all have their end.
+    - `candidates`, `candidate_texts`: the answers among which the right one must be, as tokens (see
+      `Conversation.encode_candidates`) and as text; empty lists where there is no closed set.
     - for learning, `inputs`: the same with the answer and its end token behind it, padded on the right, and
       `labels` `[Q, T]`: -100 everywhere but at the answer and its end token.
     - `learnt`: how many tokens of answers there are in `labels`; 0 where nothing is learnt.
@@ -141,7 +146,7 @@ class VlmCollator:
             "prompt": {**self._layout(prompts, [[] for _ in prompts], "left"), **tensors},
             "prompt_rows": rows,
             "asked": [self._asked(sample) for sample in samples],
-            "candidates": [self._candidates(several) for several in texts],
+            "candidates": [self.conversation.encode_candidates(several) for several in texts],
             "candidate_texts": texts,
             "shortened": sum(one.shortened for one in encoded),
             "scaled": shown.scaled({one.limit for one in encoded if one.limit}, self.maximum_tokens),
@@ -176,6 +181,17 @@ class VlmCollator:
         inputs = {**self._layout(prompts, answers, "right"), **pictures}
         return inputs, _padded(labels, IGNORED, "right")
 
+    def continued(self, prompt: Mapping[str, Tensor], texts: Sequence[list[int]]) -> dict[str, Tensor]:
+        """A batch's prompts with more text behind each, padded on the left, on the device of the prompts.
+
+        Args:
+            prompt: the prompts of a batch of this collator.
+            texts: the tokens behind each of them; none for nothing.
+        """
+        tokens = self._layout(unpadded(prompt), texts, "left")
+        device = prompt["input_ids"].device
+        return {**prompt, **{name: tensor.to(device) for name, tensor in tokens.items()}}
+
     def _layout(
         self, prompts: Sequence[list[int]], answers: Sequence[list[int]], side: Literal["left", "right"]
     ) -> dict[str, Tensor]:
@@ -193,11 +209,6 @@ class VlmCollator:
             ]
             inputs["token_type_ids"] = _padded(types, 0, side)
         return inputs
-
-    def _candidates(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded = [self.conversation.encode_candidate(text) for text in texts]
-        begins_another = any(a is not b and b[: len(a)] == a for a in encoded for b in encoded)
-        return [[*tokens, self.conversation.end_id] for tokens in encoded] if begins_another else encoded
 
     def _encode_by_name(self, sample: SpatialSample, pictures: BatchPictures) -> Encoded:
         try:

@@ -75,6 +75,26 @@ class Conversation:
         """The tokens of an answer without its end; special tokens in it are taken literally."""
         return self.encode(self.before_answer + self.texts.guard(text))
 
+    def encode_candidates(self, texts: Sequence[str], before: str = "", behind: str = "") -> list[list[int]]:
+        """The tokens of several answers among which one is to be chosen.
+
+        They are those of a trained answer without its end, unless one of them is the beginning of another one
+        (region 1 and 12), or reads on into what is written behind it: then all have their end.
+
+        Args:
+            texts: the answers.
+            before: what is written before each of them, which is read in one piece with it.
+            behind: what is written behind each of them; the token that ends an answer, when left out.
+        """
+        bare = [self.encode_candidate(before + text) for text in texts]
+        if behind:
+            ended = [self.encode_candidate(before + text + behind) for text in texts]
+        else:
+            ended = [[*row, self.end_id] for row in bare]
+        reads_on = any(whole[: len(row)] != row for row, whole in zip(bare, ended, strict=True))
+        begins_another = any(a is not b and b[: len(a)] == a for a in bare for b in bare)
+        return ended if reads_on or begins_another else bare
+
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, special tokens only where they stand in it unguarded.
 

@@ -41,6 +41,13 @@ class LiteralTexts:
         """The text with a guard in the place of every special token."""
         return self._special.sub(lambda found: f"{_OPEN}{self._numbers[found[0]]}{_CLOSE}", text)
 
+    def without(self, text: str) -> str:
+        """A model's own text without the special tokens that it has spelt out in pieces.
+
+        Nobody could correct it, as a record can be, where the tokenizer knows no way to write them as words.
+        """
+        return self._special.sub("", text)
+
     def encode(self, text: str) -> list[int]:
         """The tokens of a text: special ones where they stand unguarded, words where they are guarded.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from torch import Tensor
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.distinct_pictures import embed_prompts
 from lightning_modules.vlm.shared_beginnings import Beginnings, shared_beginnings
+
+ROWS_AT_ONCE = 64
+"""How many continuations are read in one pass: each has all of its prompt's keys and values for itself."""
 
 
 @dataclass
@@ -42,20 +46,32 @@ class ReadPrompts:
         Returns:
             logarithms of probabilities `[len(questions), longest, vocabulary]`.
         """
+        longest = max(len(row) for row in tokens)
+        starts = range(0, len(questions), ROWS_AT_ONCE)
+        parts = []
+        for start in starts:
+            part = slice(start, start + ROWS_AT_ONCE)
+            cache = self.cache if start == starts[-1] else copy.deepcopy(self.cache)
+            parts.append(self._read_on(list(questions[part]), tokens[part], longest, cache))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _read_on(
+        self, questions: list[int], tokens: Sequence[Sequence[int]], longest: int, cache: Any
+    ) -> Tensor:
+        """Read on in one pass, with a cache that is used up."""
         device = self.mask.device
         rows = torch.tensor(questions, device=device)
-        longest = max(len(row) for row in tokens)
         # Padding on the right: nothing real sees it.
         padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in tokens], device=device)
         lengths = torch.tensor([len(row) for row in tokens], device=device)
         steps = torch.arange(longest, device=device)
         if questions != list(range(len(self.mask))):
-            self.cache.batch_select_indices(rows)
+            cache.batch_select_indices(rows)
         output = self.model(
             input_ids=padded,
             attention_mask=torch.cat([self.mask[rows], (steps < lengths[:, None]).to(self.mask)], 1),
             position_ids=self.next_position[rows, None] + steps,
-            past_key_values=self.cache,
+            past_key_values=cache,
             use_cache=True,
         )
         return output.logits.float().log_softmax(-1)

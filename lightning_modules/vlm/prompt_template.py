@@ -25,6 +25,15 @@ ENDINGS: dict[str, str] = {
 
 REASONING = "Think first, then write the answer between <answer> and </answer>."
 
+ANSWER = "{answer}"
+"""Where in a cue the answer stands."""
+
+ANSWER_BLOCK = f"<answer>{ANSWER}</answer>"
+"""The form of answers behind a reasoning that is learnt, and what leads to one there."""
+
+ANSWER_LINE = f"Answer: {ANSWER}"
+"""What leads to an answer where no form of it was learnt."""
+
 _PLACES = re.compile(r"\{(question|options|prompt)\}")
 _OPTION_PLACES = re.compile(r"\{(letter|choice)\}")
 
@@ -44,6 +53,9 @@ class Prompt:
             distance, text, and other for all that are not named); none where it is empty.
         file: a text file with words to take in the place of `question` and `ending`. Without any of the
             places above, question and choices follow the words after an empty line.
+        cue: with `answering: reason_then_rank`, what stands behind the model's own reasoning: `{answer}`
+            stands for each of the possible answers. When left out, the form in which answers are learnt
+            behind a rationale (`<answer>{answer}</answer>`), and without one `Answer: {answer}`.
 
     Raises:
         ModelError: a place is missing or an ending's form unknown, or the file cannot be read.
@@ -54,6 +66,7 @@ class Prompt:
     options: str = "({letter}) {choice}"
     ending: str | dict[str, str] = field(default_factory=lambda: dict(ENDINGS))
     file: str | None = None
+    cue: str | None = None
 
     def __post_init__(self) -> None:
         if not {"question", "prompt"} & set(_PLACES.findall(self.question)):
@@ -65,6 +78,11 @@ class Prompt:
             raise ModelError(
                 f"prompt.options is {self.options!r}, which leaves the {min(missing)} out: write "
                 f"{{{min(missing)}}} where it shall stand."
+            )
+        if self.cue is not None and self.cue.count(ANSWER) != 1:
+            raise ModelError(
+                f"prompt.cue is {self.cue!r}; write {ANSWER} where the answer shall stand in it, once, as in "
+                f"{ANSWER_LINE!r}."
             )
         forms = [*AnswerType, OTHER]
         if isinstance(self.ending, Mapping) and (unknown := sorted(self.ending.keys() - set(forms))):
@@ -124,13 +142,14 @@ BARE = Prompt()
 """The question, its choices, and what form the answer has."""
 
 REASONED = Prompt(
-    ending={**{form: f"{ending} {REASONING}" for form, ending in ENDINGS.items()}, OTHER: REASONING}
+    ending={**{form: f"{ending} {REASONING}" for form, ending in ENDINGS.items()}, OTHER: REASONING},
+    cue=ANSWER_BLOCK,
 )
 """The same, and that reasoning comes first."""
 
 
 def default_prompt(rationale: bool) -> Prompt:
-    """The words where an experiment names none: those that ask for what is learnt."""
+    """The words where an experiment names none: those that ask for what is learnt, or is to be written."""
     return REASONED if rationale else BARE
 
 

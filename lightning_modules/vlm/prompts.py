@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datamodules.samples import MASK_PLACEHOLDER, AnswerType, ImageSource, SpatialSample
-from lightning_modules.vlm.prompt_template import Prompt, default_prompt
+from lightning_modules.vlm.prompt_template import ANSWER, ANSWER_BLOCK, Prompt, default_prompt
+
+THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
+"""What stands before a reasoning and behind it, on lines of their own."""
+
+LARGEST_COUNT = 20
+"""The largest count that is weighed against others."""
 
 # Of answers too: a model that learnt to write one within its reasoning would be stopped behind it.
 _REASONING_TAGS = re.compile(r"</?(?:think|answer)>")
@@ -58,8 +64,8 @@ def answer_text(sample: SpatialSample, rationale: str | None = None) -> str:
     answer = sample.answer or ""
     if rationale is None:
         return answer
-    thought = f"<think>\n{rationale}\n</think>\n" if rationale else ""
-    return f"{thought}<answer>{answer}</answer>"
+    thought = f"{THOUGHT}\n{rationale}\n{END_OF_THOUGHT}\n" if rationale else ""
+    return thought + ANSWER_BLOCK.replace(ANSWER, answer)
 
 
 def rationale_of(sample: SpatialSample) -> str:
@@ -92,10 +98,14 @@ def turns_of(
     return [*earlier, Turn(images_of(sample), question_text(sample, rationale, prompt))]
 
 
-def candidates_of(sample: SpatialSample) -> list[str]:
+def candidates_of(sample: SpatialSample, counts: bool = False) -> list[str]:
     """The answers among which the right one must be; empty where there is no closed set of them.
 
     Letters for multiple choice, left and right for sides, the numbers of the regions that the question names.
+
+    Args:
+        sample: the sample.
+        counts: also those of a count, 0 to `LARGEST_COUNT`; a larger one is not among them.
     """
     match sample.answer_type:
         case AnswerType.LETTER:
@@ -104,5 +114,7 @@ def candidates_of(sample: SpatialSample) -> list[str]:
             return ["left", "right"]
         case AnswerType.REGION:
             return [str(number) for number in range(region_count(sample))]
+        case AnswerType.COUNT if counts:
+            return [str(number) for number in range(LARGEST_COUNT + 1)]
         case _:
             return []

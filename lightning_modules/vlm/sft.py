@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -27,15 +29,19 @@ from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.loading import Attention, Composed, family_named, load_vlm
 from lightning_modules.vlm.pictures import choose_questions
-from lightning_modules.vlm.prompt_template import Prompt, default_prompt
+from lightning_modules.vlm.prompt_template import ANSWER_BLOCK, ANSWER_LINE, Prompt, default_prompt
+from lightning_modules.vlm.prompts import candidates_of
 from lightning_modules.vlm.ranking import rank_candidates
+from lightning_modules.vlm.reasoned_ranking import Cue, rank_after
 from lightning_modules.vlm.twins import TwinSize
 
-Answering = Literal["generate", "rank"]
+Answering = Literal["generate", "rank", "reason_then_rank"]
 """How questions are answered.
 
 `generate`: the model writes, and its text is read. `rank`: the likeliest of the possible answers is taken;
-questions without a closed set of answers are generated.
+questions without a closed set of answers are generated. `reason_then_rank`: the model writes, and of the
+possible answers the likeliest after its own reasoning and a cue is taken, for counts one of 0 to 20; nothing
+is read out of its text, but for questions without a closed set of answers.
 """
 
 END_OF_REASONED_ANSWER = "</answer>"
@@ -53,11 +59,12 @@ class PeftSft(SpatialModule):
         adapter: what is trained; LoRA on the language model's attention when left out.
         answering: how questions are answered.
         prompt: the words that questions are asked in; when left out, lettered choices, what form the answer
-            has, and with a rationale that the reasoning comes first.
+            has, and with a rationale or `reason_then_rank` that the reasoning comes first.
         rationale: learn the reasoning before the answer.
         maximum_tokens: the window of prompt and answer; unlimited when left out. Longer samples lose the end
             of their reasoning, then solved examples; pictures that do not fit even so are scaled down.
-        maximum_new_tokens: how much is generated; 32 tokens, or 512 with a rationale, when left out.
+        maximum_new_tokens: how much is generated; 32 tokens, or 512 where reasoning comes first, when left
+            out.
         image_tokens: the most tokens that one picture may take; the model's own limit when left out.
         before_answer: what stands between a prompt and its answer, where it shall not be the model's own: a
             student of a teacher that begins its answers with a space does so as well.
@@ -100,18 +107,20 @@ class PeftSft(SpatialModule):
         if rationale and answering == "rank":
             raise ModelError(
                 "answering: rank weighs bare answers, which a model that reasons first does not write: set "
-                "answering: generate, or rationale: false."
+                "answering: generate, or rationale: false. To weigh answers after the model's reasoning, set "
+                "answering: reason_then_rank."
             )
         require_positive(
             maximum_tokens=maximum_tokens, maximum_new_tokens=maximum_new_tokens, image_tokens=image_tokens
         )
         self.adapter = adapter or AdapterConfig()
         self.answering = answering
-        self.prompt = prompt or default_prompt(rationale)
+        reasons = rationale or answering == "reason_then_rank"
+        self.prompt = prompt or default_prompt(reasons)
         self.rationale = rationale
         self.maximum_tokens = maximum_tokens
         self.before_answer = before_answer
-        self.maximum_new_tokens = maximum_new_tokens or (512 if rationale else 32)
+        self.maximum_new_tokens = maximum_new_tokens or (512 if reasons else 32)
         parts = family_named(model, trust_remote_code).parts
         # Remembered for a teacher, which is loaded later.
         self.placement = present_placement()
@@ -205,34 +214,64 @@ class PeftSft(SpatialModule):
         return total, len(logits)
 
     def answer(self, batch: Batch) -> list[Answer]:
-        """The likeliest candidate with `rank` and where there are candidates; else what is generated."""
-        raw: dict[int, str] = {}
-        names = [sample.id for sample in batch["samples"]]
-        candidates: list[list[list[int]]] = batch["candidates"] if self.answering == "rank" else []
-        if ranked := [question for question, several in enumerate(candidates) if several]:
+        """The likeliest candidate where candidates are weighed and there are some; else what is generated."""
+        if self.answering == "reason_then_rank":
+            return self._reason_then_rank(batch)
+        samples, texts = batch["samples"], batch["candidate_texts"]
+        answers: dict[int, Answer] = {}
+        everyone = range(len(samples))
+        if ranked := [question for question in everyone if texts[question] and self.answering == "rank"]:
             scores = rank_candidates(
                 self.network,
                 self._prompt(batch, ranked),
-                [candidates[question] for question in ranked],
-                [names[question] for question in ranked],
+                [batch["candidates"][question] for question in ranked],
+                [samples[question].id for question in ranked],
             )
             for question, likelihoods in zip(ranked, scores, strict=True):
-                best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
-                raw[question] = batch["candidate_texts"][question][best]
-        if written := [question for question in range(len(batch["samples"])) if question not in raw]:
-            texts = generate_texts(
+                answers[question] = Answer(samples[question], _likeliest(texts[question], likelihoods))
+        if written := [question for question in everyone if question not in answers]:
+            for question, text in zip(written, self._write(batch, written), strict=True):
+                answers[question] = Answer(samples[question], text, batch["asked"][question])
+        return [answers[question] for question in everyone]
+
+    def _reason_then_rank(self, batch: Batch) -> list[Answer]:
+        """The likeliest candidate after what the model writes; where there are none, what it writes."""
+        samples = batch["samples"]
+        texts = self._write(batch, list(range(len(samples))))
+        answers = [Answer(*written) for written in zip(samples, texts, batch["asked"], strict=True)]
+        candidates = [candidates_of(sample, counts=True) for sample in samples]
+        if ranked := [question for question, several in enumerate(candidates) if several]:
+            cue = Cue(self.prompt.cue or (ANSWER_BLOCK if self.rationale else ANSWER_LINE))
+            reasonings = [cue.after(texts[question]) for question in ranked]
+            scores = rank_after(
                 self.network,
-                self.tokenizer,
-                self._prompt(batch, written),
-                self.maximum_new_tokens,
-                (*self.vlm.family.stop_strings, *([END_OF_REASONED_ANSWER] if self.rationale else [])),
-                [names[question] for question in written],
+                self._answered_reader,
+                self._prompt(batch, ranked),
+                reasonings,
+                [candidates[question] for question in ranked],
+                cue.behind,
+                [samples[question].id for question in ranked],
             )
-            raw.update(zip(written, texts, strict=True))
-        return [
-            Answer(sample, raw[question], batch["asked"][question] if question in written else "")
-            for question, sample in enumerate(batch["samples"])
-        ]
+            for question, reasoning, likelihoods in zip(ranked, reasonings, scores, strict=True):
+                best = _likeliest(candidates[question], likelihoods)
+                answers[question] = Answer(samples[question], best, reasoning=reasoning)
+        return answers
+
+    @cached_property
+    def _answered_reader(self) -> VlmCollator:
+        """Continues prompts; made once."""
+        return self.reader(learning=False)
+
+    def _write(self, batch: Batch, questions: list[int]) -> list[str]:
+        """What the model writes to some questions of a batch."""
+        return generate_texts(
+            self.network,
+            self.tokenizer,
+            self._prompt(batch, questions),
+            self.maximum_new_tokens,
+            (*self.vlm.family.stop_strings, *([END_OF_REASONED_ANSWER] if self.rationale else [])),
+            [batch["samples"][question].id for question in questions],
+        )
 
     def on_train_epoch_start(self) -> None:
         """Start the clock of the token rate."""
@@ -257,6 +296,11 @@ class PeftSft(SpatialModule):
         if len(questions) == len(batch["samples"]):
             return batch["prompt"]
         return choose_questions(batch["prompt"], batch["prompt_rows"], questions)
+
+
+def _likeliest(candidates: Sequence[str], likelihoods: Sequence[float]) -> str:
+    """The candidate of the highest likelihood, the first of several."""
+    return candidates[max(range(len(likelihoods)), key=likelihoods.__getitem__)]
 
 
 def _trains_language_model(adapter: AdapterConfig) -> bool:

@@ -33,15 +33,20 @@ class Writing(PeftSft):
     def answer(self, batch: Any) -> list[Answer]:
         answers = super().answer(batch)
         return [
-            Answer(answer.sample, self.written if answer.asked else answer.raw, answer.asked)
+            Answer(answer.sample, self.written, answer.asked) if answer.asked else answer
             for answer in answers
         ]
 
 
 @pytest.mark.parametrize(
     ("prompt", "answering", "official"),
-    [(OFFICIAL, "generate", 25.0), (OFFICIAL, "rank", None), (None, "generate", None)],
-    ids=["asked for the form", "asked, but ranked", "asked for a letter"],
+    [
+        (OFFICIAL, "generate", 25.0),
+        (OFFICIAL, "rank", None),
+        (OFFICIAL, "reason_then_rank", None),
+        (None, "generate", None),
+    ],
+    ids=["asked for the form", "asked, but ranked", "asked, but ranked in the end", "asked for a letter"],
 )
 def test_official_is_null_unless_the_run_was_asked_for_the_form(
     tmp_path: Path, prompt: Prompt | None, answering: Any, official: float | None
@@ -79,3 +84,10 @@ def test_official_is_null_unless_the_run_was_asked_for_the_form(
     assert scored["score"] == results["score"]
     lines = [json.loads(line) for line in run.predictions.read_text().splitlines()]
     assert all(("asked" in line) == (answering == "generate") for line in lines)
+    # The model's own text stands beside the letter that was taken after it, and is not read.
+    reasoned = answering == "reason_then_rank"
+    assert all(("reasoning" in line) == reasoned for line in lines)
+    if reasoned:
+        assert results["unreadable"] == 0
+        assert all(line["raw"] == line["prediction"] and line["raw"] in "ABCD" for line in lines)
+        assert all(line["reasoning"].endswith("Answer: ") for line in lines)

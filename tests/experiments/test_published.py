@@ -157,9 +157,9 @@ def tables() -> dict[str, list[str]]:
 
 def test_base_and_fine_tuned_models_of_one_table_are_asked_alike() -> None:
     found = tables()
-    assert {"distillation/qwen_3b_base", "distillation/qwen_3b_sft", "distillation/attention_kd"} <= set(
-        found["qwen_3b_base on OmniSpatial"]
-    )
+    study = ["qwen_3b_base", "qwen_3b_sft", "attention_kd"]
+    rows = [f"distillation/{name}{way}" for name in study for way in ("", "_reason_then_rank")]
+    assert set(rows) <= set(found["qwen_3b_base on OmniSpatial"])
     assert {"small_vlm/smolvlm_500m_zero_shot", "small_vlm/smolvlm_500m_lora"} <= set(
         found["smolvlm_500m_zero_shot on CvBench"]
     )
@@ -169,7 +169,16 @@ def test_base_and_fine_tuned_models_of_one_table_are_asked_alike() -> None:
         written = [name for name in names if "encoder_" not in name]
         for first, other in itertools.pairwise(written):
             for key in ASKED:
-                assert asked[first].get(key) == asked[other].get(key), (first, other, key)
+                if key != "answering":
+                    assert asked[first].get(key) == asked[other].get(key), (first, other, key)
+        # Rows whose answers are ranked after the reasoning stand beside those that are read.
+        ranked = [name for name in written if name.endswith("_reason_then_rank")]
+        assert len({asked[name]["answering"] for name in written if name not in ranked}) == 1
+        for name in ranked:
+            assert asked[name]["answering"] == "reason_then_rank"
+            beside = resolved(name.removesuffix("_reason_then_rank"))
+            beside["model"]["init_args"]["answering"] = "reason_then_rank"
+            assert resolved(name) == beside
         for name in names:
             assert asked[name]["prompt"] == asked[names[0]]["prompt"]
 

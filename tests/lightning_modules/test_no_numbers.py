@@ -48,7 +48,7 @@ def module() -> PeftSft:
     return PeftSft("smolvlm_500m", twin=True, adapter=adapter, maximum_new_tokens=3, twin_size=size).eval()
 
 
-@pytest.mark.parametrize("answering", ["rank", "generate"])
+@pytest.mark.parametrize("answering", ["rank", "generate", "reason_then_rank"])
 @pytest.mark.parametrize("kind", NO_NUMBERS)
 def test_a_vision_language_model_answers_nothing(module: PeftSft, answering: Any, kind: str) -> None:
     module.answering = answering

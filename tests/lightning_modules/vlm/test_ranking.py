@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datamodules.samples import OpenedImage, SpatialSample
 from lightning_modules.base import ModelError
+from lightning_modules.vlm import prompt_reading
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.distinct_pictures import embed_prompts
 from lightning_modules.vlm.families import FAMILIES
@@ -111,6 +112,25 @@ def test_ranking_equals_scoring_in_full(family: str, kind: str) -> None:
         ours = rank_candidates(model, prompt, candidates)
         close(ours, one_by_one(model, family, processor, samples, candidates))
         assert max(max(scores) - min(scores) for scores in ours) > 0.1
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "paligemma"])
+def test_many_candidates_are_read_in_several_passes(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its prompt's keys and values for itself; all at once, a batch of counts would not fit."""
+    model, processor = twin(family)
+    prompt = prompt_of(family, processor, questions("shared"))
+    at_once = rank_candidates(model, prompt, [LONGER] * 6)
+    rows: list[int] = []
+    forward = model.forward
+
+    def watched(**inputs: Any) -> Any:
+        rows.append(len(inputs["input_ids"]) if inputs.get("input_ids") is not None else 0)
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", watched)
+    monkeypatch.setattr(prompt_reading, "ROWS_AT_ONCE", 5)
+    close(rank_candidates(model, prompt, [LONGER] * 6), at_once)
+    assert max(rows) == 5 and sum(rows) == 12
 
 
 def test_a_batch_of_letters_takes_one_pass_and_only_the_last_logits(monkeypatch: pytest.MonkeyPatch) -> None:
