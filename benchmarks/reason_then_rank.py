@@ -44,7 +44,7 @@ class Reasoned(View):
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample with its reasoning."""
         right = sample.choices[sample.letters.index(sample.answer or "A")]
-        return sample.replace(rationale=f"Of the two objects, the {right} is closer to the camera.")
+        return sample.replace(rationale=f"The {right} is closer.")
 
 
 def data(scenes: int, test_scenes: int, reasons: bool) -> CvBench:
@@ -110,7 +110,7 @@ def answered(module: PeftSft, questions: CvBench, answering: Any, new_tokens: in
 def cue_alone(module: PeftSft, questions: CvBench) -> dict[str, Any]:
     """The letters ranked after the cue without any reasoning: what the reasoning adds is missing."""
     write = module._write
-    module._write = lambda batch, chosen: ["" for _ in chosen]  # type: ignore[method-assign]
+    module._write = lambda batch, questions: ["" for _ in questions]  # type: ignore[method-assign]
     try:
         return answered(module, questions, "reason_then_rank", NEW_TOKENS)
     finally:
