@@ -54,7 +54,7 @@ class Prompt:
         file: a text file with words to take in the place of `question` and `ending`. Without any of the
             places above, question and choices follow the words after an empty line.
         cue: with `answering: reason_then_rank`, what stands behind the model's own reasoning: `{answer}`
-            stands for each of the possible answers. When left out, the form in which answers are learnt
+            stands for each of the possible answers. Where it is empty, the form in which answers are learnt
             behind a rationale (`<answer>{answer}</answer>`), and without one `Answer: {answer}`.
 
     Raises:
@@ -66,7 +66,7 @@ class Prompt:
     options: str = "({letter}) {choice}"
     ending: str | dict[str, str] = field(default_factory=lambda: dict(ENDINGS))
     file: str | None = None
-    cue: str | None = None
+    cue: str = ""
 
     def __post_init__(self) -> None:
         if not {"question", "prompt"} & set(_PLACES.findall(self.question)):
@@ -79,7 +79,7 @@ class Prompt:
                 f"prompt.options is {self.options!r}, which leaves the {min(missing)} out: write "
                 f"{{{min(missing)}}} where it shall stand."
             )
-        if self.cue is not None and self.cue.count(ANSWER) != 1:
+        if self.cue and self.cue.count(ANSWER) != 1:
             raise ModelError(
                 f"prompt.cue is {self.cue!r}; write {ANSWER} where the answer shall stand in it, once, as in "
                 f"{ANSWER_LINE!r}."
