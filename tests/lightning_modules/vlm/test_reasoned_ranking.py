@@ -17,6 +17,8 @@ from datamodules.answers import read_answer
 from datamodules.choice_metrics import SpaceThinkerMetric
 from datamodules.samples import Answer, AnswerType, SpatialSample
 from lightning_modules.base import ModelError
+from lightning_modules.distillation.module import DistilledStudent
+from lightning_modules.distillation.teachers import Teacher
 from lightning_modules.vlm import sft as sft_module
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.conversation import Conversation
@@ -371,6 +373,18 @@ def test_the_likeliest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         best.append("ABC"[max(range(3), key=scores.__getitem__)])
     answers = module.answer(module.collator("test")(samples))
     assert [answer.raw for answer in answers] == best
+
+
+def test_a_student_answers_so_without_its_teacher() -> None:
+    options = {"twin": True, "twin_size": SMALL, "maximum_new_tokens": 6, "answering": "reason_then_rank"}
+    torch.manual_seed(0)
+    student = DistilledStudent(
+        Teacher("smolvlm", twin=True), model="smolvlm", rationale=True, **options
+    ).eval()
+    samples = many_questions()
+    answers = student.answer(student.collator("test")(samples))
+    alone = sft(answering="reason_then_rank", rationale=True)
+    assert answers == alone.answer(alone.collator("test")(samples))
 
 
 REAL = ("smolvlm_500m", "qwen2_5_vl_3b", "internvl3_1b", "paligemma2_3b")
