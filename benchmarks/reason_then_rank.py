@@ -39,12 +39,13 @@ CUT_OFF = 8
 
 
 class Reasoned(View):
-    """Questions with a sentence of reasoning that names the right object, and not its letter."""
+    """Questions with a sentence of reasoning that names the right choice."""
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample with its reasoning."""
-        right = sample.choices[sample.letters.index(sample.answer or "A")]
-        return sample.replace(rationale=f"The {right} is closer.")
+        letter = sample.answer or "A"
+        right = sample.choices[sample.letters.index(letter)]
+        return sample.replace(rationale=f"({letter}) the {right} is closer.")
 
 
 def data(scenes: int, test_scenes: int, reasons: bool) -> CvBench:
@@ -122,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=1000, help="to train on")
     parser.add_argument("--test-scenes", type=int, default=300)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3, help="of the two ways that are compared in speed")
     options = parser.parse_args()
     # Threads that wait for each other would be measured otherwise, not the work.
