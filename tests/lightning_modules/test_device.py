@@ -136,8 +136,7 @@ def test_tiny_giant_without_experts_waits_for_words_and_losses() -> None:
         ("qwen2_5_vl_3b", "generate", 40),
         ("internvl3_1b", "rank", 6),
         ("paligemma2_3b", "generate", 5),
-        # A text on the host is continued there: one copy of the prompts, and the waits of both other ways.
-        ("smolvlm_500m", "reason_then_rank", 20),
+        ("smolvlm_500m", "reason_then_rank", 10),
     ],
 )
 def test_fine_tuning_waits_little_beside_the_models_own(model: str, answering: Any, limit: int) -> None:
