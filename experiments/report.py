@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from datamodules.answers import WEAK
 from datamodules.samples import MASK_PLACEHOLDER
 from datamodules.text_files import read_json, read_text
 from experiments.catalogue import read_yaml
@@ -76,6 +77,7 @@ def write_report(folder: RunFolder) -> Path:
             curves=[Markup(drawing) for drawing in drawings if drawing],
             gallery=gallery(folder),
             facts=facts(config),
+            weak_forms=WEAK,
             # A file that says there is nothing to compare with names no number.
             caveat=caveat(facts(config)) if re.search(r"\d", paragraph(card, "Published:")) else "",
             config=read_text(folder.config),

@@ -126,6 +126,12 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not belong into results.json.")
 
 
+def said_of_weak(results: Results) -> str:
+    """How many answers were read by a form that a person may read otherwise, where any were."""
+    weak = results.get("weakly_read")
+    return f", {weak} read by a weak form" if weak else ""
+
+
 def as_markdown(folder: RunFolder, results: Results) -> str:
     """The results as tables."""
     card = folder.read_card()
@@ -133,7 +139,7 @@ def as_markdown(folder: RunFolder, results: Results) -> str:
         f"# {card.get('name', folder.path.parent.name)}",
         "",
         f"**{percent(results)}**{named_metric(results)} on {results['n']:,} questions "
-        f"({results['unreadable']} answers unreadable){said_of_interval(results)}.",
+        f"({results['unreadable']} answers unreadable{said_of_weak(results)}){said_of_interval(results)}.",
         *([f"Scored on {results['scored_on']}."] if "scored_on" in results else []),
         *([f"Tested: {results['tested']}."] if "tested" in results else []),
         *([f"No official score: {results['official_reason']}"] if "official_reason" in results else []),

@@ -206,6 +206,22 @@ def test_unreadable_answers_are_wrong_and_counted() -> None:
     assert (result["unreadable"], result["score"]) == (1, 50.0)
 
 
+def test_a_reading_says_its_form_and_weak_ones_are_counted() -> None:
+    metric = Track3Metric()
+    asked = {
+        "3": ("bare", 0),
+        "The answer is 3.": ("declared", 0),
+        "I see three pallets; one is empty.": ("stated", 1),
+        "many": (None, 0),
+    }
+    for raw, (form, weak) in asked.items():
+        given = answer("a", "count", "3", raw)
+        assert metric.judge(given).read_by == form
+        metric.update([given])
+        assert (metric.compute()["weakly_read"], metric.compute()["unreadable"]) == (weak, int(form is None))
+        metric.reset()
+
+
 def test_a_question_that_a_view_gave_choices_is_judged_by_its_letter() -> None:
     sample = SpatialSample(
         "a", "?", choices=("3", "5"), answer="B", answer_type=AnswerType.LETTER, task="count", group="g"

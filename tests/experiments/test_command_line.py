@@ -52,7 +52,17 @@ def test_a_whole_experiment_leaves_what_the_design_promises(
     }
     results = json.loads((folder / "results.json").read_text())
     assert set(results) == {
-        *("score", "n", "interval", "unreadable", "tasks", "baselines", "seconds", "parameters"),
+        *(
+            "score",
+            "n",
+            "interval",
+            "unreadable",
+            "weakly_read",
+            "tasks",
+            "baselines",
+            "seconds",
+            "parameters",
+        ),
         *("official", "ours", "images", "provenance", "tested"),
     }
     assert results["official"] == {key: results[key] for key in ("score", "n", "interval")}
@@ -67,7 +77,7 @@ def test_a_whole_experiment_leaves_what_the_design_promises(
     assert results["baselines"]["blind"]["n"] == 22
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert all(
-        set(line) == {"id", "group", "task", "question", "answer", "prediction", "correct", "raw"}
+        set(line) == {"id", "group", "task", "question", "answer", "prediction", "correct", "raw", "read_by"}
         for line in lines
     )
     assert len({line["id"] for line in lines}) == 22

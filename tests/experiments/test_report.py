@@ -35,7 +35,12 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def add_results(folder: RunFolder) -> None:
     task = {"score": 50.0, "n": 4, "interval": [20.0, 80.0]}
-    summary = {**task, "unreadable": 1, "tasks": {"count": task, "distance": {**task, "score": 25.0}}}
+    summary = {
+        **task,
+        "unreadable": 1,
+        "weakly_read": 7,
+        "tasks": {"count": task, "distance": {**task, "score": 25.0}},
+    }
     baselines = {"majority": {"score": 31.25, "n": 4, "tasks": {"count": task}}}
     write_results(folder, collect(summary, baselines, {"data": 1.0, "fit": 2.0, "test": 3.0}, (1234, 1000)))
     header = "step,train/loss,train/word_loss,val/score,router/layer0/expert0,router/layer0/entropy\n"
@@ -114,10 +119,11 @@ def test_a_tested_run(folder: RunFolder) -> None:
     for expected in (
         *("Does it work?", "12.3 by others", "50.00", "20.0 to 80.0", "majority 31.2", "1,234", "abc"),
         *("rendered, difficulty easy", "floor_fit", "NoDepth", "Loss", "Layer 0", "python -m x"),
-        *("How many &lt;b&gt; in", "no picture", "✗", "1 unreadable answer"),
+        *("How many &lt;b&gt; in", "no picture", "✗", "1 unreadable answer", "7 read by a form"),
     ):
         assert expected in page, expected
     assert page.count("data:image/jpeg;base64,") == 1
+    assert "(1 answers unreadable, 7 read by a weak form)" in folder.results_page.read_text()
 
 
 @pytest.mark.parametrize("scale", ["full", "tiny"])
