@@ -237,7 +237,7 @@ def _named(text: str, named: ChoiceTexts, asked: Comparison | None) -> Letters:
         relates = P["place"].search(text, start, end) or P["any comparison"].search(text, start, end)
         if relates and P["seen from"].match(text, end):
             return NOTHING
-    beside = P["not but"].sub(" ", named.without_mentions(text))
+    beside = named.without_mentions(text)
     claims = len(beside.split()) > (FEW_WORDS if asked else MORE_WORDS)
     if claims or P["any comparison"].search(beside) or P["negative"].search(beside):
         return NOTHING

@@ -47,7 +47,7 @@ def asked_comparison(question: str) -> Comparison | None:
     found: dict[int, list[Comparison]] = {}
     for number, scale in enumerate(_SCALES):
         for own, opposite in (scale, scale[::-1]):
-            if match := re.search(rf"\b{one_of(own)}\b", question, re.IGNORECASE):
+            if match := re.search(rf"\b{one_of(own)}\b{P['elsewhere'].pattern}", question, re.IGNORECASE):
                 target = P["target"].match(question, match.end())
                 words = frozenset(target[1].lower().split()) if target else frozenset()
                 found.setdefault(number, []).append(Comparison(one_of(own), one_of(opposite), words))
@@ -63,7 +63,11 @@ def compared(text: str, letters: str, asked: Comparison) -> frozenset[str]:
         for word in words.finditer(clause):
             before = clause[max(0, word.start() - NEIGHBOURHOOD) : word.start()]
             target = P["target"].match(clause, word.end())
-            if P["open"].search(before) or (target and not _same({*target[1].lower().split()}, asked.target)):
+            if (
+                P["open"].search(before)
+                or P["only if"].search(clause)
+                or (target and not _same({*target[1].lower().split()}, asked.target))
+            ):
                 continue
             subjects = [
                 match

@@ -49,12 +49,19 @@ def find_count(text: str, question: str = "") -> Reading[str] | None:
     named = [number for number, noun in things.items() if noun.lower().rstrip("s") in asked]
     if none or P["refused"].search(P["but"].split(answer)[-1]):
         return None if things or not none else Reading("0", "stated")
-    if len(named) == 1 and len(things) > 1:
-        return Reading(named[0], "stated")
-    stated = next(filter(None, found.groups())) if (found := P["stated count"].search(leads)) else ""
-    if len(things) == 1 and (stated or len(sentences(answer)) == 1):
-        return Reading(stated or next(iter(things)), "stated")
-    return None
+    if P["some of them"].search(leads):
+        return None
+    said = named[0] if len(named) == 1 and len(things) > 1 else ""
+    if not said and len(things) == 1:
+        found = P["stated count"].search(leads)
+        said = next(filter(None, found.groups())) if found else ""
+        said = said or (next(iter(things)) if len(sentences(answer)) == 1 else "")
+    # "3 chairs; 2 are blue" does not say how many blue chairs there are.
+    words = {*re.findall(r"\w+", question.lower())}
+    others = [
+        number for number, said_of in P["others are"].findall(answer) if words & {*said_of.lower().split()}
+    ]
+    return Reading(said, "stated") if said and not {*others} - {said} else None
 
 
 def find_region(text: str, question: str = "") -> Reading[str] | None:
@@ -69,7 +76,7 @@ def find_region(text: str, question: str = "") -> Reading[str] | None:
     if bare := P["bare region"].fullmatch(answer.strip()):
         return Reading(str(int(bare[1])), "bare")
     for form, part in conclusions(answer):
-        clauses = [P["region denied"].sub(" ", clause) for clause in part.split(";")]
+        clauses = [P["region denied"].sub(" ", clause) for clause in re.split(r";|,\s*but\b", part)]
         found = {region for clause in clauses if (region := _region_in(clause))}
         if not found and form == "declared":
             found = {*re.findall(r"(?<![\w.-])\d+(?!\.?\d)", part)}
@@ -84,11 +91,10 @@ def _region_in(part: str) -> str | None:
     for match, number in zip(found, numbers, strict=True):
         if len({*numbers}) > 1 and P["something is"].search(part[: match.start()]):
             return number
-    if len({*numbers}) > 1 and (
-        P["several regions"].search(part) or P["is an object"].search(part[: found[0].start()])
-    ):
+    if not numbers or P["several regions"].search(part):
         return None
-    return numbers[0] if numbers and not (len(numbers) == 1 and P["several regions"].search(part)) else None
+    refused = "is an object" if len({*numbers}) > 1 else "beside a region"
+    return None if P[refused].search(part[: found[0].start()]) else numbers[0]
 
 
 def find_side(text: str, question: str = "") -> Reading[str] | None:

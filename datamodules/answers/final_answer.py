@@ -22,6 +22,9 @@ _FRACTION = re.compile("[\u2150-\u215e\u00bc-\u00be]")
 _SIGN = "[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 _SCRIPTS = re.compile(rf"(?<=[A-Za-z0-9])(?={_SIGN})|(?<={_SIGN})(?=[A-Za-z0-9])")
 
+LONGEST = 6000
+"""How many characters are read, from the end: a model that writes more repeats itself."""
+
 
 def plain_characters(text: str) -> str:
     """A text with plain quotation marks, dashes, fractions, letters and digits: none of the typographer's."""
@@ -43,7 +46,7 @@ def final_answer(text: str) -> str:
     follows the last end of reasoning (where nothing does, the reasoning); the last block that is tagged as
     the answer and holds something; the last box. A unit behind a block belongs to it.
     """
-    text = _stated(plain_characters(text), unless_answered=True)
+    text = _stated(plain_characters(text), unless_answered=True)[-LONGEST:]
     boxes = [box for box in P["box"].finditer(text) if box[1].strip()]
     return _with_unit(boxes[-1], text) if boxes else text.strip()
 

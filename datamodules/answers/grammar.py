@@ -31,9 +31,9 @@ _LISTS = {
     "long units": [name for name in METRES if len(name) > 3],
     "count units": [name for name in METRES if name != "in"] + ["degrees"],
     "scale words": [word for scale in WORDS["scales"] for end in scale for word in end],
-    "place words": [word for pair in WORDS["places"] for word in pair],
+    "place words": [word for pair in WORDS["places"] for word in pair]
+    + [word for scale in WORDS["scales"][:-1] for end in scale for word in end if " " not in word],
 }
-_LISTS["place words"] += [word for word in _LISTS["scale words"] if " " not in word]
 _WRITTEN = _read("patterns.yaml")
 _FLAGS = re.IGNORECASE | re.MULTILINE | re.VERBOSE
 

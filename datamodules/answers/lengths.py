@@ -95,6 +95,8 @@ def _decided(text: str, question: str) -> Reading[_Amount] | None:
 
 def _picked(amounts: list[_Amount], part: str, question: str) -> _Amount | None:
     """The last amount of a sentence, without what it says beside; the metric one of the same in two units."""
+    if P["by how much"].search(part):
+        return None
     beside = P["said beside"].search(part, amounts[0].end) if amounts else None
     amounts = [amount for amount in amounts if not beside or amount.end <= beside.start()]
     asked = {
