@@ -56,7 +56,7 @@ def test_the_papers_ablation_has_its_five_rows() -> None:
         assert f"Published: {score}" in opening_comment(experiment_file(f"warehouse/{row}"))
 
 
-@pytest.mark.slow
+@pytest.mark.every_file  # a first day starts with it
 def test_the_quick_start_runs_at_the_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     smoke(["quickstart"])

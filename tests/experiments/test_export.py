@@ -338,7 +338,7 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path: Path) -> None:
     assert write_adapter(module, stub, tmp_path) == []
 
 
-@pytest.mark.slow
+@pytest.mark.every_file  # a first day exports one
 def test_a_fit_leaves_its_adapter_and_the_command_exports_it(tmp_path: Path, command: Command) -> None:
     experiment = {
         "name": "stub",

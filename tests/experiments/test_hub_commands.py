@@ -47,7 +47,6 @@ from tests.lightning_modules.vlm.composed_models import small_llama
 SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
 SOME = [
     "small_vlm/smolvlm_500m_zero_shot",
-    "small_vlm/smolvlm_500m_lora",
     "distillation/qwen_3b_sft",
     "warehouse/tinygiant_64m",
 ]

@@ -39,12 +39,11 @@ def rows(folder: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("die_at_step", "in_validation", "every_n_steps"),
-    [(10, False, 3), (14, False, 3), (8, True, 1), (12, True, 3)],
-    ids=[
-        "within the third epoch",
-        "within the last epoch",
-        "in the validation after the checkpoint",
-        "in a validation, with a checkpoint due after it",
+    [
+        pytest.param(10, False, 3, id="within the third epoch"),
+        pytest.param(14, False, 3, id="within the last epoch", marks=pytest.mark.every_file),
+        pytest.param(8, True, 1, id="in the validation after the checkpoint", marks=pytest.mark.every_file),
+        pytest.param(12, True, 3, id="in a validation, with a checkpoint due after it"),
     ],
 )
 def test_a_killed_run_ends_as_the_undisturbed_one(

@@ -249,7 +249,7 @@ class ParsedCLI(PreparedCLI):
 
 
 @pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize("scale", ["full", "tiny"])
+@pytest.mark.parametrize("scale", [pytest.param("full", marks=pytest.mark.every_file), "tiny"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_runs_of_a_shipped_study_parse(name: str, scale: Scale, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "require_teacher", lambda settings: None)  # nothing was trained
