@@ -142,7 +142,7 @@ def test_a_slice_of_the_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("WANDB_MODE", "disabled")
     trials = [
-        Trial("distillation/logit_kd"),
+        *chosen_trials("distillation/logit_kd"),
         Trial("small_vlm/smolvlm_from_scratch"),
     ]
     outcomes = matrix.Matrix(trials, tmp_path, jobs=2).run()
