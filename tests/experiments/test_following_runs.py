@@ -107,9 +107,7 @@ def test_a_finished_run_is_trained_longer(tmp_path: Path, command: Command) -> N
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 2 * steps
     kept = read_yaml(folder / "config.yaml")["model"]["init_args"]["phases"]
     assert [phase["epochs"] for phase in kept] == [3, 1]
-    rates = [
-        float(row["lr-AdamW/pg1"]) for row in read_rows(folder / "metrics.csv") if row.get("lr-AdamW/pg1")
-    ]
+    rates = [float(row["lr-AdamW"]) for row in read_rows(folder / "metrics.csv") if row.get("lr-AdamW")]
     course = WarmupCosine(warmup_fraction=0.05, final_fraction=0.02)
     wanted = [3e-3 * course.factor(step, 2 * steps) for step in range(steps, 2 * steps)]
     assert rates[steps:] == pytest.approx(wanted)
