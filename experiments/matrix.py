@@ -89,10 +89,9 @@ class Matrix:
             write_settings(trial, self.folder, copies, weights)
 
     def _next(self) -> Trial | None:
-        """The first trial whose teacher is made; whatever has become of it, the student says so itself."""
-        return next(
-            (trial for trial in self.waiting if trial.needs is None or trial.needs in self.outcomes), None
-        )
+        """The first trial whose teacher is not still to be made; where it failed, the student says so."""
+        pending = {*self.waiting, *(running.trial for running in self.running)}
+        return next((trial for trial in self.waiting if trial.needs not in pending), None)
 
     def _close_ended(self) -> None:
         for running in list(self.running):

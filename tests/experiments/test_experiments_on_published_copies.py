@@ -136,6 +136,15 @@ def test_a_failure_stands_in_the_table_and_in_the_exit_code(
     assert statuses == ["ok", "sentence", *(["failed"] if bad else [])]
 
 
+def test_a_student_waits_for_its_teacher_where_that_is_made(tmp_path: Path) -> None:
+    teacher, student = chosen_trials("distillation/logit_kd")
+    both = matrix.Matrix([student, teacher], tmp_path, jobs=2)
+    assert both._next() == teacher
+    both.waiting = [student]
+    assert both._next() == student
+    assert matrix.Matrix([student], tmp_path, jobs=2)._next() == student
+
+
 @pytest.mark.slow
 def test_a_slice_of_the_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A student with its teacher, and what has nothing to train on."""
