@@ -75,20 +75,24 @@ def _stated(text: str, unless_answered: bool) -> str:
     if parts and not P["answer block"].search(text):
         text = parts[0]
     *reasoning, behind = P["end of reasoning"].split(text)
-    if reasoning and not P["special token"].sub("", behind).strip():
+    if reasoning and not _holds_text(behind):
         behind = (
             P["begin of reasoning"].sub(" ", reasoning[-1])
             if unless_answered or P["answer block"].search(text)
             else ""
         )
     behind = P["empty answer"].sub(" ", behind)
-    if blocks := [block for block in P["answer block"].finditer(behind) if block[1]]:
+    if blocks := [block for block in P["answer block"].finditer(behind) if _holds_text(block[1])]:
         return P["special token"].sub(" ", _with_unit(blocks[-1], behind)).strip()
     if P["begin of reasoning"].search(behind):
         return ""  # cut off within its reasoning
     closed = P["end of answer"].search(behind)
     behind = P["begin of answer"].sub(" ", behind[: closed.start()] if closed else behind)
     return P["special token"].sub(" ", behind).strip()
+
+
+def _holds_text(text: str) -> bool:
+    return bool(P["special token"].sub("", text).strip())
 
 
 def _with_unit(block: re.Match[str], text: str) -> str:

@@ -119,6 +119,7 @@ def test_what_follows_an_answer_without_words_does_not_change_it(
 ) -> None:
     for row in [*shared_strings, *rows_of(OWN_STRINGS), *rows_of(HERE / "further_strings.jsonl")]:
         found = found_in(row, row["text"])
+        assert found_in(row, row["text"] + "<answer> ") == found_in(row, row["text"] + "<answer> </s>")
         for behind in (" ", "\n", "\n\n", "<|im_end|>", "<|eot_id|>", "</s>", "<eos>"):
             again = found_in(row, row["text"] + behind)
             assert (again and again.value) == (found and found.value), (row["text"], behind)
