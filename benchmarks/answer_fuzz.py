@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import write_result
-from datamodules.answers import FINDERS, find_choice, find_length
+from datamodules.answers import FINDERS, Reading, find_choice, find_length
 from datamodules.samples import AnswerType
 
 FILES = (
@@ -51,15 +51,19 @@ def mutated(text: str, draw: random.Random) -> str:
     )
 
 
-def read(row: dict[str, Any], text: str) -> Any:
-    """What is read out of a text in the form of a row."""
+def found_in(row: dict[str, Any], text: str) -> Reading[Any] | None:
+    """What is read out of a text in the form of a row, and how."""
     question = row.get("question", "")
     if row["reader"] == "choice":
-        found: Any = find_choice(text, row["letters"], row.get("choices", ()), question)
-    elif row["reader"] == "length":
-        found = find_length(text, question)
-    else:
-        found = FINDERS[AnswerType(row["reader"])](text, question)
+        return find_choice(text, row["letters"], row.get("choices", ()), question)
+    if row["reader"] == "length":
+        return find_length(text, question)
+    return FINDERS[AnswerType(row["reader"])](text, question)
+
+
+def read(row: dict[str, Any], text: str) -> Any:
+    """The value alone."""
+    found = found_in(row, text)
     return found and found.value
 
 

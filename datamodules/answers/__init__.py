@@ -27,8 +27,6 @@ __all__ = [
     "Reading",
     "find_answer",
     "find_choice",
-]
-__all__ += [
     "find_count",
     "find_distance",
     "find_length",
@@ -36,11 +34,15 @@ __all__ += [
     "find_side",
     "read_answer",
     "read_choice",
+    "read_count",
+    "read_distance",
+    "read_length",
+    "read_region",
+    "read_side",
 ]
-__all__ += ["read_count", "read_distance", "read_length", "read_region", "read_side"]
 
-P = ParamSpec("P")
-V = TypeVar("V")
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
 
 FINDERS: dict[AnswerType, Callable[[str, str], Reading[str] | None]] = {
     AnswerType.SIDE: find_side,
@@ -62,11 +64,11 @@ def find_answer(answer: Answer) -> Reading[str] | None:
     return Reading(text, "bare") if (text := answer.raw.strip()) else None
 
 
-def value_of(find: Callable[P, Reading[V] | None]) -> Callable[P, V | None]:
+def value_of(find: Callable[Arguments, Reading[Value] | None]) -> Callable[Arguments, Value | None]:
     """A reader that gives the value alone, None where the answer is unreadable."""
 
     @functools.wraps(find)
-    def read(*args: P.args, **options: P.kwargs) -> V | None:
+    def read(*args: Arguments.args, **options: Arguments.kwargs) -> Value | None:
         found = find(*args, **options)
         return found.value if found else None
 

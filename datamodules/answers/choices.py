@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from datamodules.answers.choice_texts import NOTHING, ChoiceTexts, Letters, plain
+from datamodules.answers.choice_texts import NOTHING, ChoiceTexts, Letters
 from datamodules.answers.comparisons import (
     NEIGHBOURHOOD,
     UNASKED,
@@ -20,7 +20,7 @@ from datamodules.answers.comparisons import (
     placed,
 )
 from datamodules.answers.counts import find_count
-from datamodules.answers.final_answer import final_answer, sentences
+from datamodules.answers.final_answer import final_answer, sentences, without_markup
 from datamodules.answers.forms import Reading
 from datamodules.answers.grammar import P
 
@@ -58,8 +58,9 @@ def find_choice(
         question: what was asked. "B is farther away" answers a question for the closer one, and nothing
             where it is not known what is asked for.
     """
-    turns = [plain(turn) for turn in P["turn"].split(final_answer(text)) if turn.strip()]
-    readings = [_of_turn(turn, ChoiceTexts(letters, choices), question) for turn in turns]
+    turns = [without_markup(turn) for turn in P["turn"].split(final_answer(text)) if turn.strip()]
+    named = ChoiceTexts(letters, choices)
+    readings = [_of_turn(turn, named, question) for turn in turns]
     return readings[0] if readings and len({reading and reading.value for reading in readings}) == 1 else None
 
 
@@ -68,7 +69,8 @@ def _of_turn(text: str, named: ChoiceTexts, question: str) -> Reading[str] | Non
     bare = text if bare.strip(" .,!") in ("", "a", "i") else bare  # "I think a" is cut off
     starts = [re.match(r"([A-Za-z]+)\s*(?:[.,!;:\n-]|$)", part) for part in (said, *sentences(said)[-1:])]
     replies = {_YES_NO.get(start[1].lower(), "") for start in starts if start} - {""}
-    asked = asked_comparison(question) or (None if question else UNASKED)
+    compares = asked_comparison(question)
+    asked = compares or (None if question else UNASKED)
     for form, find in (
         ("bare", lambda: _whole(text, named) or _whole(bare, named)),
         ("declared", lambda: _concluded(said, named)),
@@ -89,7 +91,7 @@ def _of_turn(text: str, named: ChoiceTexts, question: str) -> Reading[str] | Non
                 else NOTHING
             ),
         ),
-        ("named", lambda: _named(said, named, asked_comparison(question))),
+        ("named", lambda: _named(said, named, compares)),
     ):
         if found := find():
             return Reading(next(iter(found)), form) if len(found) == 1 and found <= {*letters} else None

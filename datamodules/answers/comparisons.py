@@ -13,6 +13,9 @@ from typing import NamedTuple
 from datamodules.answers.grammar import WORDS, P, one_of
 
 _SCALES: list[list[list[str]]] = WORDS["scales"]
+_ENDS = [tuple(map(one_of, scale)) for scale in _SCALES]
+"""The patterns of both ends of each scale."""
+
 _OPPOSITES = [
     *WORDS["places"],
     *([own, other] for scale in _SCALES for own in scale[0] for other in scale[1]),
@@ -45,12 +48,12 @@ UNASKED = Comparison(one_of(_SCALES[0][0][:4]), "(?!)", frozenset())
 def asked_comparison(question: str) -> Comparison | None:
     """By what a question compares; None where it compares nothing, or by both ends of a scale."""
     found: dict[int, list[Comparison]] = {}
-    for number, scale in enumerate(_SCALES):
-        for own, opposite in (scale, scale[::-1]):
-            if match := re.search(rf"\b{one_of(own)}\b{P['elsewhere'].pattern}", question, re.IGNORECASE):
+    for number, ends in enumerate(_ENDS):
+        for own, opposite in (ends, ends[::-1]):
+            if match := re.search(rf"\b{own}\b{P['elsewhere'].pattern}", question, re.IGNORECASE):
                 target = P["target"].match(question, match.end())
                 words = frozenset(target[1].lower().split()) if target else frozenset()
-                found.setdefault(number, []).append(Comparison(one_of(own), one_of(opposite), words))
+                found.setdefault(number, []).append(Comparison(own, opposite, words))
     clear = [several[0] for several in found.values() if len(several) == 1]
     return clear[0] if clear and len(clear) == len(found) else None
 
@@ -116,7 +119,7 @@ def placed(sentence: str, asked: Place, places: Iterable[str]) -> set[str]:
     return said
 
 
-def names_both(text: str, asked: Place) -> bool:
+def names_reference(text: str, asked: Place) -> bool:
     """Whether a text names the thing that the asked one is seen from: not all it says is of the asked one."""
     return bool(_names(_with_regions(text)) & (asked.reference - asked.subject))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from datamodules.answers.comparisons import asked_place, names_both, placed
+from datamodules.answers.comparisons import asked_place, names_reference, placed
 from datamodules.answers.final_answer import conclusions, final_answer, sentences, without_markup
 from datamodules.answers.forms import Reading
 from datamodules.answers.grammar import WORDS, P
@@ -110,7 +110,7 @@ def find_side(text: str, question: str = "") -> Reading[str] | None:
     answer = P["asked aside"].sub(" ", answer)
     if not re.search(r"\banswer\b", answer, re.IGNORECASE) and (asked := asked_place(question)):
         said = {place for part in sentences(answer) for place in placed(part, asked, ("left", "right"))}
-        if said or names_both(answer, asked):
+        if said or names_reference(answer, asked):
             return Reading(said.pop(), "compared") if len(said) == 1 else None
     for form, part in conclusions(P["no side"].sub(" ", answer)):
         whole, first = (

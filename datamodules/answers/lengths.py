@@ -15,6 +15,7 @@ _METRES = METRES | {"'": 0.3048, '"': 0.0254, "''": 0.0254}
 NEARBY = 60
 """How many characters before an amount are looked at for what denies or describes it."""
 
+_DIMENSIONS = {name: rf"\b{one_of(names)}\b" for name, names in WORDS["dimension"].items()}
 _IMPERIAL = (0.3048, 0.0254, 0.9144, 1609.344)
 
 
@@ -99,11 +100,7 @@ def _picked(amounts: list[_Amount], part: str, question: str) -> _Amount | None:
         return None
     beside = P["said beside"].search(part, amounts[0].end) if amounts else None
     amounts = [amount for amount in amounts if not beside or amount.end <= beside.start()]
-    asked = {
-        name
-        for name, names in WORDS["dimension"].items()
-        if re.search(rf"\b{one_of(names)}\b", question, re.IGNORECASE)
-    }
+    asked = {name for name, named in _DIMENSIONS.items() if re.search(named, question, re.IGNORECASE)}
     said = {amount: _dimension(part, amount) for amount in amounts}
     amounts = [amount for amount, name in said.items() if name is None or len(asked) != 1 or name in asked]
     if not amounts or (len(asked) != 1 and len({*said.values()} - {None, "distance"}) > 1):
@@ -122,8 +119,7 @@ def _of_a_thing(part: str, amount: _Amount) -> bool:
 def _dimension(part: str, amount: _Amount) -> str | None:
     """Which dimension an amount is said to be of: "2 m tall", "a height of 2 m"."""
     before = part[max(0, amount.start - NEARBY) : amount.start]
-    for name, names in WORDS["dimension"].items():
-        named = rf"\b{one_of(names)}\b"
+    for name, named in _DIMENSIONS.items():
         if re.match(rf"\s*(?:in\s+)?{named}", part[amount.end :], re.IGNORECASE) or (
             name != "distance" and re.search(rf"{named}(?:\s+(?:of|is)|\s*[:=])?\s*\Z", before, re.IGNORECASE)
         ):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.answer_fuzz import found_in, mutated
 from datamodules.answers import (
     FORMS,
     WEAK,
@@ -41,13 +42,6 @@ ARGUED = {
     "<think>The pallet is on the right of the buffer. So the answer is left": "the same",
 }
 """Shared strings that a human may read and this reader does not, with the reason."""
-
-
-def found_in(row: dict[str, Any], text: str) -> Reading[Any] | None:
-    question = row.get("question", "")
-    if row["reader"] == "choice":
-        return find_choice(text, row["letters"], row.get("choices", ()), question)
-    return FINDERS[row["reader"]](text, question)
 
 
 def agrees(value: Any, wanted: Any) -> bool:
@@ -123,23 +117,6 @@ def test_what_follows_an_answer_without_words_does_not_change_it(
         for behind in (" ", "\n", "\n\n", "<|im_end|>", "<|eot_id|>", "</s>", "<eos>"):
             again = found_in(row, row["text"] + behind)
             assert (again and again.value) == (found and found.value), (row["text"], behind)
-
-
-def mutated(text: str, draw: random.Random) -> str:
-    """A text with a piece left out, doubled, moved, or put between others."""
-    start, stop = sorted(draw.choices(range(len(text) + 1), k=2))
-    pieces = (text[:start], text[start:stop], text[stop:])
-    added = draw.choice(
-        ["(A)", " not ", "\\boxed{", "</think>", " 3 ", " m", "\n", "left", "<answer>", "1/0", "¼"]
-    )
-    return draw.choice(
-        [
-            pieces[0] + pieces[2],
-            "".join(pieces) + pieces[1],
-            pieces[2] + pieces[1] + pieces[0],
-            pieces[0] + added + pieces[2],
-        ]
-    )
 
 
 def test_mutated_strings_are_read_or_not_and_never_break_a_reader() -> None:
