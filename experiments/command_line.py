@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 import yaml
@@ -148,24 +148,38 @@ class SpatialCLI(LightningCLI):
                     load_from_checkpoint_support=False,
                 )
         except SIGTERMException:
-            # What a scheduler sends before it ends a process; Lightning would exit with 0.
-            print(f"\n{self._how_to_go_on()}", file=sys.stderr)
-            sys.exit(128 + signal.SIGTERM)
+            self._end_as_told()
         except (KeyboardInterrupt, SystemExit) as error:
             if not is_interrupt(error):
                 raise
             raise Interrupted(self._how_to_go_on()) from error
         except Exception as error:
+            # Told to the whole group of processes, loading workers end at once and are missed first.
+            if getattr(getattr(self, "trainer", None), "received_sigterm", False):
+                self._end_as_told()
             if is_out_of_memory(error):
                 raise out_of_memory(self.config[self.subcommand], self._trains, error) from error
             if refused_by_lightning(error):
                 raise NotMade(f"Lightning does not take these settings: {reason_of(error)}") from error
             raise
 
+    def _end_as_told(self) -> NoReturn:
+        """End after SIGTERM, which a scheduler sends first; Lightning would exit with 0."""
+        print(f"\n{self._how_to_go_on()}", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Lightning's own, and `experiment`."""
         return {**LightningCLI.subcommands(), "experiment": {"model", "datamodule"}}
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        """Only the one that is typed needs its options, whose setting up takes a while."""
+        if subcommand in self.composition.arguments[:1]:
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        return self.init_parser(description=kwargs["description"])
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The keys of an experiment file that are not Lightning's."""

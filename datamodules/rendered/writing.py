@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -120,7 +121,7 @@ def cached_folder(
     """A folder below a cache folder, written on the first call only.
 
     It appears at once and whole: an interrupted call leaves nothing behind that a later one would take for
-    complete.
+    complete. Of several processes that want it, one writes and the others wait.
 
     Args:
         cache: the cache folder; created if need be.
@@ -136,16 +137,19 @@ def cached_folder(
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # The system takes the lock back from a process that dies.
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.is_dir():
+            _write_whole(folder, write)
+    return folder
+
+
+def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     partial_folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     # A temporary folder is private; what becomes of it should be as readable as any other folder.
     partial_folder.chmod(folder.parent.stat().st_mode & 0o777)
     try:
         write(partial_folder)
         partial_folder.rename(folder)
-    except OSError:
-        # Somebody else may have finished the same folder in the meantime: it is the same, byte for byte.
-        if not folder.is_dir():
-            raise
     finally:
         shutil.rmtree(partial_folder, ignore_errors=True)
-    return folder

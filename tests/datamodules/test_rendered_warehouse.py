@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -17,6 +19,7 @@ from datamodules.rendered import warehouse
 from datamodules.rendered.levels import level_of
 from datamodules.rendered.selection import Balance
 from datamodules.rendered.warehouse import cached_warehouse, draw_warehouse, write_warehouse
+from datamodules.rendered.writing import cached_folder
 from datamodules.samples import DataError
 
 SIZE = (224, 128)
@@ -237,7 +240,22 @@ def test_an_interrupted_rendering_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(warehouse, "_render_job", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cached_warehouse(tmp_path, difficulty="easy", scenes={"val": 1}, size=(96, 64), seed=0, processes=1)
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_of_several_that_want_the_same_scenes_one_renders(tmp_path):
+    """The runs of a study start at once; each would take all cores."""
+    written = []
+
+    def write(folder):
+        time.sleep(0.2)
+        written.append(folder)
+        (folder / "scene").touch()
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: cached_folder(tmp_path, "scenes", [1], [], write), range(4)))
+    assert len(written) == len(set(folders)) == 1
+    assert [path.name for path in folders[0].iterdir()] == ["scene"]
 
 
 @pytest.mark.parametrize(

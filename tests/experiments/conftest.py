@@ -57,8 +57,9 @@ def stub(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
+def start(tmp_path: Path, rendered_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Starts `experiments.run`, or another module, with some arguments."""
+    (tmp_path / "rendered_data").symlink_to(rendered_once)
     return lambda *arguments, module="experiments.run", **changes: ForkedCommand(
         module, arguments, tmp_path, environment(**changes), tmp_path_factory.mktemp("logs")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,15 @@ from tests.experiments.test_command_line import PreparedCLI, prepared
 __all__ = ["prepared"]
 
 
+LOADED: dict[str, LoadedVlm] = {}
+
+
 def load_a_twin(model: str, twin: bool = False, **options: Any) -> LoadedVlm:
-    return load_vlm(model, True, **options)
+    """The twin in place of the published model; most files want one that another file wants, too."""
+    wanted = repr((model, sorted(options.items())))
+    if wanted not in LOADED:
+        LOADED[wanted] = load_vlm(model, True, **options)
+    return copy.deepcopy(LOADED[wanted])
 
 
 @pytest.mark.parametrize("name", experiment_names())

@@ -28,7 +28,8 @@ SAYS_LAST = {
 
 
 @pytest.mark.slow
-def test_a_first_day(tmp_path: Path) -> None:
+def test_a_first_day(tmp_path: Path, rendered_once: Path) -> None:
+    (tmp_path / "rendered_data").symlink_to(rendered_once)
     with ForkedPython(tmp_path) as python:
         day = python.shell(["sh", str(ROOT / "tests/first_day.sh")], environment(), 600)
     said = re.sub(r"[\s│]+", " ", day.stdout)

@@ -195,8 +195,13 @@ def test_one_rule_finds_runs(tmp_path: Path) -> None:
         find_run("y", "trained", runs=tmp_path)
 
 
-def test_a_run_that_is_told_to_end_says_how_to_go_on(tmp_path: Path, stub: Path, start: Start) -> None:
-    process = start("fit", "-c", str(stub), "--model.init_args.epochs=100000")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_is_told_to_end_says_how_to_go_on(
+    workers: int, tmp_path: Path, stub: Path, start: Start
+) -> None:
+    """Whoever ends a whole group of processes (timeout, a scheduler) ends the loading workers first."""
+    settings = ("--model.init_args.epochs=100000", f"--data.init_args.num_workers={workers}")
+    process = start("fit", "-c", str(stub), *settings)
     checkpoint = tmp_path / "runs/stub/latest/checkpoints/last.ckpt"
     deadline = time.monotonic() + 100
     while process.running and not checkpoint.exists() and time.monotonic() < deadline:

@@ -87,6 +87,7 @@ KILLED = {
         "--model.init_args.on_policy.maximum_new_tokens=3",
         "--model.init_args.logits.alpha={start: 1.0, end: 0.0}",
         "--data.init_args.evaluation.init_args.scenes={train: 8, val: 1, test: 2}",
+        "--model.init_args.maximum_new_tokens=4",
     ),
 }
 """Experiments, and what makes them depend on all that a resumed run has to find again."""

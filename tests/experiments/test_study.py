@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from experiments.study_summary import summarise
 from experiments.study_table import as_markdown, write_tables
 from tests.experiments.conftest import environment
 from tests.experiments.test_command_line import PreparedCLI, prepared
+from tests.forked_make import ForkedPython
 
 __all__ = ["prepared"]
 
@@ -590,7 +592,16 @@ def test_runs_that_answered_other_questions_are_refused(
 # --- the whole ---
 
 
+@pytest.fixture
+def shared_imports(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The runs of a study are forked from a process that has its imports."""
+    with ForkedPython(here):
+        monkeypatch.setattr(sys, "executable", str(here / ".venv/bin/python"))
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_imports")
 def test_a_study_of_two_small_runs(
     here: Path, stub: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,12 +135,6 @@ TABLE = {
 }
 
 
-@pytest.fixture(scope="session")
-def rendered_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all runs of the table find their scenes."""
-    return tmp_path_factory.mktemp("rendered")
-
-
 def ran(folder: Path, command: Command, name: str, *options: str) -> Run:
     """An experiment and what was seen of it."""
     shown = command("experiment", "-c", name, *options, f"--trainer.callbacks={json.dumps([OBSERVE])}").stdout
@@ -171,10 +165,7 @@ def test_an_experiment_runs_with(flag: str, tmp_path: Path, stub: Path, command:
 @pytest.mark.every_file
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("module", TABLE)
-def test_every_module_runs_with(
-    module: str, flag: str, tmp_path: Path, rendered_once: Path, command: Command
-) -> None:
-    (tmp_path / "rendered_data").symlink_to(rendered_once)
+def test_every_module_runs_with(module: str, flag: str, tmp_path: Path, command: Command) -> None:
     flags, holds = FLAGS[flag]
     name, *options = TABLE[module]
     run = ran(tmp_path, command, name, "--scale=tiny", *options, *typed(flags))
@@ -186,10 +177,7 @@ def test_every_module_runs_with(
     "module",
     [pytest.param(name, marks=[pytest.mark.every_file] if name in BY_ITSELF else []) for name in TABLE],
 )
-def test_every_module_runs_with_many_switches_at_once(
-    module: str, tmp_path: Path, rendered_once: Path, command: Command
-) -> None:
-    (tmp_path / "rendered_data").symlink_to(rendered_once)
+def test_every_module_runs_with_many_switches_at_once(module: str, tmp_path: Path, command: Command) -> None:
     name, *options = TABLE[module]
     run = ran(tmp_path, command, name, "--scale=tiny", "--baselines.blind=false", *options, *typed(TOGETHER))
     epoch = ["train", "train", "val", "train"]
