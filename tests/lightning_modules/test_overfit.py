@@ -51,7 +51,7 @@ def test_eight_rendered_questions_are_learnt_by_heart(tmp_path: Path) -> None:
     data._open_splits.clear()
     module = TinyGiant(
         TinyGiantConfig(),
-        [Phase("normalized", 120)],
+        [Phase("normalized", 60)],
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=2e-3),
         schedule=WarmupCosine(0.05, 0.05),
     )
