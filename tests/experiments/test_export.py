@@ -24,6 +24,7 @@ from tests.lightning_modules.vlm.small import as_if_trained, logits, question
 
 PEFT_SFT = "lightning_modules.vlm.sft.PeftSft"
 SIZE = {"width": 64, "layers": 2, "vision_layers": 2}
+EVERY = pytest.mark.every_file
 
 
 def settings(model: str, **adapter: Any) -> dict[str, Any]:
@@ -159,9 +160,9 @@ def test_adapters_of_composed_models_open_as_their_readme_says(
     ("twin", "adapter"),
     [
         (False, {"method": "lora", "four_bit": True, "also_train": ["connector"]}),
-        (True, {"method": "lora", "four_bit": True, "also_train": ["connector"]}),
-        (False, {"method": "dora", "four_bit": True}),
-        (False, {"method": "prompt_tuning", "virtual_tokens": 3}),
+        pytest.param(True, {"method": "lora", "four_bit": True, "also_train": ["connector"]}, marks=EVERY),
+        pytest.param(False, {"method": "dora", "four_bit": True}, marks=EVERY),
+        pytest.param(False, {"method": "prompt_tuning", "virtual_tokens": 3}, marks=EVERY),
         (False, {"method": "prompt_tuning", "virtual_tokens": 3, "four_bit": True}),
         (True, {"method": "bottleneck", "four_bit": True}),
     ],
@@ -192,12 +193,12 @@ def test_composed_models_in_4_bits_and_with_added_tokens(
 @pytest.mark.parametrize(
     ("model", "method"),
     [
-        ("smolvlm_500m", "prompt_tuning"),
+        pytest.param("smolvlm_500m", "prompt_tuning", marks=EVERY),
         ("smolvlm_2b", "lora"),
         ("qwen2_5_vl_3b", "prompt_tuning"),
-        ("internvl3_1b", "lora"),
+        pytest.param("internvl3_1b", "lora", marks=EVERY),
         ("paligemma2_3b", "prompt_tuning"),
-        ("composed", "prompt_tuning"),
+        pytest.param("composed", "prompt_tuning", marks=EVERY),
     ],
 )
 def test_batches_elsewhere_are_answered_as_single_questions_are_here(
