@@ -27,8 +27,14 @@ LOADED_ONCE = (
     "lightning_modules.distillation.module",
     "datamodules.mixture",
     "datamodules.rendered.benchmarks",
+    "datamodules.rendered.warehouse",
+    "datamodules.rendered.rooms.cv_bench_writer",
+    "peft",
+    "transformers.models.smolvlm.modeling_smolvlm",
+    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
+    "pandas",  # pyarrow looks for it
 )
-"""What every run needs, and takes longer to import than many a run."""
+"""What most runs need, and takes longer to import than many a run."""
 
 
 @dataclass(frozen=True)

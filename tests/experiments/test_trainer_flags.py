@@ -130,7 +130,7 @@ TABLE = {
         "--data.init_args.scenes={train: 48, val: 34, test: 34}",
         "--trainer.limit_val_batches=2",
     ),
-    "PeftSft": ("small_vlm/smolvlm_500m_lora",),
+    "PeftSft": ("small_vlm/smolvlm_500m_lora", "--model.init_args.maximum_new_tokens=4"),
     "DistilledStudent": ("small_vlm/kd_smolvlm",),
 }
 
