@@ -42,7 +42,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[PreparedCL
 def test_a_whole_experiment_leaves_what_the_design_promises(
     tmp_path: Path, stub: Path, command: Command
 ) -> None:
-    shown = command("experiment", "-c", str(stub), "--baselines.blind", "true", fresh=True).stdout
+    shown = command("experiment", "-c", str(stub), "--baselines.blind", "true").stdout
 
     folder = tmp_path / "runs/stub/latest"
     names = {path.name for path in folder.iterdir()}

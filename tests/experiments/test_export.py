@@ -136,9 +136,9 @@ def test_adapter_base_and_merged_model_answer_like_the_run(
     ("method", "whole"),
     [
         ("lora", ()),
-        ("dora", ("connector",)),
+        pytest.param("dora", ("connector",), marks=EVERY),
         ("rslora", ("vision_tower", "connector")),
-        ("ia3", ("connector",)),
+        pytest.param("ia3", ("connector",), marks=EVERY),
         ("bottleneck", ("vision_tower",)),
     ],
 )

@@ -213,7 +213,7 @@ def another_seed(folder: Folder, tmp_path: Path) -> Folder:
     [
         ("smolvlm_500m", "smolvlm_2b"),
         ("qwen2_5_vl_3b", "qwen2_5_vl_7b"),
-        ("smolvlm_2b", None),
+        pytest.param("smolvlm_2b", None, marks=pytest.mark.every_file),
         ("internvl3_1b", None),
         ("paligemma2_3b", None),
     ],
