@@ -83,7 +83,7 @@ def require_empty(folder: Path) -> None:
 def in_order(
     render: Callable[[Job], Result], jobs: Sequence[Job], processes: int | None
 ) -> Generator[Result, None, None]:
-    """Do all jobs, by default with one process per available core, and give the results in their order."""
+    """Do all jobs, by default on as many cores as have enough to do, and give the results in their order."""
     if processes is None:
         processes = min(available_cores(), 1 + len(jobs) // SCENES_A_PROCESS)
     if processes == 1:
