@@ -48,7 +48,7 @@ score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by t
 	@$(call need,BENCHMARK,for example BENCHMARK=ai_city_track3)
 	@$(call need,TRUTH,the file with the true answers)
 	@$(call need,PREDICTIONS,the file to score)
-	@.venv/bin/python -m datamodules.score --benchmark '$(BENCHMARK)' --truth '$(TRUTH)' --predictions '$(PREDICTIONS)'
+	@.venv/bin/python -m experiments.score --benchmark '$(BENCHMARK)' --truth '$(TRUTH)' --predictions '$(PREDICTIONS)'
 
 export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has trained, for use outside of this project
 	@$(call need,NAME,make list)
@@ -67,7 +67,7 @@ compare: $(READY)  ## A= B=: two runs (names or folders) on the same questions, 
 data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/folder: fetch a real benchmark with your own hub token
 	@$(call need,NAME,ai_city_track3 cv_bench omni_spatial or space_thinker)
 	@$(call need,TO,the folder to put it into)
-	@.venv/bin/python -m datamodules.fetch --name '$(NAME)' --to '$(TO)'
+	@.venv/bin/python -m experiments.fetch --name '$(NAME)' --to '$(TO)'
 
 bench: $(READY) .venv/.bench  ## measure what this project claims to be fast at, into runs/bench/
 	@for file in $$(grep -l __main__ benchmarks/*.py | grep -v /on_gpu.py); do \

@@ -34,8 +34,8 @@ from typing import Any
 
 from benchmarks.measuring import write_result
 from datamodules.answers import read_choice
+from datamodules.files.text_files import read_text
 from datamodules.samples import DataError
-from datamodules.text_files import read_text
 
 _ROOT = Path(__file__).resolve().parents[1]
 OWN_STRINGS = _ROOT / "tests" / "datamodules" / "answers" / "own_strings.jsonl"

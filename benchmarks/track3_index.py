@@ -24,8 +24,8 @@ import psutil
 
 from benchmarks.measuring import MEGABYTE, in_fresh_process, write_result
 from datamodules.ai_city_track3 import AiCityTrack3
+from datamodules.benchmarks.track3_index import index_records
 from datamodules.samples import SpatialSample
-from datamodules.track3_index import index_records
 from datamodules.views import View
 
 _QUESTIONS_PER_IMAGE = 6.4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.base import Role
-from datamodules.metrics import Track3Metric
-from datamodules.official_layout import COPY, RENDERED, OfficialLayout
+from datamodules.benchmarks.track3_index import Track3Index, index_records
+from datamodules.benchmarks.track3_records import CATEGORIES, parse_record
+from datamodules.files.archives import unpack_pictures
+from datamodules.files.json_stream import stream_array
+from datamodules.hub.whole_copies import COPY, HubDataset, SplitCounts, missing_pictures
+from datamodules.layouts import RENDERED, OfficialLayout
 from datamodules.samples import DataError, ImageFile, Region, SpatialSample
-from datamodules.track3_index import Track3Index, index_records
-from datamodules.track3_records import CATEGORIES
+from datamodules.scoring.metrics import Track3Metric
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,24 @@ class Track3Questions:
         )
 
 
+def missing_track3(folder: Path, split: str, expected: SplitCounts) -> Iterator[str]:
+    """What a split in the layout of AI City Challenge Track 3 lacks."""
+    records = folder / f"{split}.json"
+    if not records.is_file():
+        yield f"{records} is missing."
+        return
+    questions: Counter[str] = Counter()
+    images: set[str] = set()
+    for position, raw in enumerate(stream_array(records)):
+        record = parse_record(raw, records, position)
+        questions[record.category] += 1
+        images.add(record.image)
+    yield from expected.differences(records, questions, images)
+    yield from missing_pictures(folder / split / "images", sorted(images))
+    depths = sorted(f"{image.removesuffix('.png')}_depth.png" for image in images)
+    yield from missing_pictures(folder / split / "depths", depths)
+
+
 class AiCityTrack3(OfficialLayout):
     """AI City Challenge 2025 Track 3 in its official layout.
 
@@ -86,6 +108,21 @@ class AiCityTrack3(OfficialLayout):
     """
 
     benchmark = "ai_city_track3"
+    hub = HubDataset(
+        name="ai_city_track3",
+        repository="nvidia/PhysicalAI-Spatial-Intelligence-Warehouse",
+        splits={
+            "train": SplitCounts(
+                499_083,
+                78_209,
+                {"mcq": 110_055, "left_right": 69_336, "distance": 245_889, "count": 73_803},
+            ),
+            "val": SplitCounts(1_942, None, {"mcq": 456, "left_right": 500, "distance": 486, "count": 500}),
+            "test": SplitCounts(19_341, 15_026),
+        },
+        archives={"chunk_*.tar.gz": unpack_pictures},
+        missing=missing_track3,
+    )
     title = "AI City Track 3"
 
     def __init__(

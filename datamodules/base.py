@@ -14,11 +14,11 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from torch.utils.data import DataLoader
 
 from datamodules.answers import read_answer
-from datamodules.batching import EvaluationBatches, TrainingBatches
-from datamodules.drawing import Drawing, EveryImage
-from datamodules.grouped import GroupedQuestions, ImageSubset, Split
-from datamodules.image_notes import ImageNotes
-from datamodules.loading import (
+from datamodules.loading.batching import EvaluationBatches, TrainingBatches
+from datamodules.loading.drawing import Drawing, EveryImage
+from datamodules.loading.grouped import GroupedQuestions, ImageSubset, Split
+from datamodules.loading.image_notes import ImageNotes
+from datamodules.loading.loading import (
     BadImagePolicy,
     CollateLoaded,
     Collator,
@@ -26,8 +26,8 @@ from datamodules.loading import (
     ResumableLoader,
     samples_only,
 )
+from datamodules.loading.split_answers import require_answers
 from datamodules.samples import Answer, DataError, metric_of
-from datamodules.split_answers import require_answers
 from datamodules.views import View
 
 Role = Literal["train", "val", "test"]

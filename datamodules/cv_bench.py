@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.base import Role
-from datamodules.parquet_layout import ParquetLayout
-from datamodules.parquet_rows import parquet_rows, picture_bytes
-from datamodules.record_texts import is_missing, texts_in
-from datamodules.sample_index import EncodedPicture, IndexedRow
+from datamodules.benchmarks.record_texts import is_missing, texts_in
+from datamodules.files.parquet_rows import parquet_rows, picture_bytes
+from datamodules.hub.whole_copies import HubDataset, SplitCounts
+from datamodules.layouts import ParquetLayout
+from datamodules.loading.sample_index import EncodedPicture, IndexedRow
 from datamodules.samples import LETTERS, AnswerType, DataError, SpatialSample
 
 if TYPE_CHECKING:
-    from datamodules.choice_metrics import CvBenchMetric
+    from datamodules.scoring.choice_metrics import CvBenchMetric
 
 TASKS = ("Count", "Relation", "Depth", "Distance")
 """The benchmark's kinds of question; the first two are its 2D part, the others its 3D part."""
@@ -28,6 +30,16 @@ _OPTIONAL = ("answer", "prompt", "filename", "source_dataset", "source_filename"
 _ANSWER = re.compile(r"\(?([A-Z])\)?")
 
 
+def missing_cv_bench(folder: Path, split: str, expected: SplitCounts) -> Iterator[str]:
+    """What a split in the layout of CV-Bench lacks."""
+    files = split_files(folder, split)
+    for part in PARTS:
+        if (file := folder / f"{split}_{part}.parquet") not in files:
+            yield f"{file} is missing."
+    questions = Counter(sample.task for file in files for sample in read_rows(file))
+    yield from expected.differences(folder / f"{split}_*.parquet", questions, set())
+
+
 class CvBench(ParquetLayout):
     """CV-Bench in its official layout: `test_2d.parquet` and `test_3d.parquet` in one folder.
 
@@ -36,6 +48,15 @@ class CvBench(ParquetLayout):
     """
 
     benchmark = "cv_bench"
+    hub = HubDataset(
+        name="cv_bench",
+        repository="nyu-visionx/CV-Bench",
+        splits={
+            "test": SplitCounts(2_638, None, {"Count": 788, "Relation": 650, "Depth": 600, "Distance": 600})
+        },
+        missing=missing_cv_bench,
+        files=("test_2d.parquet", "test_3d.parquet"),
+    )
     title = "CV-Bench"
 
     def render(self) -> Path:
@@ -46,7 +67,7 @@ class CvBench(ParquetLayout):
 
     def metric(self, stage: str = "test") -> CvBenchMetric:
         """The official score."""
-        from datamodules.choice_metrics import CvBenchMetric
+        from datamodules.scoring.choice_metrics import CvBenchMetric
 
         return CvBenchMetric()
 

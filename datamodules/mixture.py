@@ -10,11 +10,11 @@ import numpy as np
 import torchmetrics
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.drawing import Drawing, EveryImage, WeightedParts
-from datamodules.grouped import GroupedQuestions, ImageSubset, Split
-from datamodules.joined_metric import JoinedMetric
-from datamodules.official_layout import OfficialLayout
+from datamodules.layouts import OfficialLayout
+from datamodules.loading.drawing import Drawing, EveryImage, WeightedParts
+from datamodules.loading.grouped import GroupedQuestions, ImageSubset, Split
 from datamodules.samples import DataError, SpatialSample, metric_of
+from datamodules.scoring.joined_metric import JoinedMetric
 from datamodules.views import View
 
 

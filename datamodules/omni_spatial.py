@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.base import Role
-from datamodules.json_stream import stream_array
-from datamodules.listed_questions import ListedQuestions
-from datamodules.official_layout import OfficialLayout
-from datamodules.record_texts import is_missing, texts_in
+from datamodules.benchmarks.record_texts import is_missing, texts_in
+from datamodules.files.archives import unpack_folder
+from datamodules.files.json_stream import stream_array
+from datamodules.files.unique_ids import UniqueIds
+from datamodules.hub.whole_copies import HubDataset, SplitCounts, missing_pictures
+from datamodules.layouts import OfficialLayout
+from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import DRAWN_LETTERS, LETTERS, AnswerType, DataError, ImageFile, SpatialSample
-from datamodules.unique_ids import UniqueIds
 
 if TYPE_CHECKING:
-    from datamodules.choice_metrics import OmniSpatialMetric
+    from datamodules.scoring.choice_metrics import OmniSpatialMetric
 
 TASKS = ("Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic", "Perspective_Taking")
 """The benchmark's `task_type`s, which are also the names of its picture folders."""
@@ -54,6 +57,21 @@ _COLOUR = re.compile(rf"(?<![a-z])(?:{'|'.join(COLOUR_TERMS)})(?![a-z])", re.IGN
 _NEEDED = ("id", "question", "options", "task_type", "sub_task_type")
 
 
+def missing_omni_spatial(folder: Path, split: str, expected: SplitCounts) -> Iterator[str]:
+    """What a split in the layout of OmniSpatial lacks."""
+    place = split_folder(folder, split)
+    if place is None:
+        yield f"{folder / f'OmniSpatial-{split}' / 'data.json'} is missing."
+        return
+    samples = list(read_rows(place))
+    yield from expected.differences(
+        place / "data.json", Counter(sample.task for sample in samples), {sample.group for sample in samples}
+    )
+    for task in TASKS:
+        pictures = {Path(sample.group).name for sample in samples if sample.task == task}
+        yield from missing_pictures(place / task, sorted(pictures))
+
+
 class OmniSpatial(OfficialLayout):
     """OmniSpatial in its official layout: `data.json` and one folder of pictures for each task type.
 
@@ -63,6 +81,26 @@ class OmniSpatial(OfficialLayout):
     """
 
     benchmark = "omni_spatial"
+    hub = HubDataset(
+        name="omni_spatial",
+        repository="qizekun/OmniSpatial",
+        splits={
+            "test": SplitCounts(
+                1_533,
+                None,
+                {
+                    "Perspective_Taking": 561,
+                    "Dynamic_Reasoning": 420,
+                    "Spatial_Interaction": 300,
+                    "Complex_Logic": 252,
+                },
+            )
+        },
+        missing=missing_omni_spatial,
+        # The training archive, nine times as large, is no part of the benchmark.
+        files=("OmniSpatial-test.zip",),
+        archives={"OmniSpatial-test.zip": unpack_folder},
+    )
     title = "OmniSpatial"
 
     def render(self) -> Path:
@@ -93,7 +131,7 @@ class OmniSpatial(OfficialLayout):
 
     def metric(self, stage: str = "test") -> OmniSpatialMetric:
         """The official score."""
-        from datamodules.choice_metrics import OmniSpatialMetric
+        from datamodules.scoring.choice_metrics import OmniSpatialMetric
 
         return OmniSpatialMetric()
 

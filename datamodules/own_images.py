@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.folder_digest import folder_digest
-from datamodules.image_folder import ImageFolder
-from datamodules.listed_questions import ListedQuestions
-from datamodules.official_layout import MissingSplit
-from datamodules.own_records import NEEDED, OPTIONAL, samples_of
-from datamodules.question_files import QuestionRow, find_questions, read_questions
+from datamodules.benchmarks.own_records import NEEDED, OPTIONAL, samples_of
+from datamodules.benchmarks.question_files import QuestionRow, find_questions, read_questions
+from datamodules.files.folder_digest import folder_digest
+from datamodules.files.image_folder import ImageFolder
+from datamodules.layouts import MissingSplit
+from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import MASK_PLACEHOLDER, DataError, ImageFile, Region, SpatialSample
 
 if TYPE_CHECKING:
-    from datamodules.choice_metrics import OwnQuestionsMetric
+    from datamodules.scoring.choice_metrics import OwnQuestionsMetric
 
 _NOWHERE = ImageFile(Path())
 
@@ -100,7 +100,7 @@ class OwnImages(SpatialDataModule):
 
     def metric(self, stage: str = "test") -> OwnQuestionsMetric:
         """The share of right answers."""
-        from datamodules.choice_metrics import OwnQuestionsMetric
+        from datamodules.scoring.choice_metrics import OwnQuestionsMetric
 
         return OwnQuestionsMetric()
 

@@ -18,12 +18,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 # Named here for `lightning_modules`, so that models and data sets are refused in the same words.
-from datamodules.file_contents import why_not_readable as why_not_readable
-from datamodules.hub_errors import why_not_fetched as why_not_fetched
-from datamodules.nearest_names import did_you_mean as did_you_mean
-from datamodules.pixels import as_depth, as_rgb
-from datamodules.run_lengths import why_not_a_mask
-from datamodules.upright import as_stored
+from datamodules.errors.file_contents import why_not_readable as why_not_readable
+from datamodules.errors.hub_errors import why_not_fetched as why_not_fetched
+from datamodules.errors.nearest_names import did_you_mean as did_you_mean
+from datamodules.images.pixels import as_depth, as_rgb
+from datamodules.images.run_lengths import why_not_a_mask
+from datamodules.images.upright import as_stored
 
 MASK_PLACEHOLDER = "<mask>"
 """Stands in a question where a region is named; the i-th placeholder names the i-th region."""

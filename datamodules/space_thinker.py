@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.base import Role
-from datamodules.official_layout import RENDERED
-from datamodules.parquet_layout import ParquetLayout
-from datamodules.parquet_rows import parquet_rows, picture_bytes
-from datamodules.sample_index import EncodedPicture, IndexedRow
-from datamodules.samples import DataError, SpatialSample
-from datamodules.space_thinker_text import (
+from datamodules.benchmarks.space_thinker_text import (
     answer_text,
     answer_type_of,
     form_of,
@@ -21,11 +17,26 @@ from datamodules.space_thinker_text import (
     task_of,
     user_text,
 )
+from datamodules.files.parquet_rows import parquet_rows, picture_bytes
+from datamodules.hub.whole_copies import HubDataset, SplitCounts
+from datamodules.layouts import RENDERED, ParquetLayout
+from datamodules.loading.sample_index import EncodedPicture, IndexedRow
+from datamodules.samples import DataError, SpatialSample
 
 if TYPE_CHECKING:
-    from datamodules.choice_metrics import SpaceThinkerMetric
+    from datamodules.scoring.choice_metrics import SpaceThinkerMetric
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
+
+
+def missing_space_thinker(folder: Path, split: str, expected: SplitCounts) -> Iterator[str]:
+    """What a split in the layout of SpaceThinker lacks."""
+    files = split_files(folder, split)
+    if not files:
+        yield f"{folder}/data/{split}-*.parquet is missing."
+        return
+    questions = Counter(sample.task for file in files for sample in read_rows(file))
+    yield from expected.differences(files[0], questions, set())
 
 
 class SpaceThinker(ParquetLayout):
@@ -36,6 +47,13 @@ class SpaceThinker(ParquetLayout):
     """
 
     benchmark = "space_thinker"
+    hub = HubDataset(
+        name="space_thinker",
+        repository="remyxai/SpaceThinker",
+        splits={"train": SplitCounts(11_400, rounded=True), "test": SplitCounts(1_250, rounded=True)},
+        missing=missing_space_thinker,
+        files=("*.parquet",),
+    )
     title = "SpaceThinker"
 
     def render(self) -> Path:
@@ -46,7 +64,7 @@ class SpaceThinker(ParquetLayout):
 
     def metric(self, stage: str = "test") -> SpaceThinkerMetric:
         """The score."""
-        from datamodules.choice_metrics import SpaceThinkerMetric
+        from datamodules.scoring.choice_metrics import SpaceThinkerMetric
 
         return SpaceThinkerMetric()
 

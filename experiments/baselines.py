@@ -10,8 +10,8 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor
 
 from datamodules.base import SpatialDataModule
-from datamodules.baselines import majority_baseline
 from datamodules.samples import metric_of
+from datamodules.scoring.baselines import majority_baseline
 from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.progress import progress
 from experiments.run_folder import RunError

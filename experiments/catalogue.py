@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from datamodules.text_files import read_text
+from datamodules.files.text_files import read_text
 from experiments.errors import plain_errors
 from experiments.run_folder import RunError
 

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 # Imported for their classes as well, which are then known by their bare names: `--data CvBench`.
 from datamodules import cv_bench, omni_spatial, own_images, space_thinker  # noqa: F401
 from datamodules.base import SpatialDataModule
-from datamodules.cores import available_cores
+from datamodules.loading.cores import available_cores
 from experiments.baselines import Baselines, run_baselines
 from experiments.callbacks.checkpoints import checkpoints
 from experiments.callbacks.gallery import GalleryWriter

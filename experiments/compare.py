@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.paired_statistics import PairedDifference, mcnemar, paired_bootstrap
-from datamodules.prediction_files import records_by_id
+from datamodules.scoring.prediction_files import records_by_id
+from datamodules.statistics.paired import PairedDifference, mcnemar, paired_bootstrap
 from experiments.errors import OptionParser, plain_errors
 from experiments.find_run import find_run
 from experiments.results import further_scores, interval, kind_of, percent, read_results

@@ -8,12 +8,12 @@ import os
 import warnings
 
 # Named here for `experiments`, so that all commands end in the same way.
-from datamodules.plain_errors import AGAIN as AGAIN
-from datamodules.plain_errors import Interrupted as Interrupted
-from datamodules.plain_errors import OptionParser as OptionParser
-from datamodules.plain_errors import explained as explained
-from datamodules.plain_errors import is_interrupt as is_interrupt
-from datamodules.plain_errors import plain_errors as plain_errors
+from experiments.plain_errors import AGAIN as AGAIN
+from experiments.plain_errors import Interrupted as Interrupted
+from experiments.plain_errors import OptionParser as OptionParser
+from experiments.plain_errors import explained as explained
+from experiments.plain_errors import is_interrupt as is_interrupt
+from experiments.plain_errors import plain_errors as plain_errors
 
 CHATTER = (
     ".*LeafSpec.* is deprecated",

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.logger import DummyLogger, rank_zero_experiment
 
-from datamodules.text_files import read_text
+from datamodules.files.text_files import read_text
 from experiments.run_folder import RunFolder, write_whole
 
 

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datamodules.published_copies import published_copies
 from experiments.errors import OptionParser, plain_errors, quiet_libraries
 from experiments.matrix_run import Outcome, Processes, outcome_of
 from experiments.matrix_trials import Trial, chosen_trials, write_backbone, write_settings
+from experiments.published_copies import published_copies
 from experiments.run_folder import RUNS, RunError, write_whole
 
 BACKBONE = "tf_efficientnet_lite0"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from datamodules.text_files import read_json
+from datamodules.files.text_files import read_json
 from experiments.matrix_trials import Trial
 from experiments.run_folder import RunFolder
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from datamodules.nearest_names import did_you_mean, nearest
-from datamodules.plain_errors import in_words
+from datamodules.errors.nearest_names import did_you_mean, nearest
+from experiments.plain_errors import in_words
 from experiments.run_folder import RunError
 
 LONGEST_VALUE = 80

@@ -11,7 +11,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.image_notes import ImageNotes
+from datamodules.loading.image_notes import ImageNotes
 from datamodules.samples import DataError
 from lightning_modules.base import SpatialModule
 

@@ -16,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from datamodules.answers import WEAK
+from datamodules.files.text_files import read_json, read_text
 from datamodules.samples import MASK_PLACEHOLDER
-from datamodules.text_files import read_json, read_text
 from experiments.catalogue import read_yaml
 from experiments.errors import plain_errors
 from experiments.loggers import read_rows

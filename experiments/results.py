@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from datamodules.text_files import read_json
+from datamodules.files.text_files import read_json
 from experiments.run_folder import RunFolder, write_whole
 
 Results = dict[str, Any]

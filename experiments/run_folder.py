@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from datamodules.files.text_files import read_json, read_text
 from datamodules.samples import SmallSpatialError
-from datamodules.text_files import read_json, read_text
 from experiments.whole_files import written_beside
 
 RUNS = Path("runs")

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from datamodules.cores import available_cores
+from datamodules.loading.cores import available_cores
 from experiments.errors import AGAIN, OptionParser, plain_errors
 from experiments.run_folder import RunFolder
 from experiments.study_file import Study, StudyError, find_study, read_study

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from datamodules.text_files import read_json
+from datamodules.files.text_files import read_json
 from experiments.catalogue import BASE, find_experiment, opening_comment, read_yaml, with_ancestors
 from experiments.run_folder import LATEST, RUNS, RunFolder, write_whole
 from experiments.study_file import FOLDER, Study, StudyRun

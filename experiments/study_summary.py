@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.paired_statistics import mcnemar
-from datamodules.seed_statistics import MeanOverSeeds, SeedsTest, bootstrap_over_seeds, seeds_test
+from datamodules.statistics.over_seeds import MeanOverSeeds, SeedsTest, bootstrap_over_seeds, seeds_test
+from datamodules.statistics.paired import mcnemar
 from experiments.compare import paired_answers
 from experiments.results import Results, other_scores, read_results
 from experiments.run_folder import RunFolder

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from datamodules.seed_statistics import MeanOverSeeds, SeedsTest
+from datamodules.statistics.over_seeds import MeanOverSeeds, SeedsTest
 from experiments.results import plain
 from experiments.run_folder import write_whole
 from experiments.study_file import Study

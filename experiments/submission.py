@@ -9,10 +9,10 @@ from pathlib import Path
 from lightning import LightningDataModule
 
 from datamodules.ai_city_track3 import AiCityTrack3
+from datamodules.benchmarks.track3_records import CATEGORIES
 from datamodules.mixture import Mixture
 from datamodules.samples import Answer, SpatialSample
-from datamodules.submission import write_submission
-from datamodules.track3_records import CATEGORIES
+from datamodules.scoring.submission import write_submission
 from experiments.run_folder import RunFolder
 
 WRITERS: dict[type[LightningDataModule], Callable[[Iterable[Answer], Path], int]] = {

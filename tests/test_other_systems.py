@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from datamodules.cores import available_cores
+from datamodules.loading.cores import available_cores
 from experiments.command_line import computing_threads
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,7 @@ def test_modules_of_one_system_are_imported_only_where_it_is_that_system() -> No
 
 def test_cores_are_counted_in_one_place() -> None:
     asked = [file.relative_to(ROOT).as_posix() for file in files() if "sched_getaffinity" in file.read_text()]
-    assert asked == ["datamodules/cores.py"]
+    assert asked == ["datamodules/loading/cores.py"]
 
 
 def test_threads_are_dealt_out_where_the_system_does_not_say_which_cores_there_are(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datamodules.grouped import text_length
+from datamodules.loading.grouped import text_length
 from datamodules.samples import AnswerType, ImageFile, Region, SpatialSample
 
 FULL_SIZE = (1920, 1080)

@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.gpu.machine import Machine
 from benchmarks.language_models import SHAPES, Shape
 from benchmarks.logit_distillation import SUPERVISED
-from datamodules.grouped import text_length
+from datamodules.loading.grouped import text_length
 from datamodules.samples import AnswerType, OpenedImage, SpatialSample
 from lightning_modules.vlm import twins
 from lightning_modules.vlm.collator import VlmCollator

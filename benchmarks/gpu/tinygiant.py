@@ -15,7 +15,7 @@ from benchmarks.gpu.frames import FULL_SIZE, Frames, write_frames
 from benchmarks.gpu.machine import Machine
 from benchmarks.gpu.needs import ROOT
 from benchmarks.gpu.training import MadeUpData, Steps, train
-from datamodules.cores import available_cores
+from datamodules.loading.cores import available_cores
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.machine import Machine
 from datamodules.base import Role, SpatialDataModule
-from datamodules.grouped import Split
-from datamodules.metrics import Track3Metric
+from datamodules.loading.grouped import Split
+from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.base import SpatialModule
 
 _MANY = 1000

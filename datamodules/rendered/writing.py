@@ -18,7 +18,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.cores import available_cores
+from datamodules.loading.cores import available_cores
 from datamodules.samples import DataError
 
 SPLITS = ("train", "val", "test")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from datamodules.pixels import as_rgb
+from datamodules.images.pixels import as_rgb
 from datamodules.samples import MASK_PLACEHOLDER, Region, SpatialSample
 from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import region_name

@@ -7,7 +7,7 @@ from datetime import timedelta
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from datamodules.nearest_names import did_you_mean
+from datamodules.errors.nearest_names import did_you_mean
 from experiments.callbacks.within_epochs import CheckpointWithinEpochs
 from experiments.checkpoint_choice import Best
 from experiments.run_folder import RunError

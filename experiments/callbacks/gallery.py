@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 
-from datamodules.metrics import Judgement
 from datamodules.samples import Answer, UnreadableImage
+from datamodules.scoring.metrics import Judgement
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from experiments.callbacks.predictions import judge, judging_metric

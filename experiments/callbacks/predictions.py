@@ -12,8 +12,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from datamodules.base import SpatialDataModule
-from datamodules.metrics import Judgement, SpatialMetric
 from datamodules.samples import Answer, metric_of
+from datamodules.scoring.metrics import Judgement, SpatialMetric
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from experiments.whole_files import written_beside

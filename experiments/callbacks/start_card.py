@@ -14,7 +14,7 @@ from rich.table import Table
 from torch.utils.data import DistributedSampler
 
 from datamodules.base import SpatialDataModule
-from datamodules.loading import ResumableLoader
+from datamodules.loading.loading import ResumableLoader
 from experiments.callbacks.base import InRunFolder
 from experiments.loggers import describe
 from experiments.plain_halves import PlainData, data_face

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from datamodules.cv_bench import CvBench
+from datamodules.layouts import OfficialLayout
 from datamodules.mixture import Mixture
-from datamodules.official_layout import OfficialLayout
 from datamodules.samples import AnswerType, DataError, SpatialSample
-from datamodules.score import SCORERS
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import AsMultipleChoice, RotatedChoices
+from experiments.score import SCORERS
 from tests.datamodules.parquet_files import (
     cv_bench_row,
     space_thinker_row,

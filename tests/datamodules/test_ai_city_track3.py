@@ -13,8 +13,8 @@ from PIL import Image
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
-from datamodules.baselines import best_fixed_answers, majority_baseline
 from datamodules.samples import Answer, AnswerType, DataError, ImageFile, SpatialSample, UnreadableImage
+from datamodules.scoring.baselines import best_fixed_answers, majority_baseline
 from datamodules.views import Blind, NoDepth
 from tests.datamodules.track3_files import record, records_of, write_dataset, write_split
 

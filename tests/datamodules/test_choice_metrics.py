@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.baselines import best_fixed_answers
-from datamodules.choice_metrics import (
+from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+from datamodules.scoring.baselines import best_fixed_answers
+from datamodules.scoring.choice_metrics import (
     ChoiceMetric,
     CvBenchMetric,
     OmniSpatialMetric,
     SpaceThinkerMetric,
     cv_bench_score,
 )
-from datamodules.metrics import Judgement
-from datamodules.official_rules import asks_for_answer_line, omni_spatial_official
-from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+from datamodules.scoring.metrics import Judgement
+from datamodules.scoring.official_rules import asks_for_answer_line, omni_spatial_official
 
 SCORE = {"score", "n", "interval"}
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from datamodules.baselines import majority_baseline
 from datamodules.cv_bench import CvBench, read_rows
 from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage
+from datamodules.scoring.baselines import majority_baseline
 from datamodules.views import Blind
 from tests.datamodules.parquet_files import cv_bench_row, encoded, write_cv_bench
 

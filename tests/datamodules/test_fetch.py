@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from huggingface_hub.errors import LocalTokenNotFoundError
 
-from datamodules import archives, hub_datasets
-from datamodules.archives import unpack_folder, unpack_pictures
+from datamodules.ai_city_track3 import missing_track3
 from datamodules.cv_bench import CvBench
-from datamodules.fetch import fetch, fetched, main
-from datamodules.hub_datasets import DATASETS, HubDataset, SplitCounts
+from datamodules.files import archives
+from datamodules.files.archives import unpack_folder, unpack_pictures
+from datamodules.hub.fetch import fetch, fetched
+from datamodules.hub.whole_copies import HubDataset, SplitCounts
 from datamodules.samples import DataError
+from experiments.fetch import DATASETS, main
 from tests.datamodules import omni_spatial_files
 from tests.datamodules.omni_spatial_files import write_omni_spatial
 from tests.datamodules.parquet_files import (
@@ -28,11 +30,13 @@ from tests.datamodules.parquet_files import (
 from tests.datamodules.track3_files import records_of, write_split
 
 DATASET = HubDataset(
+    "ai_city_track3",
     "someone/warehouse",
     {
         "train": SplitCounts(8, 4, {"left_right": 4, "mcq": 4}),
         "val": SplitCounts(2),
     },
+    missing_track3,
     archives={"chunk_*.tar.gz": unpack_pictures},
 )
 
@@ -168,7 +172,7 @@ def test_a_full_disk_is_noticed_before_unpacking(hub: Path, monkeypatch: pytest.
 def test_the_command(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(hub_datasets.DATASETS, "ai_city_track3", DATASET)
+    monkeypatch.setitem(DATASETS, "ai_city_track3", DATASET)
     arguments = ["--name", "ai_city_track3", "--to", str(tmp_path / "copy")]
     assert main(arguments, FolderAsHub(hub)) == 0
     assert "holds all of ai_city_track3" in capsys.readouterr().out
@@ -268,17 +272,14 @@ def test_root_hub_fetches_once_into_the_users_cache(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     write_cv_bench(tmp_path / "hub/test_2d.parquet", [cv_bench_row(number) for number in range(4)])
     dataset, repository = small("cv_bench", {"test": SplitCounts(4)})
-    monkeypatch.setitem(hub_datasets.DATASETS, "cv_bench", dataset)
     hub = FolderAsHub(tmp_path / "hub", repository=repository)
     with pytest.raises(DataError, match=r"not whole: .*test_3d\.parquet is missing.*make data NAME=cv_bench"):
-        fetched("cv_bench", hub)
+        fetched(dataset, hub)
     write_cv_bench(tmp_path / "hub/test_3d.parquet", [cv_bench_row(9, type="3D")])
-    monkeypatch.setitem(
-        hub_datasets.DATASETS, "cv_bench", dataclasses.replace(dataset, splits={"test": SplitCounts(5)})
-    )
-    folder = fetched("cv_bench", hub)
+    monkeypatch.setattr(CvBench, "hub", dataclasses.replace(dataset, splits={"test": SplitCounts(5)}))
+    folder = fetched(CvBench.hub, hub)
     assert folder.is_relative_to(tmp_path / "home")
-    monkeypatch.setattr("datamodules.fetch.fetch", None)
+    monkeypatch.setattr("datamodules.hub.fetch.fetch", None)
     questions = CvBench(root="hub", cache=str(tmp_path / "cache"), num_workers=0)
     assert sum(len(batch["samples"]) for batch in questions.test_dataloader()) == 5
 

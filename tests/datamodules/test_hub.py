@@ -10,13 +10,13 @@ import pytest
 from huggingface_hub import constants
 
 from datamodules.cv_bench import CvBench
-from datamodules.fetch import fetched, fetched_commit, main
-from datamodules.folder_digest import folder_digest
-from datamodules.hub_datasets import DATASETS
+from datamodules.files.folder_digest import folder_digest
+from datamodules.hub.fetch import fetched, fetched_commit
+from datamodules.layouts import COPY
 from datamodules.mixture import Mixture
-from datamodules.official_layout import COPY
 from datamodules.samples import DataError
 from datamodules.space_thinker import SpaceThinker
+from experiments.fetch import DATASETS, main
 from tests.datamodules.parquet_files import (
     cv_bench_row,
     space_thinker_row,
@@ -57,7 +57,7 @@ def test_a_small_copy_says_itself_what_it_holds(hub: LoopbackHub, tmp_path: Path
 def test_a_copy_that_lacks_what_it_says_is_refused(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.publish(CV_BENCH, small_copy(tmp_path / "copy", questions=7), "datasets")
     with pytest.raises(DataError, match=r"not whole: .* has 6 questions instead of 7"):
-        fetched("cv_bench")
+        fetched(DATASETS["cv_bench"])
     (tmp_path / "copy" / COPY).write_text('{"splits": {"test": {"number": 7}}}')
     with pytest.raises(DataError, match=rf"{COPY} cannot be read .*it should be like"):
         list(DATASETS["cv_bench"].missing_parts(tmp_path / "copy"))
@@ -69,7 +69,7 @@ def test_copies_from_two_hubs_are_not_taken_for_each_other(
     hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = hub.publish(CV_BENCH, small_copy(tmp_path / "one"), "datasets")
-    place = fetched("cv_bench")
+    place = fetched(DATASETS["cv_bench"])
     assert fetched_commit(place) == first
     with LoopbackHub() as other:
         second = other.publish(CV_BENCH, small_copy(tmp_path / "two", first=50), "datasets")
@@ -79,13 +79,13 @@ def test_copies_from_two_hubs_are_not_taken_for_each_other(
             "HUGGINGFACE_CO_URL_TEMPLATE",
             other.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
         )
-        assert fetched_commit(fetched("cv_bench")) == second != first
+        assert fetched_commit(fetched(DATASETS["cv_bench"])) == second != first
     assert fetched_commit(place) == first
 
 
 def refusal() -> str:
     with pytest.raises(DataError) as raised:
-        fetched("cv_bench")
+        fetched(DATASETS["cv_bench"])
     return str(raised.value)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.batching import BatchRequest, ImageRequest
-from datamodules.loading import BatchSamples, CollateLoaded, ImageLoading
+from datamodules.loading.batching import BatchRequest, ImageRequest
+from datamodules.loading.loading import BatchSamples, CollateLoaded, ImageLoading
 from datamodules.samples import (
     DataError,
     ImageFile,

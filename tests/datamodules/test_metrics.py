@@ -11,12 +11,12 @@ import torch.distributed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.metrics import Judgement, Track3Metric, track3_correct
-from datamodules.official_rules import track3_official
+from datamodules.benchmarks.track3_records import CATEGORIES
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
-from datamodules.score_track3 import score_track3
-from datamodules.submission import write_submission
-from datamodules.track3_records import CATEGORIES
+from datamodules.scoring.metrics import Judgement, Track3Metric, track3_correct
+from datamodules.scoring.official_rules import track3_official
+from datamodules.scoring.score_track3 import score_track3
+from datamodules.scoring.submission import write_submission
 from tests.forked import in_processes
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]

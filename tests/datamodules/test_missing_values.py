@@ -14,9 +14,9 @@ from PIL import Image
 from datamodules import cv_bench, omni_spatial
 from datamodules.answers import read_length
 from datamodules.answers.final_answer import final_answer, plain_characters
+from datamodules.benchmarks.space_thinker_text import answer_text, reasoning_text
 from datamodules.own_images import OwnImages
 from datamodules.samples import DataError
-from datamodules.space_thinker_text import answer_text, reasoning_text
 from tests.datamodules import parquet_files
 from tests.datamodules.omni_spatial_files import row as omni_row
 from tests.datamodules.omni_spatial_files import write_omni_spatial

@@ -10,11 +10,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
-from datamodules.baselines import majority_baseline
 from datamodules.cv_bench import CvBench
 from datamodules.mixture import Mixture
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.samples import DataError, SpatialSample
+from datamodules.scoring.baselines import majority_baseline
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind, GrayImage, Grayscale, NoDepth
 from tests.datamodules import omni_spatial_files

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from datamodules.baselines import majority_baseline
 from datamodules.mixture import Mixture
 from datamodules.own_images import OwnImages
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+from datamodules.scoring.baselines import majority_baseline
 from datamodules.views import Blind, DepthAsImage, NoDepth
 
 WIDTH, HEIGHT = 40, 20

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.paired_statistics import mcnemar, paired_bootstrap
+from datamodules.statistics.paired import mcnemar, paired_bootstrap
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 

@@ -12,20 +12,20 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from datamodules import fetch as fetching
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import Role, SpatialDataModule
-from datamodules.baselines import majority_baseline
 from datamodules.cv_bench import CvBench
-from datamodules.hub_datasets import DATASETS
-from datamodules.listed_questions import ListedQuestions
-from datamodules.metrics import Track3Metric
+from datamodules.hub import fetch as fetching
+from datamodules.layouts import HUB
+from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.mixture import Mixture
-from datamodules.official_layout import HUB
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
+from datamodules.scoring.baselines import majority_baseline
+from datamodules.scoring.metrics import Track3Metric
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind
+from experiments.fetch import DATASETS
 from tests.bare_trainer import bare_trainer
 from tests.datamodules import omni_spatial_files
 from tests.datamodules.omni_spatial_files import write_omni_spatial

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.baselines import majority_baseline
+from datamodules.benchmarks.space_thinker_text import TASKS as SPACE_THINKER_TASKS
 from datamodules.cv_bench import TASKS as CV_BENCH_TASKS
 from datamodules.cv_bench import CvBench
-from datamodules.official_layout import OfficialLayout
+from datamodules.layouts import OfficialLayout
 from datamodules.omni_spatial import TASKS as OMNI_SPATIAL_TASKS
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.samples import SpatialSample
+from datamodules.scoring.baselines import majority_baseline
 from datamodules.space_thinker import SpaceThinker
-from datamodules.space_thinker_text import TASKS as SPACE_THINKER_TASKS
 
 SCENES = {"train": 4, "val": 1, "test": 2}
 

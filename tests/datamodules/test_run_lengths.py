@@ -14,10 +14,10 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from datamodules.benchmarks.track3_index import index_records
+from datamodules.images.run_lengths import why_not_a_mask
 from datamodules.own_images import OwnImages
-from datamodules.run_lengths import why_not_a_mask
 from datamodules.samples import DataError, OpenedImage, Region, SpatialSample
-from datamodules.track3_index import index_records
 from datamodules.views import BoxesInText, Marked
 from lightning_modules.tiny_giant.collator import CollatorError
 from tests.datamodules.track3_files import HEIGHT, WIDTH, mask, record, write_split

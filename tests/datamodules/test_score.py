@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
-from datamodules.score import main, score_track3
-from datamodules.submission import write_submission
+from datamodules.scoring.submission import write_submission
+from experiments.score import main, score_track3
 from tests.datamodules.track3_files import record
 
 TRUTH = [

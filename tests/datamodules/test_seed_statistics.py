@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.seed_statistics import bootstrap_over_seeds, seeds_test
+from datamodules.statistics.over_seeds import bootstrap_over_seeds, seeds_test
 
 
 def bootstrapped_by_a_loop(values: np.ndarray, groups: np.ndarray, resamples: int) -> tuple[float, float]:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from datamodules.statistics import score_with_intervals
+from datamodules.statistics.intervals import score_with_intervals
 
 
 def one_task(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datamodules import track3_index
+from datamodules.benchmarks import track3_index
+from datamodules.benchmarks.track3_index import Track3Index, index_records
 from datamodules.samples import DataError
-from datamodules.track3_index import Track3Index, index_records
 from tests.datamodules.track3_files import mask, record, records_of, write_split
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
-from datamodules.choice_metrics import CvBenchMetric, OmniSpatialMetric, SpaceThinkerMetric
 from datamodules.cv_bench import CvBench
-from datamodules.grouped import ImageSubset
-from datamodules.joined_metric import JoinedMetric
+from datamodules.loading.grouped import ImageSubset
 from datamodules.mixture import Mixture
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.samples import Answer, DataError
+from datamodules.scoring.choice_metrics import CvBenchMetric, OmniSpatialMetric, SpaceThinkerMetric
+from datamodules.scoring.joined_metric import JoinedMetric
 from datamodules.space_thinker import SpaceThinker
 from tests.datamodules import omni_spatial_files
 from tests.datamodules.omni_spatial_files import write_omni_spatial

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.cv_bench import CvBench
-from datamodules.official_layout import OfficialLayout
+from datamodules.layouts import OfficialLayout
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.space_thinker import SpaceThinker
 from tests.datamodules.omni_spatial_files import row, write_omni_spatial

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.metrics import Track3Metric
 from datamodules.samples import Answer, AnswerType, DataError, Region, SpatialSample
+from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.base import Batch, Collator, SpatialModule
 
 SIDES = ("left", "right")

@@ -208,7 +208,7 @@ def test_of_several_processes_the_first_says_what_is_wrong(tmp_path: Path) -> No
     """A further one does so where it alone has failed, and the first one waits for it."""
     failing = tmp_path / "failing.py"
     failing.write_text(
-        "from datamodules import plain_errors\n"
+        "from experiments import plain_errors\n"
         "plain_errors.SECONDS_FOR_THE_FIRST = 2\n"
         "with plain_errors.plain_errors():\n"
         "    raise plain_errors.CommandError('It is wrong.')\n"
@@ -269,9 +269,9 @@ OTHER_COMMANDS = {
     "study": ("experiments.study", ("distilation",), "mean distillation?"),
     "matrix": ("experiments.matrix", ("quickstart", "--jobs", "x"), "--jobs"),
     "report": ("experiments.report", ("nowhere",), "config.yaml is missing"),
-    "score": ("datamodules.score", ("--benchmark", "cv_bensh"), "mean cv_bench?"),
+    "score": ("experiments.score", ("--benchmark", "cv_bensh"), "mean cv_bench?"),
     "fetch into a file": (
-        "datamodules.fetch",
+        "experiments.fetch",
         ("--name", "cv_bench", "--to", "stub.yaml/x"),
         "A file stands",
     ),

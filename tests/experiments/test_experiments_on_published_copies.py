@@ -9,14 +9,14 @@ import pytest
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.cv_bench import CvBench
-from datamodules.hub_datasets import DATASETS
 from datamodules.omni_spatial import OmniSpatial
-from datamodules.published_copies import published_copies
 from datamodules.space_thinker import SpaceThinker
 from experiments import matrix
 from experiments.catalogue import UnknownExperiment, experiment_names
+from experiments.fetch import DATASETS
 from experiments.matrix_run import SENTENCE, Outcome, outcome_of
 from experiments.matrix_trials import OF_EACH_FAMILY, Trial, chosen_trials, tiny_models, whole
+from experiments.published_copies import published_copies
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.zoo import ZOO
 

@@ -23,9 +23,9 @@ import timm
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
-from datamodules.hub_datasets import DATASETS
-from datamodules.official_layout import COPY
+from datamodules.layouts import COPY
 from experiments.catalogue import find_experiment, opening_comment
+from experiments.fetch import DATASETS
 from experiments.loggers import read_rows
 from experiments.matrix_trials import chosen_trials, whole
 from lightning_modules.vlm.chat_templates import CHATML

@@ -12,11 +12,11 @@ from lightning import Trainer
 
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.samples import Answer
-from datamodules.score import SCORERS
 from experiments.callbacks.predictions import PredictionsWriter
 from experiments.catalogue import experiment_file, read_yaml
 from experiments.results import collect
 from experiments.run_folder import RunFolder
+from experiments.score import SCORERS
 from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.twins import TwinSize

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datamodules import fetch
+from datamodules.hub import fetch
 from datamodules.samples import DataError
 from experiments import cache_teacher, lessons
 from experiments.command_line import SpatialCLI

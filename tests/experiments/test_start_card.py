@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.batching import TrainingBatches
+from datamodules.loading.batching import TrainingBatches
 from experiments.callbacks.start_card import said_of_tokens
 from tests.experiments.conftest import Command
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.metrics import Track3Metric
 from datamodules.samples import SpatialSample
+from datamodules.scoring.metrics import Track3Metric
 from tests.lightning_modules.scenes import questions
 
 CATEGORY = {"distance": "distance", "region": "mcq", "count": "count", "side": "left_right"}

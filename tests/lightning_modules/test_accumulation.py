@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.metrics import Track3Metric
 from datamodules.samples import SpatialSample
+from datamodules.scoring.metrics import Track3Metric
 from experiments.callbacks.within_epochs import CheckpointWithinEpochs
 from lightning_modules.accumulation import LookAhead
 from lightning_modules.base import ModelError, SpatialModule

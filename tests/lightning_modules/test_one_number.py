@@ -12,8 +12,8 @@ from torchmetrics.regression import MeanAbsoluteError
 from torchmetrics.text import CharErrorRate
 
 from datamodules.answers import read_answer
-from datamodules.metrics import Track3Metric
 from datamodules.samples import Answer, AnswerType, SpatialSample
+from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.one_number import MetricError, OneNumber, taking_answers
 from tests.bare_trainer import bare_trainer
 from tests.experiments.stub import StubData, StubModule

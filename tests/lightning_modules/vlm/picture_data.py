@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.metrics import Track3Metric
 from datamodules.samples import AnswerType, SpatialSample
+from datamodules.scoring.metrics import Track3Metric
 from tests.lightning_modules.vlm.sample_questions import picture
 
 PICTURES = 4

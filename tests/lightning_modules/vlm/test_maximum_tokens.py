@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from transformers import AutoProcessor
 
 from datamodules.base import Role, SpatialDataModule
-from datamodules.metrics import Track3Metric
 from datamodules.samples import SpatialSample
+from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import CollatorError, VlmCollator
 from lightning_modules.vlm.families import FAMILIES

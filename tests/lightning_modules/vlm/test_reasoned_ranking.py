@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import AutoProcessor
 
 from datamodules.answers import read_answer
-from datamodules.choice_metrics import SpaceThinkerMetric
 from datamodules.samples import Answer, AnswerType, SpatialSample
+from datamodules.scoring.choice_metrics import SpaceThinkerMetric
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers import Teacher

@@ -1,0 +1,1 @@
+"""What stands behind each benchmark: its rows, its records and its texts."""

@@ -1,0 +1,1 @@
+"""What went wrong below this project, as sentences: files, names, the hub."""

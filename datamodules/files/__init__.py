@@ -1,0 +1,1 @@
+"""Files that people and other programs have written: JSON, CSV, Parquet, archives, folders of images."""

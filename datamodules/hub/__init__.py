@@ -1,0 +1,1 @@
+"""Fetching a data set and checking that it is whole; knows no benchmark."""

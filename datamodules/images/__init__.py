@@ -1,0 +1,1 @@
+"""Pictures and masks before they are part of a record: colours, depth, orientation, run lengths."""

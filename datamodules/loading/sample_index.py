@@ -1,0 +1,258 @@
+"""Samples and their encoded pictures as a memory-mapped Arrow index.
+
+A Parquet file gives up one row only by decoding all rows before it in the same row group, and the row groups
+of the hub's image data sets hold up to hundreds of megabytes. So a Parquet file is streamed once into Arrow
+files, in which any row is a slice of mapped memory that all data-loading workers share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from datamodules.files.unique_ids import UniqueIds
+from datamodules.loading.grouped import text_length
+from datamodules.loading.grouped_rows import GroupedRows, mapped_batches, write_grouped_rows
+from datamodules.samples import AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
+
+FORMAT_VERSION = 3
+"""Raised when the columns below or the rules of rows change; older indexes are then written again."""
+
+_SAMPLES = "samples.arrow"
+_PICTURES = "pictures.arrow"
+_SAMPLES_PER_BATCH = 1024
+_PICTURES_PER_BATCH = 16
+_SAMPLE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("question", pa.string()),
+        ("prompt", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("answer", pa.string()),
+        ("answer_type", pa.string()),
+        ("rationale", pa.string()),
+        ("task", pa.string()),
+        ("source", pa.string()),
+        ("group", pa.string()),
+        ("characters", pa.int32()),
+        ("pictures", pa.list_(pa.int32())),
+    ]
+)
+_PICTURE_SCHEMA = pa.schema([("name", pa.string()), ("data", pa.large_binary())])
+_TEXT_FIELDS = ("id", "question", "prompt", "answer", "rationale", "task", "source", "group")
+
+
+class EncodedPicture(NamedTuple):
+    """A picture as a file's bytes (None where the row has none), and what to call it in messages."""
+
+    name: str
+    data: bytes | None
+
+    def key(self) -> bytes:
+        """Equal for pictures with the same bytes; a picture without bytes is like no other."""
+        content = b"missing:" + self.name.encode() if self.data is None else self.data
+        return hashlib.blake2b(content, digest_size=16).digest()
+
+
+class IndexedRow(NamedTuple):
+    """What an index holds of one question: its sample without pictures, and the pictures in order."""
+
+    sample: SpatialSample
+    pictures: tuple[EncodedPicture, ...]
+
+
+def write_sample_index(rows: Iterable[IndexedRow], folder: Path) -> None:
+    """Write an index into a folder, holding only a few rows at a time.
+
+    A picture that occurs again (with the same bytes) is stored once, and the questions that show it first
+    become one image's questions.
+
+    Raises:
+        DataError: ids occur twice.
+    """
+    samples: list[tuple[Any, ...]] = []
+    group_of_row: list[int] = []
+    group_of_picture: dict[int, int] = {}
+    names: list[str] = []
+    ids = UniqueIds()
+    with ExitStack() as stack:
+        pictures = stack.enter_context(_PictureWriter(folder / _PICTURES))
+        for sample, encoded in rows:
+            ids.add(sample.id, f"The id {sample.id} occurs twice in the data{_seen_at(encoded)}.")
+            shown = [pictures.add(picture) for picture in encoded]
+            # A question without any picture is an image of its own.
+            first = shown[0] if shown else -1 - len(samples)
+            if first not in group_of_picture:
+                group_of_picture[first] = len(names)
+                names.append(sample.group)
+            group_of_row.append(group_of_picture[first])
+            samples.append(_columns(sample, shown))
+    ids.require()
+    with (
+        pa.OSFile(str(folder / _SAMPLES), "wb") as sink,
+        pa.ipc.new_file(sink, _SAMPLE_SCHEMA) as writer,
+    ):
+        for start in range(0, len(samples), _SAMPLES_PER_BATCH):
+            part = samples[start : start + _SAMPLES_PER_BATCH]
+            columns = [list(column) for column in zip(*part, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=_SAMPLE_SCHEMA))
+    write_grouped_rows(folder, names, np.array(group_of_row))
+
+
+class _PictureWriter:
+    """Writes pictures in batches of a fixed size, each only once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[bytes, int] = {}
+        self.waiting: list[EncodedPicture] = []
+
+    def __enter__(self) -> _PictureWriter:
+        self.sink = pa.OSFile(str(self.path), "wb")
+        self.writer = pa.ipc.new_file(self.sink, _PICTURE_SCHEMA)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self.writer.close()
+        self.sink.close()
+
+    def add(self, picture: EncodedPicture) -> int:
+        """The row of the picture, which is written if it is new."""
+        key = picture.key()
+        if key not in self.rows:
+            self.rows[key] = len(self.rows)
+            self.waiting.append(picture)
+            if len(self.waiting) == _PICTURES_PER_BATCH:
+                self._flush()
+        return self.rows[key]
+
+    def _flush(self) -> None:
+        if self.waiting:
+            columns = [list(column) for column in zip(*self.waiting, strict=True)]
+            self.writer.write_batch(pa.record_batch(columns, schema=_PICTURE_SCHEMA))
+            self.waiting = []
+
+
+def _columns(sample: SpatialSample, pictures: list[int]) -> tuple[Any, ...]:
+    """The values of one sample in the order of the index's columns."""
+    values = {
+        "choices": list(sample.choices),
+        "answer_type": None if sample.answer_type is None else sample.answer_type.value,
+        "characters": text_length(sample),
+        "pictures": pictures,
+    }
+    values |= {name: getattr(sample, name) for name in _TEXT_FIELDS}
+    return tuple(values[name] for name in _SAMPLE_SCHEMA.names)
+
+
+def _seen_at(pictures: Sequence[EncodedPicture]) -> str:
+    return f" (the second time in {pictures[0].name})" if pictures else ""
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """A picture in an index, decoded when it is opened; `name` says which row of which file it comes from.
+
+    It opens upright, as the hub's own reader of such files shows it.
+    """
+
+    folder: Path
+    row: int
+    name: str
+
+    def open(self) -> Image.Image:
+        """Decode the picture; raises `MissingImage` where the row has none, else `UnreadableImage`."""
+        batch, row = divmod(self.row, _PICTURES_PER_BATCH)
+        data = _pictures(self.folder)[batch].column("data")[row].as_buffer()
+        if data is None:
+            raise MissingImage(
+                f"There is no image in {self.name}: the data set is incomplete. Fetch or write it again."
+            )
+        try:
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UnreadableImage(f"The image in {self.name} cannot be read: {error}.") from error
+        return rgb_of(picture, self.name)
+
+
+@lru_cache(maxsize=8)
+def _pictures(folder: Path) -> list[pa.RecordBatch]:
+    """The mapped pictures of an index, opened once in each process."""
+    return mapped_batches(folder / _PICTURES)
+
+
+class IndexedQuestions:
+    """An opened index as a split; it is pickled as the path of its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Map what `write_sample_index` wrote into `folder`."""
+        self.folder = folder
+        self._batches = mapped_batches(folder / _SAMPLES)
+        self._images = GroupedRows(folder)
+
+    def __reduce__(self) -> tuple[type[IndexedQuestions], tuple[Path]]:
+        return IndexedQuestions, (self.folder,)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self._images)
+
+    def group_sizes(self) -> np.ndarray:
+        """How many questions each image has, `[images]`."""
+        return self._images.sizes()
+
+    def lengths(self) -> np.ndarray:
+        """How long the longest question of each image is, `[images]`."""
+        return self._images.largest(
+            np.concatenate([batch.column("characters").to_numpy() for batch in self._batches])
+        )
+
+    def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
+        """The chosen questions of the `group`-th image; no image is opened."""
+        return [self._sample(self._images.row(group, question)) for question in questions]
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Task and answer of every question, the answer "" where it is not known."""
+        for batch in self._batches:
+            tasks, answers = (batch.column(name).to_pylist() for name in ("task", "answer"))
+            yield from ((task, answer or "") for task, answer in zip(tasks, answers, strict=True))
+
+    def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
+        """Question, rationale, answer and choices of at most `limit` questions, spread over the split."""
+        total = sum(len(batch) for batch in self._batches)
+        chosen = np.linspace(0, total - 1, min(limit, total)).astype(int)
+        for sample in (self._sample(int(row)) for row in chosen):
+            yield sample.question, sample.rationale, sample.answer or "", *sample.choices
+
+    def _sample(self, row: int) -> SpatialSample:
+        batch, place = divmod(row, _SAMPLES_PER_BATCH)
+        values = {
+            name: column[place].as_py()
+            for name, column in zip(_SAMPLE_SCHEMA.names, self._batches[batch].columns, strict=True)
+        }
+        pictures = [self._picture(number) for number in values.pop("pictures")]
+        del values["characters"]
+        form = values.pop("answer_type")
+        return SpatialSample(
+            **values | {"choices": tuple(values["choices"])},
+            answer_type=None if form is None else AnswerType(form),
+            image=pictures[0] if pictures else None,
+            further_images=tuple(pictures[1:]),
+        )
+
+    def _picture(self, number: int) -> StoredPicture:
+        batch, row = divmod(number, _PICTURES_PER_BATCH)
+        name = _pictures(self.folder)[batch].column("name")[row].as_py()
+        return StoredPicture(self.folder, number, name)

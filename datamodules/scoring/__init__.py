@@ -1,0 +1,1 @@
+"""Scores: metrics, the official rules, prediction files, baselines."""
