@@ -29,26 +29,26 @@ experiment: $(READY)  ## NAME= [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [A
 
 study: $(READY)  ## NAME= [SCALE=tiny] [JOBS=2]: several experiments over several seeds, one table
 	@$(call need,NAME,for example NAME=distillation)
-	@.venv/bin/python -m experiments.study '$(NAME)' $(if $(SCALE),--scale $(SCALE)) $(if $(JOBS),--jobs $(JOBS))
+	@.venv/bin/python -m experiments.commands.study '$(NAME)' $(if $(SCALE),--scale $(SCALE)) $(if $(JOBS),--jobs $(JOBS))
 
 list: $(READY)  ## every experiment and the question it answers
-	@.venv/bin/python -m experiments.catalogue
+	@.venv/bin/python -m experiments.commands.list
 
 print: $(READY)  ## NAME= [SCALE=tiny]: the experiment's whole configuration
 	@$(call need,NAME,make list)
 	@$(PROGRAM) fit -c '$(NAME)' $(OPTIONS) --print_config
 
 smoke: $(READY)  ## [NAME=]: every experiment, or one, at the tiny size
-	@.venv/bin/python -m experiments.smoke $(NAME)
+	@.venv/bin/python -m experiments.commands.smoke $(NAME)
 
 matrix: $(READY)  ## [NAME=] [JOBS=2]: every experiment, full-size file and tiny models, on copies of the published benchmarks
-	@.venv/bin/python -m experiments.matrix $(if $(NAME),'$(NAME)') $(if $(JOBS),--jobs $(JOBS))
+	@.venv/bin/python -m experiments.commands.matrix $(if $(NAME),'$(NAME)') $(if $(JOBS),--jobs $(JOBS))
 
 score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by the official rules
 	@$(call need,BENCHMARK,for example BENCHMARK=ai_city_track3)
 	@$(call need,TRUTH,the file with the true answers)
 	@$(call need,PREDICTIONS,the file to score)
-	@.venv/bin/python -m experiments.score --benchmark '$(BENCHMARK)' --truth '$(TRUTH)' --predictions '$(PREDICTIONS)'
+	@.venv/bin/python -m experiments.commands.score --benchmark '$(BENCHMARK)' --truth '$(TRUTH)' --predictions '$(PREDICTIONS)'
 
 export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has trained, for use outside of this project
 	@$(call need,NAME,make list)
@@ -57,17 +57,17 @@ export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has train
 
 cache-teacher: $(READY)  ## NAME= [SCALE=tiny] [DATA=/folder] [ARGS=]: what a teacher says of the training questions, to train without it
 	@$(call need,NAME,for example NAME=distillation/logit_kd_cached)
-	@.venv/bin/python -m experiments.cache_teacher -c '$(NAME)' $(OPTIONS)
+	@.venv/bin/python -m experiments.commands.cache_teacher -c '$(NAME)' $(OPTIONS)
 
 compare: $(READY)  ## A= B=: two runs (names or folders) on the same questions, by paired tests
 	@$(call need,A,a run's folder or the name of an experiment)
 	@$(call need,B,the run to compare it with)
-	@.venv/bin/python -m experiments.compare '$(A)' '$(B)'
+	@.venv/bin/python -m experiments.commands.compare '$(A)' '$(B)'
 
 data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/folder: fetch a real benchmark with your own hub token
 	@$(call need,NAME,ai_city_track3 cv_bench omni_spatial or space_thinker)
 	@$(call need,TO,the folder to put it into)
-	@.venv/bin/python -m experiments.fetch --name '$(NAME)' --to '$(TO)'
+	@.venv/bin/python -m experiments.commands.fetch --name '$(NAME)' --to '$(TO)'
 
 bench: $(READY) .venv/.bench  ## measure what this project claims to be fast at, into runs/bench/
 	@for file in $$(grep -l __main__ benchmarks/*.py | grep -v /on_gpu.py); do \

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from experiments import memory
+from experiments.errors import memory
 
 RESULTS = Path("runs/bench")
 """Where results go."""

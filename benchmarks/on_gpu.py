@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
 def measure_here(name: str, figures: Figures, asked: Asked) -> bool:
     """Measure a part in this process; whether it has not failed."""
     try:
-        from experiments.errors import quiet_libraries
+        from experiments.errors.libraries import quiet_libraries
 
         quiet_libraries()
         from benchmarks.gpu.machine import Machine

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.catalogue import read_yaml
-from experiments.errors import OptionParser, plain_errors, quiet_libraries
-from experiments.find_run import find_run
-from experiments.run_folder import RunError, RunFolder
+from experiments.errors.libraries import quiet_libraries
+from experiments.errors.plain_errors import OptionParser, plain_errors
+from experiments.experiment_files.catalogue import read_yaml
+from experiments.run_folders.find_run import find_run
+from experiments.run_folders.run_folder import RunError, RunFolder
 from experiments.trained import make_module, trained_module
 
 if TYPE_CHECKING:

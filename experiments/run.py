@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from experiments.composition import compose
-from experiments.errors import plain_errors, quiet_libraries
+from experiments.errors.libraries import quiet_libraries
+from experiments.errors.plain_errors import plain_errors
+from experiments.experiment_files.composition import compose
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
         composition = compose(sys.argv[1:])
         # Loaded late, so that a mistyped name is reported at once.
         quiet_libraries()
-        from experiments.command_line import SpatialCLI
+        from experiments.command_line.cli import SpatialCLI
 
         SpatialCLI(composition)
 

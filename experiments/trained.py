@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.catalogue import read_yaml
-from experiments.find_run import find_run
-from experiments.run_folder import RunError, RunFolder
+from experiments.experiment_files.catalogue import read_yaml
+from experiments.run_folders.find_run import find_run
+from experiments.run_folders.run_folder import RunError, RunFolder
 
 if TYPE_CHECKING:
     from lightning_modules.base import SpatialModule
@@ -52,8 +52,8 @@ def make_module(settings: dict[str, Any]) -> Any:
     from jsonargparse import ArgumentError, ArgumentParser
     from lightning import LightningModule
 
-    from experiments.constructors import made_as_configured
-    from experiments.parser_errors import RefusedOption, refusal
+    from experiments.errors.constructors import made_as_configured
+    from experiments.errors.parser_errors import RefusedOption, refusal
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningModule, "model")

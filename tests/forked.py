@@ -18,7 +18,7 @@ from typing import Any
 
 import torch.multiprocessing
 
-from experiments.matrix_run import LOADED_ONCE
+from experiments.commands.matrix_run import LOADED_ONCE
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(list(LOADED_ONCE))

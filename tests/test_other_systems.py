@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from datamodules.loading.cores import available_cores
-from experiments.command_line import computing_threads
+from experiments.command_line.cli import computing_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_EVERYWHERE = {"fcntl", "resource", "pwd", "grp", "termios", "posix", "pty"}

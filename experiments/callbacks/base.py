@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning import Callback, LightningModule, Trainer
 
-from experiments.run_folder import RunFolder
+from experiments.run_folders.run_folder import RunFolder
 
 
 class InRunFolder(Callback):

@@ -8,9 +8,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from datamodules.errors.nearest_names import did_you_mean
+from experiments.callbacks.checkpoint_choice import Best
 from experiments.callbacks.within_epochs import CheckpointWithinEpochs
-from experiments.checkpoint_choice import Best
-from experiments.run_folder import RunError
+from experiments.run_folders.run_folder import RunError
 
 LAST = "last"
 BEST = "best"

@@ -12,8 +12,8 @@ from datamodules.scoring.metrics import Judgement
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from experiments.callbacks.predictions import judge, judging_metric
-from experiments.pictures import draw_question
-from experiments.run_folder import write_whole
+from experiments.report.pictures import draw_question
+from experiments.run_folders.run_folder import write_whole
 
 
 class GalleryWriter(InRunFolder):

@@ -16,7 +16,7 @@ from datamodules.samples import Answer, metric_of
 from datamodules.scoring.metrics import Judgement, SpatialMetric
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
-from experiments.whole_files import written_beside
+from experiments.run_folders.whole_files import written_beside
 from lightning_modules.base import SpatialModule
 
 

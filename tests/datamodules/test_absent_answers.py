@@ -13,7 +13,7 @@ from datamodules.mixture import Mixture
 from datamodules.samples import AnswerType, DataError, SpatialSample
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import AsMultipleChoice, RotatedChoices
-from experiments.score import SCORERS
+from experiments.commands.score import SCORERS
 from tests.datamodules.parquet_files import (
     cv_bench_row,
     space_thinker_row,

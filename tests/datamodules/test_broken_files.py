@@ -16,8 +16,8 @@ from datamodules.files.parquet_rows import parquet_rows
 from datamodules.files.text_files import read_json, read_text
 from datamodules.samples import DataError
 from datamodules.scoring.prediction_files import read_predictions
-from experiments.fetch import main as fetch
-from experiments.plain_errors import explained, plain_errors
+from experiments.commands.fetch import main as fetch
+from experiments.errors.plain_errors import explained, plain_errors
 
 PAGE = b"<!DOCTYPE html><html><body>Log in to this network</body></html>"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"

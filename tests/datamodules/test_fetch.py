@@ -18,7 +18,7 @@ from datamodules.files.archives import unpack_folder, unpack_pictures
 from datamodules.hub.fetch import fetch, fetched
 from datamodules.hub.whole_copies import HubDataset, SplitCounts
 from datamodules.samples import DataError
-from experiments.fetch import DATASETS, main
+from experiments.commands.fetch import DATASETS, main
 from tests.datamodules import omni_spatial_files
 from tests.datamodules.omni_spatial_files import write_omni_spatial
 from tests.datamodules.parquet_files import (

@@ -16,7 +16,7 @@ from datamodules.layouts import COPY
 from datamodules.mixture import Mixture
 from datamodules.samples import DataError
 from datamodules.space_thinker import SpaceThinker
-from experiments.fetch import DATASETS, main
+from experiments.commands.fetch import DATASETS, main
 from tests.datamodules.parquet_files import (
     cv_bench_row,
     space_thinker_row,

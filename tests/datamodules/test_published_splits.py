@@ -25,7 +25,7 @@ from datamodules.scoring.baselines import majority_baseline
 from datamodules.scoring.metrics import Track3Metric
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind
-from experiments.fetch import DATASETS
+from experiments.commands.fetch import DATASETS
 from tests.bare_trainer import bare_trainer
 from tests.datamodules import omni_spatial_files
 from tests.datamodules.omni_spatial_files import write_omni_spatial

@@ -8,7 +8,7 @@ import pytest
 
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
 from datamodules.scoring.submission import write_submission
-from experiments.score import main, score_track3
+from experiments.commands.score import main, score_track3
 from tests.datamodules.track3_files import record
 
 TRUTH = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datamodules.samples import DataError
-from experiments.score import SCORERS, main
+from experiments.commands.score import SCORERS, main
 from tests.datamodules.omni_spatial_files import row, write_omni_spatial
 from tests.datamodules.parquet_files import (
     cv_bench_row,

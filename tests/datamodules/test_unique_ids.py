@@ -15,8 +15,8 @@ from datamodules.cv_bench import CvBench
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.own_images import OwnImages
 from datamodules.samples import DataError
-from experiments.compare import paired_answers
-from experiments.score import SCORERS
+from experiments.commands.score import SCORERS
+from experiments.report.comparison import paired_answers
 from tests.datamodules.omni_spatial_files import row as omni_row
 from tests.datamodules.omni_spatial_files import write_omni_spatial
 from tests.datamodules.parquet_files import cv_bench_row, write_cv_bench

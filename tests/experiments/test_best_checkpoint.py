@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from datamodules.samples import DataError
-from experiments.checkpoint_choice import refuse_looking_at_the_test
-from experiments.loggers import read_rows
-from experiments.run_folder import RunError, RunFolder
+from experiments.callbacks.checkpoint_choice import refuse_looking_at_the_test
+from experiments.run_folders.loggers import read_rows
+from experiments.run_folders.run_folder import RunError, RunFolder
 from tests.bare_trainer import bare_trainer
 from tests.experiments.conftest import Command
 from tests.experiments.observer import OBSERVE, OBSERVED

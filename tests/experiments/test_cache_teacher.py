@@ -16,12 +16,12 @@ from PIL import Image
 
 from datamodules.cv_bench import CvBench
 from datamodules.samples import UnreadableImage
-from experiments import lessons
-from experiments.cache_teacher import main as cache_teacher
-from experiments.command_line import SpatialCLI
-from experiments.composition import compose
-from experiments.loggers import read_rows
-from experiments.run_folder import RunError
+from experiments.command_line import lessons
+from experiments.command_line.cli import SpatialCLI
+from experiments.commands.cache_teacher import main as cache_teacher
+from experiments.experiment_files.composition import compose
+from experiments.run_folders.loggers import read_rows
+from experiments.run_folders.run_folder import RunError
 from lightning_modules.distillation.cache_contents import CacheError
 from lightning_modules.distillation.lesson_keys import lesson_key
 from lightning_modules.distillation.lesson_writing import LessonWriting

@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from datamodules.samples import DataError
-from experiments.catalogue import UnknownExperiment
-from experiments.command_line import SpatialCLI
-from experiments.composition import compose
-from experiments.errors import plain_errors
-from experiments.find_run import find_run
-from experiments.parser_errors import RefusedOption
-from experiments.run_folder import RunError, RunFolder
+from experiments.command_line.cli import SpatialCLI
+from experiments.errors.parser_errors import RefusedOption
+from experiments.errors.plain_errors import plain_errors
+from experiments.experiment_files.catalogue import UnknownExperiment
+from experiments.experiment_files.composition import compose
+from experiments.run_folders.find_run import find_run
+from experiments.run_folders.run_folder import RunError, RunFolder
 from tests.experiments.conftest import Command
 
 

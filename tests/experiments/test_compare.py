@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from datamodules.samples import SmallSpatialError
-from experiments.compare import as_text, compare, conclusion, main, paired_answers
-from experiments.run_folder import RunFolder
+from experiments.commands.compare import main
+from experiments.report.comparison import as_text, compare, conclusion, paired_answers
+from experiments.run_folders.run_folder import RunFolder
 
 
 def line(number: int, correct: bool | None, **changes: Any) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def test_of_several_processes_the_first_says_what_is_wrong(tmp_path: Path) -> No
     """A further one does so where it alone has failed, and the first one waits for it."""
     failing = tmp_path / "failing.py"
     failing.write_text(
-        "from experiments import plain_errors\n"
+        "from experiments.errors import plain_errors\n"
         "plain_errors.SECONDS_FOR_THE_FIRST = 2\n"
         "with plain_errors.plain_errors():\n"
         "    raise plain_errors.CommandError('It is wrong.')\n"
@@ -265,13 +265,13 @@ def test_ctrl_c_ends_in_one_line_that_says_how_to_go_on(
 
 OTHER_COMMANDS = {
     "export": ("experiments.export", (), "--name"),
-    "compare": ("experiments.compare", ("one",), "required: b"),
-    "study": ("experiments.study", ("distilation",), "mean distillation?"),
-    "matrix": ("experiments.matrix", ("quickstart", "--jobs", "x"), "--jobs"),
-    "report": ("experiments.report", ("nowhere",), "config.yaml is missing"),
-    "score": ("experiments.score", ("--benchmark", "cv_bensh"), "mean cv_bench?"),
+    "compare": ("experiments.commands.compare", ("one",), "required: b"),
+    "study": ("experiments.commands.study", ("distilation",), "mean distillation?"),
+    "matrix": ("experiments.commands.matrix", ("quickstart", "--jobs", "x"), "--jobs"),
+    "report": ("experiments.report.page", ("nowhere",), "config.yaml is missing"),
+    "score": ("experiments.commands.score", ("--benchmark", "cv_bensh"), "mean cv_bench?"),
     "fetch into a file": (
-        "experiments.fetch",
+        "experiments.commands.fetch",
         ("--name", "cv_bench", "--to", "stub.yaml/x"),
         "A file stands",
     ),
@@ -284,7 +284,9 @@ def test_other_commands_refuse_in_one_sentence(name: str, command: Command, stub
     assert word in plain(command(*arguments, module=module, code=1))
 
 
-@pytest.mark.parametrize("typed", [("experiments.catalogue",), ("experiments.compare", "--help")])
+@pytest.mark.parametrize(
+    "typed", [("experiments.commands.list",), ("experiments.commands.compare", "--help")]
+)
 def test_a_reader_who_has_seen_enough_ends_a_listing_well(typed: tuple[str, ...], tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

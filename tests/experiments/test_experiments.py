@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
-from experiments.catalogue import experiment_file, experiment_names, opening_comment, question_of, read_yaml
-from experiments.charts import router_curves
-from experiments.loggers import read_rows
-from experiments.smoke import main as smoke
+from experiments.commands.smoke import main as smoke
+from experiments.experiment_files.catalogue import (
+    experiment_file,
+    experiment_names,
+    opening_comment,
+    question_of,
+    read_yaml,
+)
+from experiments.report.charts import router_curves
+from experiments.run_folders.loggers import read_rows
 from lightning_modules.distillation import teachers
 from lightning_modules.vlm import sft
 from lightning_modules.vlm.loading import LoadedVlm, load_vlm

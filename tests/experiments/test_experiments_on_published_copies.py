@@ -11,12 +11,12 @@ from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.cv_bench import CvBench
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.space_thinker import SpaceThinker
-from experiments import matrix
-from experiments.catalogue import UnknownExperiment, experiment_names
-from experiments.fetch import DATASETS
-from experiments.matrix_run import SENTENCE, Outcome, outcome_of
-from experiments.matrix_trials import OF_EACH_FAMILY, Trial, chosen_trials, tiny_models, whole
-from experiments.published_copies import published_copies
+from experiments.commands import matrix
+from experiments.commands.fetch import DATASETS
+from experiments.commands.matrix_run import SENTENCE, Outcome, outcome_of
+from experiments.commands.matrix_trials import OF_EACH_FAMILY, Trial, chosen_trials, tiny_models, whole
+from experiments.commands.published_copies import published_copies
+from experiments.experiment_files.catalogue import UnknownExperiment, experiment_names
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.zoo import ZOO
 

@@ -11,7 +11,7 @@ import yaml
 
 from datamodules.samples import AnswerType, SmallSpatialError, SpatialSample
 from experiments.export import export, make_module, trained_module, write_adapter
-from experiments.run_folder import RunError, RunFolder
+from experiments.run_folders.run_folder import RunError, RunFolder
 from lightning_modules.checkpoints import CheckpointError, keep_trainable
 from lightning_modules.vlm.adapters import AdapterError, four_bit_config, prompt_tokens
 from lightning_modules.vlm.chat_templates import CHATML

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.loggers import read_rows
+from experiments.run_folders.loggers import read_rows
 from tests.experiments.conftest import Command
 
 

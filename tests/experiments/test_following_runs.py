@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 
-from experiments.catalogue import read_yaml
-from experiments.composition import refuse_other_model
-from experiments.find_run import find_run, runs_in
-from experiments.loggers import read_rows
-from experiments.run_folder import RunError, RunFolder
+from experiments.experiment_files.catalogue import read_yaml
+from experiments.experiment_files.composition import refuse_other_model
+from experiments.run_folders.find_run import find_run, runs_in
+from experiments.run_folders.loggers import read_rows
+from experiments.run_folders.run_folder import RunError, RunFolder
 from lightning_modules.schedule import WarmupCosine
 from tests.experiments.conftest import Command, Start
 

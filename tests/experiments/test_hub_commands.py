@@ -24,10 +24,10 @@ from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
 from datamodules.layouts import COPY
-from experiments.catalogue import find_experiment, opening_comment
-from experiments.fetch import DATASETS
-from experiments.loggers import read_rows
-from experiments.matrix_trials import chosen_trials, whole
+from experiments.commands.fetch import DATASETS
+from experiments.commands.matrix_trials import chosen_trials, whole
+from experiments.experiment_files.catalogue import find_experiment, opening_comment
+from experiments.run_folders.loggers import read_rows
 from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from lightning_modules.vlm.zoo import ZOO
@@ -53,11 +53,12 @@ SOME = [
 """One for each benchmark."""
 RUN_ALL = """
 import json, sys
-from experiments.composition import compose
-from experiments.errors import plain_errors, quiet_libraries
+from experiments.experiment_files.composition import compose
+from experiments.errors.plain_errors import plain_errors
+from experiments.errors.libraries import quiet_libraries
 with plain_errors():
     quiet_libraries()
-    from experiments.command_line import SpatialCLI
+    from experiments.command_line.cli import SpatialCLI
     for arguments in json.loads(sys.argv[1]):
         SpatialCLI(compose(arguments))
 """

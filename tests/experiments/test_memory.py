@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.command_line import SpatialCLI
-from experiments.composition import compose
-from experiments.memory import ANSWERING_KNOBS, TRAINING_KNOBS, OutOfMemory, is_out_of_memory, out_of_memory
+from experiments.command_line.cli import SpatialCLI
+from experiments.errors.memory import (
+    ANSWERING_KNOBS,
+    TRAINING_KNOBS,
+    OutOfMemory,
+    is_out_of_memory,
+    out_of_memory,
+)
+from experiments.experiment_files.composition import compose
 from tests.experiments.stub import StubModule
 from tests.experiments.test_command_line import PreparedCLI, prepared
 

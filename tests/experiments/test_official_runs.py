@@ -13,10 +13,10 @@ from lightning import Trainer
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.samples import Answer
 from experiments.callbacks.predictions import PredictionsWriter
-from experiments.catalogue import experiment_file, read_yaml
-from experiments.results import collect
-from experiments.run_folder import RunFolder
-from experiments.score import SCORERS
+from experiments.commands.score import SCORERS
+from experiments.experiment_files.catalogue import experiment_file, read_yaml
+from experiments.report.results import collect
+from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.twins import TwinSize

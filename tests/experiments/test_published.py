@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from datamodules.samples import AnswerType
-from experiments.catalogue import (
+from experiments.experiment_files.catalogue import (
     BASE,
     experiment_file,
     experiment_names,
@@ -19,10 +19,10 @@ from experiments.catalogue import (
     read_yaml,
     with_ancestors,
 )
-from experiments.published import SCORE, published_scores, published_values
-from experiments.report import experiment_of, paragraph, write_report
-from experiments.run_folder import RunFolder
-from experiments.study_file import find_study, read_study
+from experiments.report.page import experiment_of, paragraph, write_report
+from experiments.report.published import SCORE, published_scores, published_values
+from experiments.run_folders.run_folder import RunFolder
+from experiments.study.study_file import find_study, read_study
 from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.prompts import question_text
 from tests.lightning_modules.vlm.sample_questions import letter_question

@@ -11,10 +11,11 @@ import yaml
 
 from datamodules.hub import fetch
 from datamodules.samples import DataError
-from experiments import cache_teacher, lessons
-from experiments.command_line import SpatialCLI
-from experiments.composition import compose
-from experiments.run_folder import RunFolder
+from experiments.command_line import lessons
+from experiments.command_line.cli import SpatialCLI
+from experiments.commands import cache_teacher
+from experiments.experiment_files.composition import compose
+from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.base import ModelError
 from lightning_modules.distillation import teachers
 from lightning_modules.vlm import sft

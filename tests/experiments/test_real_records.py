@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.find_run import runs_in
+from experiments.run_folders.find_run import runs_in
 from tests.experiments.conftest import ROOT, Command
 
 

@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from experiments.catalogue import experiment_names, find_experiment, read_yaml, with_ancestors
-from experiments.composition import compose
+from experiments.experiment_files.catalogue import (
+    experiment_names,
+    find_experiment,
+    read_yaml,
+    with_ancestors,
+)
+from experiments.experiment_files.composition import compose
 
 
 def arguments(name: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from datamodules.samples import OpenedImage, Region, SpatialSample
-from experiments.pictures import COLOURS, draw_question
-from experiments.report import caveat, facts, marked, paragraph, write_report
-from experiments.results import collect, write_results
-from experiments.run_folder import RunError, RunFolder
+from experiments.report.page import caveat, facts, marked, paragraph, write_report
+from experiments.report.pictures import COLOURS, draw_question
+from experiments.report.results import collect, write_results
+from experiments.run_folders.run_folder import RunError, RunFolder
 
 COMMENT = "Does it\nwork?\n\nPublished: 12.3 by `others`.\nRun:       make experiment NAME=x"
 CONFIG = """

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.checkpoint_io import AtomicCheckpointIO
-from experiments.loggers import drop_rows_from, read_rows
+from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
+from experiments.run_folders.loggers import drop_rows_from, read_rows
 from tests.experiments.conftest import LONGEST_S, Command, Start
 
 WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"

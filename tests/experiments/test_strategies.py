@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy, StrategyRegistry
 
-from experiments.run_folder import RunError
-from experiments.strategies import SEVERAL_DEVICES, WORKING, settled_strategy
+from experiments.command_line.strategies import SEVERAL_DEVICES, WORKING, settled_strategy
+from experiments.run_folders.run_folder import RunError
 from tests.experiments.test_command_line import PreparedCLI, prepared
 
 __all__ = ["prepared"]

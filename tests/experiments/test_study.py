@@ -21,15 +21,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.samples import SmallSpatialError
-from experiments import command_line
-from experiments.catalogue import opening_comment, read_yaml
-from experiments.composition import compose
-from experiments.run_folder import RUNS, RunError, RunFolder
-from experiments.study import StudyRunner, main
-from experiments.study_file import STUDIES, Scale, Study, StudyError, find_study, read_study
-from experiments.study_run import SeededRun, seeded_runs
-from experiments.study_summary import summarise
-from experiments.study_table import as_markdown, write_tables
+from experiments.command_line import cli
+from experiments.commands.study import main
+from experiments.experiment_files.catalogue import opening_comment, read_yaml
+from experiments.experiment_files.composition import compose
+from experiments.run_folders.run_folder import RUNS, RunError, RunFolder
+from experiments.study.runner import StudyRunner
+from experiments.study.study_file import STUDIES, Scale, Study, StudyError, find_study, read_study
+from experiments.study.study_run import SeededRun, seeded_runs
+from experiments.study.study_summary import summarise
+from experiments.study.study_table import as_markdown, write_tables
 from tests.experiments.conftest import environment
 from tests.experiments.test_command_line import PreparedCLI, prepared
 from tests.forked_make import ForkedPython
@@ -254,7 +255,7 @@ class ParsedCLI(PreparedCLI):
 @pytest.mark.parametrize("scale", [pytest.param("full", marks=pytest.mark.every_file), "tiny"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_runs_of_a_shipped_study_parse(name: str, scale: Scale, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line, "require_teacher", lambda settings: None)  # nothing was trained
+    monkeypatch.setattr(cli, "require_teacher", lambda settings: None)  # nothing was trained
     study = read_study(find_study(name), scale)
     for run in seeded_runs(study)[: len(study.runs)]:
         folder = RUNS / run.name / "once"

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from experiments.catalogue import EXPERIMENTS
-from experiments.loggers import wandb_is_asked_for, wandb_when_asked
+from experiments.experiment_files.catalogue import EXPERIMENTS
+from experiments.run_folders.loggers import wandb_is_asked_for, wandb_when_asked
 from tests.experiments.conftest import ROOT, Command
 
 

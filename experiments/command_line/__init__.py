@@ -1,0 +1,1 @@
+"""LightningCLI with whole experiments: what runs, in which order, on what conditions."""

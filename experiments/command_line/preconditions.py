@@ -1,0 +1,125 @@
+"""What a run needs before a model is loaded or data are fetched: its splits, and its teacher's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datamodules.base import Role, SpatialDataModule
+from experiments.callbacks.plain_halves import PlainData, arguments_of
+from experiments.run_folders.run_folder import TRAINING_COMMANDS, RunError
+
+TESTED = {"experiment": "test", "test": "test", "predict": "test", "validate": "val"}
+"""The splits that commands ask questions of."""
+
+LARGEST_SEED = 2**32 - 1
+
+UNTRAINED = "none"
+"""As a checkpoint: the model is asked as it begins."""
+
+LEAST = {
+    "log_every_n_steps": 0,
+    "gradient_clip_val": 0,
+    "num_sanity_val_steps": -1,
+    "min_epochs": 0,
+    "min_steps": 0,
+}
+"""The smallest numbers of the Trainer's settings that mean something, where Lightning itself takes any."""
+
+LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc")
+"""What Lightning finds by itself."""
+
+
+def require_splits(data: SpatialDataModule | PlainData, subcommand: str, trains: bool) -> None:
+    """Raise `DataError` where the data do not have the splits that a run works on, as far as a glance tells.
+
+    Args:
+        data: the data.
+        subcommand: what is run.
+        trains: whether the run trains something.
+    """
+    roles: list[Role] = ["train"] if trains else []
+    if subcommand in TESTED:
+        roles.append(TESTED[subcommand])  # type: ignore[arg-type]
+    for role in roles:
+        data.require_split(data.taken_from(role) if isinstance(data, SpatialDataModule) else role)
+
+
+def require_teacher(settings: Any) -> None:
+    """Raise `ModelError` where the files that a run's teacher is made of are missing.
+
+    Lessons on disk that are all there need no teacher any more.
+
+    Args:
+        settings: the `teacher` of a model's configuration.
+    """
+    # Loaded late: most runs have no teacher.
+    from lightning_modules.distillation.teacher_cache import is_complete
+    from lightning_modules.distillation.teachers import require_files
+
+    if settings.get("cache") is None or not is_complete(Path(settings["cache"])):
+        require_files(settings.get("adapter"), settings.get("checkpoint"), settings.get("made_by") or "")
+
+
+def trains(subcommand: str, model: Any) -> bool:
+    """Whether a run trains something: a model that is only asked has the adapter `none`.
+
+    Args:
+        subcommand: what is run.
+        model: the model's configuration.
+    """
+    adapter = arguments_of(model).get("adapter") or {}
+    return subcommand in TRAINING_COMMANDS and adapter.get("method") != "none"
+
+
+def require_seed(seed: int | bool | None) -> None:
+    """Raise `RunError` where a seed is none that all random generators take."""
+    if seed is not None and not 0 <= int(seed) <= LARGEST_SEED:
+        raise RunError(f"seed_everything is {seed}; give a whole number from 0 to {LARGEST_SEED}.")
+
+
+def require_checkpoint(path: str) -> None:
+    """Raise `CheckpointError` where a checkpoint that is named by its path is absent or not whole.
+
+    Lightning would say so only when data and model are there. `last` and its like, which are no paths, are
+    left to it, as are addresses.
+    """
+    from lightning_modules.checkpoints import read_checkpoint
+
+    if path.lower() == UNTRAINED or path in LIGHTNINGS_CHECKPOINTS:
+        return
+    if "://" not in path and not path.startswith("registry"):
+        read_checkpoint(path)
+
+
+def require_workable(trainer: Any) -> None:
+    """Raise `RunError` where a trainer cannot train with its settings, or would keep nothing of a run."""
+    if trainer.get("barebones"):
+        raise RunError(
+            "trainer.barebones is true, but every run keeps its figures and answers, which barebones "
+            "forbids: take --trainer.fast_dev_run true, or --trainer.enable_checkpointing false and "
+            "--trainer.enable_progress_bar false."
+        )
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
+        value = trainer.get(name)
+        if isinstance(value, int | float) and value <= 0:
+            raise RunError(f"trainer.{name} is {value}; it must be above 0.")
+    for name, least in LEAST.items():
+        value = trainer.get(name)
+        if isinstance(value, int | float) and value < least:
+            raise RunError(f"trainer.{name} is {value}; it must be at least {least}.")
+    given = trainer.get("plugins") or []
+    for plugin in given if isinstance(given, list) else [given]:
+        kind = str(plugin.get("class_path", "")).rpartition(".")[2]
+        if "Precision" in kind:
+            raise RunError(
+                f"trainer.plugins holds {kind}: a precision is named by trainer.precision, for example "
+                "--trainer.precision bf16-mixed."
+            )
+
+
+def require_name(name: str) -> None:
+    """Raise `RunError` where an experiment's name is not one that a folder under `runs/` can have."""
+    parts = Path(name or "").parts
+    if not parts or name in ("None", "null") or Path(name).is_absolute() or ".." in parts:
+        raise RunError(f"name is {name!r}, but the runs lie in runs/<name>/: give a name such as mine/first.")

@@ -1,0 +1,1 @@
+"""What `make` runs beside experiments, one file a command."""

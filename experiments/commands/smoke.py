@@ -1,0 +1,30 @@
+"""Run every experiment, or some, at the tiny size: `python -m experiments.commands.smoke [NAME ...]`.
+
+All of them share one process, so that the libraries are imported once. The runs lie in `runs/smoke/`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from experiments.errors.libraries import quiet_libraries
+from experiments.errors.plain_errors import plain_errors
+from experiments.experiment_files.catalogue import experiment_names, find_experiment
+from experiments.experiment_files.composition import compose
+
+
+def main(names: list[str]) -> None:
+    """Run the named experiments, by default all of them, one after the other."""
+    quiet_libraries()
+    from experiments.command_line.cli import SpatialCLI
+
+    for name in names:
+        find_experiment(name)
+    for name in names or experiment_names():
+        print(f"\n=== {name}", flush=True)
+        SpatialCLI(compose(["experiment", "-c", name, "--scale", "tiny", "--name", f"smoke/{name}"]))
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main(sys.argv[1:])

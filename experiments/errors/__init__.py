@@ -1,0 +1,1 @@
+"""What reaches the user when something goes wrong: one sentence."""

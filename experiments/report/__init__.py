@@ -1,0 +1,1 @@
+"""What a run has reached, as numbers, charts and pages."""

@@ -1,0 +1,71 @@
+"""What others have published, from `published.yaml`: the one place where these values are written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from experiments.experiment_files.catalogue import PUBLISHED, read_yaml
+from experiments.run_folders.run_folder import RunError
+
+SCORE = "score"
+"""What a value is called that is a benchmark's score of all questions."""
+
+
+@dataclass(frozen=True)
+class PublishedValue:
+    """One published value.
+
+    Attributes:
+        experiment: the experiment that it stands beside; None where there is none here.
+        what: "score", "score of TASK", or the dotted name of a setting.
+        value: the value.
+        source: title of the publication, and where it is found.
+        table: where in it the value stands.
+        run_here: whether the row was ever run here, at its full size.
+        here: what the experiment has instead, where its setting is another one.
+        why: why it is another one.
+    """
+
+    experiment: str | None
+    what: str
+    value: float
+    source: str
+    table: str
+    run_here: bool
+    here: float | None = None
+    why: str = ""
+
+    @property
+    def is_score(self) -> bool:
+        """Whether it is a score, and not a setting."""
+        return self.what == SCORE or self.what.startswith(f"{SCORE} of ")
+
+    def __str__(self) -> str:
+        """The value and where it comes from, in a line."""
+        value = f"{self.value:g}" if not self.is_score else f"{self.value:.4f}".removesuffix("00")
+        name = "" if self.what == SCORE else f"{self.what}: "
+        ran = "run here" if self.run_here else "never run here"
+        return f"{name}{value}, {self.source}, {self.table} ({ran})"
+
+
+@cache
+def published_values() -> tuple[PublishedValue, ...]:
+    """All published values; raises `RunError` where the table is not as it should be."""
+    content = read_yaml(PUBLISHED)
+    sources = {key: f"{source['title']} ({source['where']})" for key, source in content["sources"].items()}
+    return tuple(_value(entry, sources) for entry in content["values"])
+
+
+def published_scores(experiment: str) -> list[PublishedValue]:
+    """The scores that stand beside an experiment, that of all questions first."""
+    found = [value for value in published_values() if value.experiment == experiment and value.is_score]
+    return sorted(found, key=lambda value: value.what != SCORE)
+
+
+def _value(entry: dict[str, Any], sources: dict[str, str]) -> PublishedValue:
+    try:
+        return PublishedValue(**{**entry, "source": sources[entry["source"]]})
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{PUBLISHED} has an entry that cannot be used: {entry} ({error}).") from error

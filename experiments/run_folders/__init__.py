@@ -1,0 +1,1 @@
+"""Where a run keeps what it makes, and how runs are found again."""
