@@ -42,15 +42,15 @@ from benchmarks.measuring import (
     peak_resident_bytes,
     write_result,
 )
-from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
 from lightning_modules.distillation.decoder_pass import head_of, run, softcap_of
-from lightning_modules.distillation.logit_loss import (
+from lightning_modules.distillation.logits.loss import (
     LogitDistillation,
     distil_logits,
     supervised_positions,
     weighted,
 )
-from lightning_modules.distillation.teacher_signal import TeacherLogits
+from lightning_modules.distillation.logits.teacher_signal import TeacherLogits
 
 SIZES = (512, 1024, 2048, 4096)
 """Tokens of the sequence."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.logit_distillation import SUPERVISED
+from lightning_modules.distillation.attention.layer_map import pair_layers
 from lightning_modules.distillation.decoder_pass import layer_count
-from lightning_modules.distillation.layer_map import pair_layers
 from lightning_modules.vlm.collator import IGNORED
 
 

@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measuring import MEBIBYTE, forget_peak, in_fresh_process, peak_resident_bytes, write_result
-from lightning_modules.distillation.logit_loss import (
+from lightning_modules.distillation.logits.loss import (
     LogitDistillation,
     distil_logits,
     supervised_positions,
     weighted,
 )
-from lightning_modules.distillation.teacher_signal import TeacherLogits
+from lightning_modules.distillation.logits.teacher_signal import TeacherLogits
 from lightning_modules.distillation.weights import weight_at
 
 SUPERVISED = 0.22

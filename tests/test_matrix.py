@@ -13,9 +13,9 @@ from datamodules.cv_bench import CvBench
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.space_thinker import SpaceThinker
 from lightning_modules.base import SpatialModule
-from lightning_modules.distillation.attention_loss import AttentionDistillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant

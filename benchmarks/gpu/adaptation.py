@@ -12,10 +12,10 @@ from benchmarks.gpu.machine import Machine, does_not_fit
 from benchmarks.gpu.qwen import Shapes, in_the_twins_place, long_question, shapes_on
 from benchmarks.gpu.training import MadeUpData, train
 from benchmarks.matrix_units import work_of, work_of_tower
-from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.logit_loss import LogitDistillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation
+from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import LiveTeacher, Teacher
+from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 

@@ -17,7 +17,7 @@ from benchmarks.language_models import make_models, make_sequences
 from benchmarks.logit_distillation import SUPERVISED
 from benchmarks.matrix_units import work_of
 from benchmarks.measuring import write_result
-from lightning_modules.distillation.logit_loss import supervised_positions
+from lightning_modules.distillation.logits.loss import supervised_positions
 
 LENGTHS = (4096, 3072, 2048, 1024, 512)
 """Tokens of the sequence, the longest first."""

@@ -16,7 +16,7 @@ from experiments.run_folders.run_folder import RunError
 if TYPE_CHECKING:
     from lightning import Trainer
 
-    from lightning_modules.distillation.teacher_cache import Written
+    from lightning_modules.distillation.teachers.cache_files import Written
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -42,7 +42,7 @@ def write_missing(module: Any, data: Any, trainer: Trainer) -> None:
     """
     if not learns_from_cache(module) or not trainer.is_global_zero:
         return
-    from lightning_modules.distillation.teacher_cache import is_complete
+    from lightning_modules.distillation.teachers.cache_files import is_complete
 
     cache = Path(module.teacher_settings.cache)
     if is_complete(cache):
@@ -93,7 +93,7 @@ def _write(module: Any, data: Any, trainer: Trainer) -> str:
     from lightning.pytorch.utilities.seed import isolate_rng
 
     from lightning_modules.distillation.lesson_writing import LessonWriting
-    from lightning_modules.distillation.teacher_cache import CacheWriter
+    from lightning_modules.distillation.teachers.cache_files import CacheWriter
 
     data.prepare_split("train")
     # The training that may follow shall not depend on whether this came before it.

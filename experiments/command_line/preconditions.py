@@ -54,8 +54,8 @@ def require_teacher(settings: Any) -> None:
         settings: the `teacher` of a model's configuration.
     """
     # Loaded late: most runs have no teacher.
-    from lightning_modules.distillation.teacher_cache import is_complete
-    from lightning_modules.distillation.teachers import require_files
+    from lightning_modules.distillation.teachers.cache_files import is_complete
+    from lightning_modules.distillation.teachers.live import require_files
 
     if settings.get("cache") is None or not is_complete(Path(settings["cache"])):
         require_files(settings.get("adapter"), settings.get("checkpoint"), settings.get("made_by") or "")

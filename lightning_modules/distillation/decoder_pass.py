@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_modules.distillation.attention_tap import AttentionTap, TappedLayer
+from lightning_modules.distillation.attention.tap import AttentionTap, TappedLayer
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import Batch, Collator
-from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.attention_tap import TappedLayer
-from lightning_modules.distillation.cache_contents import Contents, StoredMaps, what_is_asked
-from lightning_modules.distillation.cached_teacher import read_by_student
+from lightning_modules.distillation.attention.layer_map import pair_layers
+from lightning_modules.distillation.attention.loss import AttentionDistillation
+from lightning_modules.distillation.attention.pooled import PooledLayer, pool_layer
+from lightning_modules.distillation.attention.tap import TappedLayer
 from lightning_modules.distillation.decoder_pass import layer_count, vocabulary_size
-from lightning_modules.distillation.layer_map import pair_layers
-from lightning_modules.distillation.lesson_keys import WithLessonKeys
-from lightning_modules.distillation.logit_loss import supervised_positions
+from lightning_modules.distillation.logits.loss import supervised_positions
+from lightning_modules.distillation.logits.teacher_signal import TeacherLogits, TopKLogits, top_k_logits
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.pooled_attention import PooledLayer, pool_layer
-from lightning_modules.distillation.teacher_cache import StoredLesson
-from lightning_modules.distillation.teacher_signal import TeacherLogits, TopKLogits, top_k_logits
-from lightning_modules.distillation.teachers import LiveTeacher
+from lightning_modules.distillation.teachers.cache_contents import Contents, StoredMaps, what_is_asked
+from lightning_modules.distillation.teachers.cache_files import StoredLesson
+from lightning_modules.distillation.teachers.cached import read_by_student
+from lightning_modules.distillation.teachers.lesson_keys import WithLessonKeys
+from lightning_modules.distillation.teachers.live import LiveTeacher
 
 
 class LessonWriting:

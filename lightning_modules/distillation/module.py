@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import Batch, Collator
-from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
-from lightning_modules.distillation.cached_teacher import CachedTeacher, require_cachable
+from lightning_modules.distillation.attention.layer_map import LayerMap, pair_layers
+from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
 from lightning_modules.distillation.decoder_pass import DecoderPass, head_of, layer_count, run, softcap_of
-from lightning_modules.distillation.layer_map import LayerMap, pair_layers
-from lightning_modules.distillation.logit_loss import (
+from lightning_modules.distillation.logits.loss import (
     LogitDistillation,
     distil_logits,
     supervised_positions,
     weighted,
 )
 from lightning_modules.distillation.on_policy import OnPolicy, as_taught, own_answers
-from lightning_modules.distillation.teachers import Lesson, LiveTeacher, Teacher, TeacherSource
+from lightning_modules.distillation.teachers.cached import CachedTeacher, require_cachable
+from lightning_modules.distillation.teachers.live import Lesson, LiveTeacher, Teacher, TeacherSource
 from lightning_modules.distillation.weights import Weight, weight_at
 from lightning_modules.schedule import total_steps
 from lightning_modules.vlm.collator import learnt_tokens

@@ -22,10 +22,10 @@ from experiments.commands.cache_teacher import main as cache_teacher
 from experiments.experiment_files.composition import compose
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError
-from lightning_modules.distillation.cache_contents import CacheError
-from lightning_modules.distillation.lesson_keys import lesson_key
 from lightning_modules.distillation.lesson_writing import LessonWriting
-from lightning_modules.distillation.teacher_cache import CacheWriter, TeacherCache, is_complete
+from lightning_modules.distillation.teachers.cache_contents import CacheError
+from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, is_complete
+from lightning_modules.distillation.teachers.lesson_keys import lesson_key
 from tests.experiments.test_command_line import PreparedCLI, prepared
 
 __all__ = ["prepared"]

@@ -21,12 +21,12 @@ from experiments.callbacks.within_epochs import CheckpointWithinEpochs
 from lightning_modules.accumulation import LookAhead
 from lightning_modules.base import ModelError, SpatialModule
 from lightning_modules.distillation import module as student_module
-from lightning_modules.distillation.attention_loss import AttentionDistillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.lesson_writing import LessonWriting
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.teacher_cache import CacheWriter
-from lightning_modules.distillation.teachers import LiveTeacher, Teacher
+from lightning_modules.distillation.teachers.cache_files import CacheWriter
+from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant

@@ -17,15 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_modules.base import SpatialModule
-from lightning_modules.distillation import attention_blocks
-from lightning_modules.distillation.attention_blocks import extents_of
-from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.cached_teacher import read_by_student
+from lightning_modules.distillation.attention import blocks as attention_blocks
+from lightning_modules.distillation.attention.blocks import extents_of
+from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.lesson_writing import LessonWriting
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.teacher_cache import CacheWriter
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.teachers.cache_files import CacheWriter
+from lightning_modules.distillation.teachers.cached import read_by_student
+from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.phases import Objective, Phase
 from lightning_modules.tiny_giant.experts import Router
 from lightning_modules.tiny_giant.model import TinyGiantConfig

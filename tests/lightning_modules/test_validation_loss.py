@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.phases import Phase
 from lightning_modules.processes import joined_sums
 from lightning_modules.tiny_giant.model import TinyGiantConfig

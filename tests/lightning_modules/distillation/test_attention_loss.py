@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
-from lightning_modules.distillation.attention_tap import TappedLayer
-from lightning_modules.distillation.head_mixture import head_weights, inner_products
+from lightning_modules.distillation.attention.head_mixture import head_weights, inner_products
+from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
+from lightning_modules.distillation.attention.tap import TappedLayer
 
 
 def layer(
@@ -393,7 +393,7 @@ def test_short_samples_taken_together_are_the_same_as_one_by_one(monkeypatch, pa
     config = AttentionDistillation(chunk=4)
     made = {}
     for cells in (1, 2 * 4 * 9, 2**19):
-        monkeypatch.setattr("lightning_modules.distillation.attention_blocks.CELLS", cells)
+        monkeypatch.setattr("lightning_modules.distillation.attention.blocks.CELLS", cells)
         made[cells] = attention_distillation([ours], [theirs], [(0, 0)], rows_mask, columns_mask, config)
     assert_same(made[2 * 4 * 9], made[1], ours, 1e-12)
     made[1] = attention_distillation([ours], [theirs], [(0, 0)], rows_mask, columns_mask, config)

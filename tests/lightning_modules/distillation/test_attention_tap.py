@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
-from lightning_modules.distillation.attention_tap import TAP, AttentionTap
+from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
+from lightning_modules.distillation.attention.tap import TAP, AttentionTap
 from lightning_modules.vlm.adapters import AdapterConfig, add_adapter
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.twins import TwinSize, make_twin

@@ -7,8 +7,8 @@ import torch
 from tokenizers import AddedToken
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.common_tokens import CommonTokens, common_tokens
-from lightning_modules.distillation.teacher_signal import TeacherLogits
+from lightning_modules.distillation.logits.common_tokens import CommonTokens, common_tokens
+from lightning_modules.distillation.logits.teacher_signal import TeacherLogits
 from lightning_modules.vlm.tokenizers import make_tokenizer
 from lightning_modules.vlm.twins import make_twin
 

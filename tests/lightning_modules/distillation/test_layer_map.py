@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.layer_map import pair_layers
+from lightning_modules.distillation.attention.layer_map import pair_layers
 
 
 @given(student=st.integers(2, 60), teacher=st.integers(1, 90))

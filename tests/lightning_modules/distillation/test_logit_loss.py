@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lightning_modules.distillation.divergences import (
+from lightning_modules.distillation.logits.divergences import (
     divergence_named,
     forward_kl,
     generalised_jsd,
     log_probabilities,
     reverse_kl,
 )
-from lightning_modules.distillation.logit_loss import (
+from lightning_modules.distillation.logits.loss import (
     LogitDistillation,
     LogitLossError,
     distil_logits,
     supervised_positions,
     weighted,
 )
-from lightning_modules.distillation.teacher_signal import (
+from lightning_modules.distillation.logits.teacher_signal import (
     TeacherLogits,
     TeacherSignalError,
     TopKLogits,

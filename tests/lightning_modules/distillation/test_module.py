@@ -10,10 +10,10 @@ import torch
 
 from datamodules.cv_bench import CvBench
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.logit_loss import LogitDistillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation
+from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import LiveTeacher, Teacher
+from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
 from lightning_modules.vlm.twins import TwinSize

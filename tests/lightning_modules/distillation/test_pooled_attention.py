@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_loss import AttentionDistillation, attention_distillation
-from lightning_modules.distillation.attention_tap import TappedLayer
-from lightning_modules.distillation.pooled_attention import pool_layer
+from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
+from lightning_modules.distillation.attention.pooled import pool_layer
+from lightning_modules.distillation.attention.tap import TappedLayer
 from tests.lightning_modules.distillation.test_attention_loss import (
     assert_same,
     everything,

@@ -11,9 +11,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_modules.base import SpatialModule
-from lightning_modules.distillation.attention_loss import AttentionDistillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import LiveTeacher, Teacher
+from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.twins import TwinSize

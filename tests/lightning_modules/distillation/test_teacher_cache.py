@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_modules.distillation import teacher_cache
-from lightning_modules.distillation.cache_contents import (
+from lightning_modules.distillation.logits.common_tokens import CommonTokens
+from lightning_modules.distillation.teachers.cache_contents import (
     ELSEWHERE,
     Asked,
     CacheError,
@@ -23,13 +23,13 @@ from lightning_modules.distillation.cache_contents import (
     digest_of,
     require_same,
 )
-from lightning_modules.distillation.common_tokens import CommonTokens
-from lightning_modules.distillation.teacher_cache import (
+from lightning_modules.distillation.teachers.cache_files import (
     CacheWriter,
     StoredLesson,
     TeacherCache,
     is_complete,
 )
+from lightning_modules.distillation.teachers.live import cache_files as teacher_cache
 
 K = 3
 ASKED = Asked(

@@ -10,9 +10,9 @@ import torch
 
 from lightning_modules.base import ModelError
 from lightning_modules.checkpoints import CheckpointError
-from lightning_modules.distillation.attention_loss import AttentionDistillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import LiveTeacher, Teacher
+from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
 from lightning_modules.vlm.export import AdapterError

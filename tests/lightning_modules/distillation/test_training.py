@@ -9,11 +9,11 @@ import torch
 from lightning import Callback
 from lightning.pytorch.cli import OptimizerCallable
 
-from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.logit_loss import LogitDistillation
+from lightning_modules.distillation.attention.loss import AttentionDistillation
+from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.distillation.weights import Ramp
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.twins import TwinSize

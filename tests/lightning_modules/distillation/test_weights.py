@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.logit_loss import LogitDistillation, LogitLossError, weighted
+from lightning_modules.distillation.logits.loss import LogitDistillation, LogitLossError, weighted
 from lightning_modules.distillation.weights import Ramp, weight_at
 
 SHARES = st.floats(0, 1)

@@ -20,9 +20,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from datamodules.samples import SpatialSample
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.logit_loss import LogitDistillation
+from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.vlm.adapters import AdapterConfig, add_adapter, prompt_tokens
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.conversation import Conversation

@@ -18,7 +18,7 @@ from datamodules.samples import Answer, AnswerType, SpatialSample
 from datamodules.scoring.choice_metrics import SpaceThinkerMetric
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers import Teacher
+from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.vlm import sft as sft_module
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.conversation import Conversation

@@ -16,7 +16,7 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, LlamaF
 
 from datamodules.samples import SmallSpatialError
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.teachers import LiveTeacher, Teacher
+from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.model_source import ModelSource
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import VlmCollator

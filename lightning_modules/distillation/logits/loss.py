@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.divergences import Divergence, divergence_named
-from lightning_modules.distillation.teacher_signal import TeacherLogits, TopKLogits, logits_of
+from lightning_modules.distillation.logits.divergences import Divergence, divergence_named
+from lightning_modules.distillation.logits.teacher_signal import TeacherLogits, TopKLogits, logits_of
 from lightning_modules.distillation.weights import Weight, weight_at
 from lightning_modules.vlm.collator import IGNORED
 

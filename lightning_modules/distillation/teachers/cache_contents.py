@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from datamodules.samples import SmallSpatialError
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.common_tokens import CommonTokens
-from lightning_modules.distillation.teachers import Teacher, teacher_origin
+from lightning_modules.distillation.logits.common_tokens import CommonTokens
+from lightning_modules.distillation.teachers.live import Teacher, teacher_origin
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.loading import model_source
 from lightning_modules.vlm.zoo import entry_of

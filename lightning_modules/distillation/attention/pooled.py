@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_blocks import (
+from lightning_modules.distillation.attention.blocks import (
     Block,
     Extent,
     LayerPair,
@@ -22,13 +22,13 @@ from lightning_modules.distillation.attention_blocks import (
     extents_of,
     recomputed,
 )
-from lightning_modules.distillation.attention_tap import TappedLayer, attention_maps
-from lightning_modules.distillation.head_mixture import (
+from lightning_modules.distillation.attention.head_mixture import (
     Similarity,
     divergence_of_mixture,
     head_weights,
     inner_products,
 )
+from lightning_modules.distillation.attention.tap import TappedLayer, attention_maps
 
 
 @dataclass(frozen=True)

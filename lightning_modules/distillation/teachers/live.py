@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from datamodules.samples import SpatialSample
 from lightning_modules.base import Batch, Collator, ModelError, require_positive
-from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.attention_tap import TappedLayer
-from lightning_modules.distillation.common_tokens import common_tokens
+from lightning_modules.distillation.attention.loss import AttentionDistillation
+from lightning_modules.distillation.attention.pooled import PooledLayer
+from lightning_modules.distillation.attention.tap import TappedLayer
 from lightning_modules.distillation.decoder_pass import head_of, is_quantized, layer_count, run, softcap_of
-from lightning_modules.distillation.logit_loss import supervised_positions
+from lightning_modules.distillation.logits.common_tokens import common_tokens
+from lightning_modules.distillation.logits.loss import supervised_positions
+from lightning_modules.distillation.logits.teacher_signal import TeacherLogits, TopKLogits
 from lightning_modules.distillation.on_policy import as_taught
-from lightning_modules.distillation.pooled_attention import PooledLayer
-from lightning_modules.distillation.teacher_signal import TeacherLogits, TopKLogits
 from lightning_modules.placement import Placement, present_placement
 from lightning_modules.vlm.adapters import AdapterConfig, four_bit_config
 from lightning_modules.vlm.collator import IGNORED, VlmCollator

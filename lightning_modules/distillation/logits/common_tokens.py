@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.divergences import IMPOSSIBLE
+from lightning_modules.distillation.logits.divergences import IMPOSSIBLE
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention_blocks import (
+from lightning_modules.distillation.attention.blocks import (
     Block,
     LayerPair,
     blocks_of,
@@ -35,14 +35,14 @@ from lightning_modules.distillation.attention_blocks import (
     maps_of_both,
     recomputed,
 )
-from lightning_modules.distillation.attention_tap import TappedLayer
-from lightning_modules.distillation.head_mixture import (
+from lightning_modules.distillation.attention.head_mixture import (
     Similarity,
     divergence_of_mixture,
     head_weights,
     inner_products,
 )
-from lightning_modules.distillation.pooled_attention import PooledLayer, pool_layer, pooled_loss
+from lightning_modules.distillation.attention.pooled import PooledLayer, pool_layer, pooled_loss
+from lightning_modules.distillation.attention.tap import TappedLayer
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lightning_modules.distillation.attention_tap import TappedLayer, attention_maps
+from lightning_modules.distillation.attention.tap import TappedLayer, attention_maps
 
 CELLS = 2**19
 """Places in a map that the samples of a block may have together on a CPU: 128 rows of 4,096 columns."""

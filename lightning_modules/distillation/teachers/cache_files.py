@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lightning_modules.distillation.cache_contents import CacheError, Contents, require_same
+from lightning_modules.distillation.teachers.cache_contents import CacheError, Contents, require_same
 
 CONTENTS = "contents.json"
 COMPLETE = "complete.json"

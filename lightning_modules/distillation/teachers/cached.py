@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.base import Batch, Collator, ModelError
-from lightning_modules.distillation.attention_loss import AttentionDistillation
-from lightning_modules.distillation.cache_contents import (
+from lightning_modules.distillation.attention.loss import AttentionDistillation
+from lightning_modules.distillation.attention.pooled import PooledLayer
+from lightning_modules.distillation.logits.loss import LogitDistillation
+from lightning_modules.distillation.logits.teacher_signal import TopKLogits
+from lightning_modules.distillation.on_policy import OnPolicy
+from lightning_modules.distillation.teachers.cache_contents import (
     CacheError,
     origin_of,
     require_same,
     what_is_asked,
 )
-from lightning_modules.distillation.lesson_keys import WithLessonKeys
-from lightning_modules.distillation.logit_loss import LogitDistillation
-from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.pooled_attention import PooledLayer
-from lightning_modules.distillation.teacher_cache import StoredLesson, TeacherCache, is_complete
-from lightning_modules.distillation.teacher_signal import TopKLogits
-from lightning_modules.distillation.teachers import Lesson, Teacher, not_read_alike
+from lightning_modules.distillation.teachers.cache_files import StoredLesson, TeacherCache, is_complete
+from lightning_modules.distillation.teachers.lesson_keys import WithLessonKeys
+from lightning_modules.distillation.teachers.live import Lesson, Teacher, not_read_alike
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.zoo import entry_of
 

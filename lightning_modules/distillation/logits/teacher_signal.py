@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.common_tokens import CommonTokens
-from lightning_modules.distillation.divergences import IMPOSSIBLE, log_probabilities
+from lightning_modules.distillation.logits.common_tokens import CommonTokens
+from lightning_modules.distillation.logits.divergences import IMPOSSIBLE, log_probabilities
 from lightning_modules.precision import at_least_float32
 
 

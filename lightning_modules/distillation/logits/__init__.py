@@ -1,0 +1,1 @@
+"""The logit loss: what a teacher thinks of the next token."""
