@@ -19,7 +19,7 @@ import yaml
 from benchmarks.measuring import write_result
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.loading.batching import BatchRequest, ImageRequest
-from datamodules.loading.loading import CollateLoaded, ImageLoading
+from datamodules.loading.image_loading import CollateLoaded, ImageLoading
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant, answer_sums

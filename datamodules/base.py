@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader
 
 from datamodules.answers import read_answer
 from datamodules.loading.batching import EvaluationBatches, TrainingBatches
-from datamodules.loading.drawing import Drawing, EveryImage
+from datamodules.loading.epoch_sampler import EpochSampler, EveryImage
 from datamodules.loading.grouped import GroupedQuestions, ImageSubset, Split
-from datamodules.loading.image_notes import ImageNotes
-from datamodules.loading.loading import (
+from datamodules.loading.image_loading import (
     BadImagePolicy,
     CollateLoaded,
     Collator,
@@ -26,6 +25,7 @@ from datamodules.loading.loading import (
     ResumableLoader,
     samples_only,
 )
+from datamodules.loading.image_notes import ImageNotes
 from datamodules.loading.split_answers import require_answers
 from datamodules.samples import Answer, DataError, metric_of
 from datamodules.views import View
@@ -209,7 +209,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         """All that the data have for a role."""
         return self.open_split(role)
 
-    def training_images(self) -> tuple[GroupedQuestions, Drawing]:
+    def training_images(self) -> tuple[GroupedQuestions, EpochSampler]:
         """The images to train on, and which of them each epoch draws."""
         training: GroupedQuestions = self.split("train")
         if self.training_fraction < 1:

@@ -15,7 +15,7 @@ from datamodules.files.folder_digest import folder_digest
 from datamodules.files.index_folders import cached_index
 from datamodules.hub.whole_copies import HubDataset
 from datamodules.loading.chosen_tasks import ChosenTasks
-from datamodules.loading.drawing import Curriculum, Drawing
+from datamodules.loading.epoch_sampler import Curriculum, EpochSampler
 from datamodules.loading.grouped import GroupedQuestions, Split
 from datamodules.loading.sample_index import FORMAT_VERSION, IndexedQuestions, IndexedRow, write_sample_index
 from datamodules.samples import DataError
@@ -124,7 +124,7 @@ class OfficialLayout(SpatialDataModule):
         whole = self.open_split(role)
         return whole if self.tasks is None else ChosenTasks(whole, self.tasks)
 
-    def training_images(self) -> tuple[GroupedQuestions, Drawing]:
+    def training_images(self) -> tuple[GroupedQuestions, EpochSampler]:
         """The training images, and which of them each epoch draws.
 
         Raises:

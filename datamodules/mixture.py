@@ -11,7 +11,7 @@ import torchmetrics
 
 from datamodules.base import Role, SpatialDataModule
 from datamodules.layouts import OfficialLayout
-from datamodules.loading.drawing import Drawing, EveryImage, WeightedParts
+from datamodules.loading.epoch_sampler import EpochSampler, EveryImage, WeightedParts
 from datamodules.loading.grouped import GroupedQuestions, ImageSubset, Split
 from datamodules.samples import DataError, SpatialSample, metric_of
 from datamodules.scoring.joined_metric import JoinedMetric
@@ -138,7 +138,7 @@ class Mixture(SpatialDataModule):
             )
         )
 
-    def training_images(self) -> tuple[GroupedQuestions, Drawing]:
+    def training_images(self) -> tuple[GroupedQuestions, EpochSampler]:
         """The images of all parts, and which of them each epoch draws."""
         subsets: list[GroupedQuestions] = []
         split = self.split("train")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.errors.libraries import quiet_libraries
 from experiments.errors.plain_errors import OptionParser, plain_errors
-from experiments.experiment_files.catalogue import read_yaml
+from experiments.experiment_files.registry import read_yaml
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
 from experiments.trained import make_module, trained_module

@@ -6,7 +6,7 @@ import sys
 
 from experiments.errors.libraries import quiet_libraries
 from experiments.errors.plain_errors import plain_errors
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.experiment_files.catalogue import read_yaml
+from experiments.experiment_files.registry import read_yaml
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
 

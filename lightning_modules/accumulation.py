@@ -15,7 +15,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from lightning_modules.processes import is_shared, mean_of_processes
+from lightning_modules.distributed import is_shared, mean_of_processes
 
 QUESTIONS = "questions"
 """What a term is a mean over that says nothing else."""

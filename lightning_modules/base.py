@@ -23,10 +23,10 @@ from torchmetrics import Metric
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample, metric_of
 from lightning_modules.accumulation import QUESTIONS, OptimizerStep, batches_of_step
 from lightning_modules.checkpoints import keep_trainable, require_trainable
+from lightning_modules.distributed import joined_sums, mean_of_processes
 from lightning_modules.one_number import taking_answers
 from lightning_modules.optimizers import Decay, optimizer_of, require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
-from lightning_modules.processes import joined_sums, mean_of_processes
 from lightning_modules.schedule import (
     ONE_EPOCH,
     Schedule,

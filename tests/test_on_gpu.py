@@ -25,7 +25,7 @@ from benchmarks.gpu.machine import Machine, does_not_fit
 from benchmarks.logit_distillation import SUPERVISED
 from benchmarks.matrix_units import work_of, work_of_tower
 from datamodules.samples import SmallSpatialError
-from experiments.experiment_files.catalogue import experiment_names
+from experiments.experiment_files.registry import experiment_names
 from lightning_modules.placement import placed
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from torch.utils.data import Sampler, SequentialSampler
 
-from datamodules.loading.drawing import Drawing, EveryImage
+from datamodules.loading.epoch_sampler import EpochSampler, EveryImage
 
 _STEPS_IN_POOL = 50
 _LENGTH_STREAM = 1  # keeps the order of steps apart from the drawing, which has the same seed and epoch
@@ -66,7 +66,7 @@ class TrainingBatches(Sampler[BatchRequest]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
-        drawing: Drawing | None = None,
+        drawing: EpochSampler | None = None,
         lengths: np.ndarray | None = None,
     ) -> None:
         """`group_sizes` counts the questions of each image; `batch_size` counts images."""

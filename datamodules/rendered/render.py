@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from datamodules.rendered.developing import SUBPIXELS, developed, jagged
 from datamodules.rendered.meshes import Placed, collect_boxes
 from datamodules.rendered.objects import building
 from datamodules.rendered.raycast import RayCaster, depth_picture, label_image
 from datamodules.rendered.scene import CEILING_M, Scene
 from datamodules.rendered.shading import Shader
+from datamodules.rendered.tone_mapping import SUBPIXELS, developed, jagged
 
 
 class Rendering:

@@ -8,9 +8,9 @@ sample unless a view says that it removes them.
 from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import BoxesInText
 from datamodules.views.choices import RotatedChoices
+from datamodules.views.image_views import Blind, DepthAsImage, DepthImage, GrayImage, Grayscale, NoDepth
 from datamodules.views.marks import Marked, MarkedImage
 from datamodules.views.multiple_choice import AsMultipleChoice
-from datamodules.views.pictures import Blind, DepthAsImage, DepthImage, GrayImage, Grayscale, NoDepth
 
 __all__ = [
     "AsMultipleChoice",

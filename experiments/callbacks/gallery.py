@@ -12,7 +12,7 @@ from datamodules.scoring.metrics import Judgement
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from experiments.callbacks.predictions import judge, judging_metric
-from experiments.report.pictures import draw_question
+from experiments.report.region_images import draw_question
 from experiments.run_folders.run_folder import write_whole
 
 

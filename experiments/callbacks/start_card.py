@@ -14,12 +14,12 @@ from rich.table import Table
 from torch.utils.data import DistributedSampler
 
 from datamodules.base import SpatialDataModule
-from datamodules.loading.loading import ResumableLoader
+from datamodules.loading.image_loading import ResumableLoader
 from experiments.callbacks.base import InRunFolder
 from experiments.callbacks.plain_halves import PlainData, data_face
 from experiments.run_folders.loggers import describe
+from experiments.run_folders.provenance import parameter_counts
 from experiments.run_folders.run_folder import relative
-from experiments.run_folders.started import parameter_counts
 from lightning_modules.schedule import WarmupCosine, total_steps
 
 

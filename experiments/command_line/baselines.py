@@ -14,8 +14,8 @@ from datamodules.samples import metric_of
 from datamodules.scoring.baselines import majority_baseline
 from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.progress import progress
+from experiments.run_folders.provenance import parameter_counts
 from experiments.run_folders.run_folder import RunError
-from experiments.run_folders.started import parameter_counts
 from lightning_modules.base import SpatialModule
 from lightning_modules.one_number import taking_answers
 from lightning_modules.schedule import train_for_an_epoch_unless_told

@@ -43,7 +43,6 @@ from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard, scored_elsewhere
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.command_line.baselines import Baselines, run_baselines
-from experiments.command_line.lessons import refuse_blind_baseline, write_missing
 from experiments.command_line.preconditions import (
     UNTRAINED,
     require_checkpoint,
@@ -56,20 +55,21 @@ from experiments.command_line.preconditions import (
 )
 from experiments.command_line.strategies import settled_strategy
 from experiments.command_line.submission import write_submission_file
+from experiments.command_line.teacher_outputs import refuse_blind_baseline, write_missing
 from experiments.errors.constructors import NotMade, made_as_configured, reason_of, refused_by_lightning
 from experiments.errors.memory import is_out_of_memory, out_of_memory
 from experiments.errors.parser_errors import RefusedOption, refusal
 from experiments.errors.plain_errors import Interrupted, is_interrupt
-from experiments.experiment_files.catalogue import BASE, read_yaml
-from experiments.experiment_files.composition import Composition, refuse_other_model
+from experiments.experiment_files.config_files import Composition, refuse_other_model
+from experiments.experiment_files.registry import BASE, read_yaml
 from experiments.export import write_adapter
 from experiments.report.page import write_report
 from experiments.report.results import Results, collect, named_metric, percent, write_results
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.loggers import MetricsTable, drop_rows_from, name_wandb_run
+from experiments.run_folders.provenance import parameter_counts, started
 from experiments.run_folders.run_folder import RUNS, TRAINING_COMMANDS, RunError, RunFolder, write_whole
-from experiments.run_folders.started import parameter_counts, started
 from lightning_modules.base import SpatialModule
 from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.placement import Placement, device_of, placed

@@ -10,7 +10,7 @@ import sys
 
 from experiments.errors.libraries import quiet_libraries
 from experiments.errors.plain_errors import AGAIN, plain_errors
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
 from experiments.run_folders.run_folder import RunError
 
 
@@ -26,8 +26,8 @@ def main(typed: list[str]) -> None:
     composition = compose(["experiment", *typed])
     # Loaded late, so that a mistyped name is reported at once.
     quiet_libraries()
-    from experiments.command_line.lessons import learns_from_cache, write_lessons
-    from experiments.command_line.prepared import PreparedExperiment
+    from experiments.command_line.dry_run import PreparedExperiment
+    from experiments.command_line.teacher_outputs import learns_from_cache, write_lessons
 
     experiment = PreparedExperiment(composition)
     if not learns_from_cache(experiment.model):

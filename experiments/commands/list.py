@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.errors.plain_errors import plain_errors
-from experiments.experiment_files.catalogue import experiment_names, question_of
+from experiments.experiment_files.registry import experiment_names, question_of
 
 
 def main() -> None:

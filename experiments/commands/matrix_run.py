@@ -98,7 +98,7 @@ def run_in(folder: Path, log: Path, typed: list[str]) -> None:
 def _exit_code(typed: list[str]) -> int:
     from experiments.errors.libraries import quiet_libraries
     from experiments.errors.plain_errors import explained
-    from experiments.experiment_files.composition import compose
+    from experiments.experiment_files.config_files import compose
 
     try:
         quiet_libraries()

@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from datamodules.mixture import Mixture
-from experiments.experiment_files.catalogue import (
+from experiments.experiment_files.registry import (
     BASE,
     experiment_names,
     find_experiment,

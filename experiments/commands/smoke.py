@@ -9,8 +9,8 @@ import sys
 
 from experiments.errors.libraries import quiet_libraries
 from experiments.errors.plain_errors import plain_errors
-from experiments.experiment_files.catalogue import experiment_names, find_experiment
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
+from experiments.experiment_files.registry import experiment_names, find_experiment
 
 
 def main(names: list[str]) -> None:

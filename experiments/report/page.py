@@ -19,9 +19,9 @@ from datamodules.answers import WEAK
 from datamodules.files.text_files import read_json, read_text
 from datamodules.samples import MASK_PLACEHOLDER
 from experiments.errors.plain_errors import plain_errors
-from experiments.experiment_files.catalogue import read_yaml
-from experiments.report.pictures import colour_of
+from experiments.experiment_files.registry import read_yaml
 from experiments.report.published import published_scores
+from experiments.report.region_images import colour_of
 from experiments.report.results import (
     Results,
     further_scores,

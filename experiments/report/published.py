@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from experiments.experiment_files.catalogue import PUBLISHED, read_yaml
+from experiments.experiment_files.registry import PUBLISHED, read_yaml
 from experiments.run_folders.run_folder import RunError
 
 SCORE = "score"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from experiments.experiment_files.catalogue import EXPERIMENTS, find_experiment, opening_comment, read_yaml
+from experiments.experiment_files.registry import EXPERIMENTS, find_experiment, opening_comment, read_yaml
 from experiments.run_folders.run_folder import RUNS, RunError
 
 STUDIES = EXPERIMENTS / "studies"

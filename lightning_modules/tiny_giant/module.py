@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, ModelError, SpatialModule
+from lightning_modules.distributed import mean_of_processes
 from lightning_modules.no_numbers import refuse_no_numbers
 from lightning_modules.optimizers import Decay
 from lightning_modules.phases import Objective, Phase, objective_at
 from lightning_modules.precision import at_least_float32
-from lightning_modules.processes import mean_of_processes
 from lightning_modules.schedule import Schedule
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.experts import Routing

@@ -17,13 +17,13 @@ from torch import nn
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.bottleneck import bottleneck_names, insert_bottlenecks
 from lightning_modules.vlm.families import Part
-from lightning_modules.vlm.layer_names import LayerWord, belongs_to, require_layers
 from lightning_modules.vlm.prompt_tuning import (
     add_virtual_tokens,
     start_values,
     tied_tables_are_fine,
     virtual_names,
 )
+from lightning_modules.vlm.target_modules import LayerWord, belongs_to, require_layers
 
 Method = Literal["none", "full", "lora", "dora", "rslora", "ia3", "prompt_tuning", "bottleneck"]
 

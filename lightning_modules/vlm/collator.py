@@ -17,9 +17,9 @@ from datamodules.samples import ImageSource, SmallSpatialError, SpatialSample
 from lightning_modules.base import Batch, ModelError
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.families import Family
+from lightning_modules.vlm.image_inputs import BatchPictures, Picture, join_pictures
 from lightning_modules.vlm.image_limits import share_of_each
 from lightning_modules.vlm.literal_texts import SpecialTokenInText
-from lightning_modules.vlm.pictures import BatchPictures, Picture, join_pictures
 from lightning_modules.vlm.prompt_template import Prompt, default_prompt
 from lightning_modules.vlm.prompts import (
     answer_text,

@@ -17,10 +17,10 @@ from lightning_modules.vlm.adapters import ADAPTER, AdapterError, method_of
 from lightning_modules.vlm.bottleneck import SETTINGS, bottleneck_names, load_bottlenecks, save_bottlenecks
 from lightning_modules.vlm.families import family_of
 from lightning_modules.vlm.four_bit import make_plain, quantized_part
-from lightning_modules.vlm.layer_names import belongs_to
 from lightning_modules.vlm.model_card import Base, write_card
 from lightning_modules.vlm.prompt_template import BARE, Prompt
 from lightning_modules.vlm.prompt_tuning import make_room, suppress, tied_tables_are_fine, virtual_names
+from lightning_modules.vlm.target_modules import belongs_to
 from lightning_modules.vlm.whole_weights import adapter_lacks, adapter_tensors
 
 PEFT_WEIGHTS = "adapter_model.safetensors"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.distinct_pictures import embed_prompts
-from lightning_modules.vlm.shared_beginnings import Beginnings, shared_beginnings
+from lightning_modules.vlm.shared_prefixes import Beginnings, shared_beginnings
 
 ROWS_AT_ONCE = 64
 """How many continuations are read in one pass: each has all of its prompt's keys and values for itself."""

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, Collator, ModelError, SpatialModule, require_positive
+from lightning_modules.distributed import mean_of_processes
 from lightning_modules.optimizers import Decay
 from lightning_modules.placement import present_placement
 from lightning_modules.precision import at_least_float32
-from lightning_modules.processes import mean_of_processes
 from lightning_modules.schedule import Schedule
 from lightning_modules.vlm.adapters import (
     AdapterConfig,
@@ -27,8 +27,8 @@ from lightning_modules.vlm.adapters import (
 )
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.generation import generate_texts
+from lightning_modules.vlm.image_inputs import choose_questions
 from lightning_modules.vlm.loading import Attention, Composed, family_named, load_vlm
-from lightning_modules.vlm.pictures import choose_questions
 from lightning_modules.vlm.prompt_template import ANSWER_BLOCK, ANSWER_LINE, Prompt, default_prompt
 from lightning_modules.vlm.prompts import candidates_of
 from lightning_modules.vlm.ranking import rank_candidates

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.loading.batching import BatchRequest, EvaluationBatches, TrainingBatches
-from datamodules.loading.drawing import Curriculum, WeightedParts
+from datamodules.loading.epoch_sampler import Curriculum, WeightedParts
 from datamodules.samples import DataError
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=30).map(np.array)

@@ -28,7 +28,7 @@ from datamodules.samples import (
 )
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import DepthAsImage, Grayscale, Marked
-from experiments.report.pictures import draw_question
+from experiments.report.region_images import draw_question
 from tests.datamodules.omni_spatial_files import row as omni_row
 from tests.datamodules.omni_spatial_files import write_omni_spatial
 from tests.datamodules.parquet_files import (

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datamodules.loading.batching import BatchRequest, ImageRequest
-from datamodules.loading.loading import BatchSamples, CollateLoaded, ImageLoading
+from datamodules.loading.image_loading import BatchSamples, CollateLoaded, ImageLoading
 from datamodules.samples import (
     DataError,
     ImageFile,

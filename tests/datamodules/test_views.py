@@ -14,8 +14,8 @@ from PIL import Image
 from datamodules import views
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.loading.batching import BatchRequest, ImageRequest
+from datamodules.loading.image_loading import ImageLoading
 from datamodules.loading.listed_questions import ListedQuestions
-from datamodules.loading.loading import ImageLoading
 from datamodules.samples import LETTERS, AnswerType, OpenedImage, Region, SpatialSample
 from datamodules.views import (
     AsMultipleChoice,

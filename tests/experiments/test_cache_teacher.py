@@ -16,16 +16,16 @@ from PIL import Image
 
 from datamodules.cv_bench import CvBench
 from datamodules.samples import UnreadableImage
-from experiments.command_line import lessons
+from experiments.command_line import teacher_outputs
 from experiments.command_line.cli import SpatialCLI
 from experiments.commands.cache_teacher import main as cache_teacher
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError
-from lightning_modules.distillation.lesson_writing import LessonWriting
+from lightning_modules.distillation.output_writing import LessonWriting
 from lightning_modules.distillation.teachers.cache_contents import CacheError
 from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, is_complete
-from lightning_modules.distillation.teachers.lesson_keys import lesson_key
+from lightning_modules.distillation.teachers.output_keys import lesson_key
 from tests.experiments.test_command_line import PreparedCLI, prepared
 
 __all__ = ["prepared"]
@@ -208,9 +208,9 @@ def test_of_two_runs_one_writes_and_the_other_waits(
     monkeypatch.setattr(LessonWriting, "lessons", lambda *_: pytest.fail("both wrote"))
     cli: Any = prepared(["experiment", "-c", str(experiment)])
     with ThreadPoolExecutor(1) as pool:
-        with Path(".lessons.lock").open("w") as lock:
+        with Path(".teacher_outputs.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            other = pool.submit(lessons.write_missing, cli.model, cli.datamodule, cli.trainer)
+            other = pool.submit(teacher_outputs.write_missing, cli.model, cli.datamodule, cli.trainer)
             waits.wait(60)
             Path("written").rename("lessons")
         other.result()

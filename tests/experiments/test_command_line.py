@@ -13,8 +13,8 @@ from datamodules.samples import DataError
 from experiments.command_line.cli import SpatialCLI
 from experiments.errors.parser_errors import RefusedOption
 from experiments.errors.plain_errors import plain_errors
-from experiments.experiment_files.catalogue import UnknownExperiment
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
+from experiments.experiment_files.registry import UnknownExperiment
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
 from tests.experiments.conftest import Command

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiments.commands.smoke import main as smoke
-from experiments.experiment_files.catalogue import (
+from experiments.experiment_files.registry import (
     experiment_file,
     experiment_names,
     opening_comment,

@@ -16,7 +16,7 @@ from experiments.commands.fetch import DATASETS
 from experiments.commands.matrix_run import SENTENCE, Outcome, outcome_of
 from experiments.commands.matrix_trials import OF_EACH_FAMILY, Trial, chosen_trials, tiny_models, whole
 from experiments.commands.published_copies import published_copies
-from experiments.experiment_files.catalogue import UnknownExperiment, experiment_names
+from experiments.experiment_files.registry import UnknownExperiment, experiment_names
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.zoo import ZOO
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from experiments.experiment_files.catalogue import read_yaml
-from experiments.experiment_files.composition import refuse_other_model
+from experiments.experiment_files.config_files import refuse_other_model
+from experiments.experiment_files.registry import read_yaml
 from experiments.run_folders.find_run import find_run, runs_in
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError, RunFolder

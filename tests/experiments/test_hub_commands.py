@@ -26,7 +26,7 @@ from transformers import LlamaForCausalLM
 from datamodules.layouts import COPY
 from experiments.commands.fetch import DATASETS
 from experiments.commands.matrix_trials import chosen_trials, whole
-from experiments.experiment_files.catalogue import find_experiment, opening_comment
+from experiments.experiment_files.registry import find_experiment, opening_comment
 from experiments.run_folders.loggers import read_rows
 from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.twins import TwinSize, make_twin
@@ -53,7 +53,7 @@ SOME = [
 """One for each benchmark."""
 RUN_ALL = """
 import json, sys
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
 from experiments.errors.plain_errors import plain_errors
 from experiments.errors.libraries import quiet_libraries
 with plain_errors():

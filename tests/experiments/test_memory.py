@@ -15,7 +15,7 @@ from experiments.errors.memory import (
     is_out_of_memory,
     out_of_memory,
 )
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
 from tests.experiments.stub import StubModule
 from tests.experiments.test_command_line import PreparedCLI, prepared
 

@@ -14,7 +14,7 @@ from datamodules.omni_spatial import OmniSpatial
 from datamodules.samples import Answer
 from experiments.callbacks.predictions import PredictionsWriter
 from experiments.commands.score import SCORERS
-from experiments.experiment_files.catalogue import experiment_file, read_yaml
+from experiments.experiment_files.registry import experiment_file, read_yaml
 from experiments.report.results import collect
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.vlm.prompt_template import Prompt

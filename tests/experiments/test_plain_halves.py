@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.experiment_files.catalogue import read_yaml
+from experiments.experiment_files.registry import read_yaml
 from tests.experiments.conftest import Command
 
 

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from datamodules.samples import AnswerType
-from experiments.experiment_files.catalogue import (
+from experiments.experiment_files.registry import (
     BASE,
     experiment_file,
     experiment_names,

@@ -11,10 +11,10 @@ import yaml
 
 from datamodules.hub import fetch
 from datamodules.samples import DataError
-from experiments.command_line import lessons
+from experiments.command_line import teacher_outputs
 from experiments.command_line.cli import SpatialCLI
 from experiments.commands import cache_teacher
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.teachers.live import live as teachers
@@ -44,7 +44,7 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (sft, teachers):
         monkeypatch.setattr(module, "load_vlm", fail)
     monkeypatch.setattr(fetch, "fetched", fail)
-    monkeypatch.setattr(lessons, "_write", fail)
+    monkeypatch.setattr(teacher_outputs, "_write", fail)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from experiments.experiment_files.catalogue import (
+from experiments.experiment_files.config_files import compose
+from experiments.experiment_files.registry import (
     experiment_names,
     find_experiment,
     read_yaml,
     with_ancestors,
 )
-from experiments.experiment_files.composition import compose
 
 
 def arguments(name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from datamodules.samples import OpenedImage, Region, SpatialSample
 from experiments.report.page import caveat, facts, marked, paragraph, write_report
-from experiments.report.pictures import COLOURS, draw_question
+from experiments.report.region_images import COLOURS, draw_question
 from experiments.report.results import collect, write_results
 from experiments.run_folders.run_folder import RunError, RunFolder
 

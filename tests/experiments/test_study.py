@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from datamodules.samples import SmallSpatialError
 from experiments.command_line import cli
 from experiments.commands.study import main
-from experiments.experiment_files.catalogue import opening_comment, read_yaml
-from experiments.experiment_files.composition import compose
+from experiments.experiment_files.config_files import compose
+from experiments.experiment_files.registry import opening_comment, read_yaml
 from experiments.run_folders.run_folder import RUNS, RunError, RunFolder
 from experiments.study.runner import StudyRunner
 from experiments.study.study_file import STUDIES, Scale, Study, StudyError, find_study, read_study

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from experiments.experiment_files.catalogue import EXPERIMENTS
+from experiments.experiment_files.registry import EXPERIMENTS
 from experiments.run_folders.loggers import wandb_is_asked_for, wandb_when_asked
 from tests.experiments.conftest import ROOT, Command
 

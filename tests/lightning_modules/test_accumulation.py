@@ -22,9 +22,9 @@ from lightning_modules.accumulation import LookAhead
 from lightning_modules.base import ModelError, SpatialModule
 from lightning_modules.distillation import module as student_module
 from lightning_modules.distillation.attention.loss import AttentionDistillation
-from lightning_modules.distillation.lesson_writing import LessonWriting
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
+from lightning_modules.distillation.output_writing import LessonWriting
 from lightning_modules.distillation.teachers.cache_files import CacheWriter
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.phases import Phase

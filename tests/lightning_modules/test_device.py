@@ -20,9 +20,9 @@ from lightning_modules.base import SpatialModule
 from lightning_modules.distillation.attention import blocks as attention_blocks
 from lightning_modules.distillation.attention.blocks import extents_of
 from lightning_modules.distillation.attention.loss import AttentionDistillation
-from lightning_modules.distillation.lesson_writing import LessonWriting
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
+from lightning_modules.distillation.output_writing import LessonWriting
 from lightning_modules.distillation.teachers.cache_files import CacheWriter
 from lightning_modules.distillation.teachers.cached import read_by_student
 from lightning_modules.distillation.teachers.live import Teacher

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from datamodules.samples import ImageFile, ImageSource, OpenedImage, SpatialSample, UnreadableImage
-from lightning_modules.distillation.teachers.lesson_keys import lesson_key
+from lightning_modules.distillation.teachers.output_keys import lesson_key
 from lightning_modules.vlm.collator import VlmCollator
 from tests.kinds_of_pictures import COLOURS, DEPTHS, NO_COLOURS, file_of, red_corner, red_quarter_shown
 from tests.lightning_modules.tiny_giant.test_model import collator_for

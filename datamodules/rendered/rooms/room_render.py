@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from datamodules.rendered.developing import SUBPIXELS, developed, jagged
 from datamodules.rendered.rooms.room_cast import RoomCaster
 from datamodules.rendered.rooms.room_scene import RoomScene
 from datamodules.rendered.rooms.room_shading import RoomShader
 from datamodules.rendered.rooms.solids import Placed, collect_solids
 from datamodules.rendered.rooms.surroundings import surroundings
+from datamodules.rendered.tone_mapping import SUBPIXELS, developed, jagged
 
 GRAIN = 1.2
 """Standard deviation of the sensor noise, of 255."""

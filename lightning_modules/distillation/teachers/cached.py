@@ -22,8 +22,8 @@ from lightning_modules.distillation.teachers.cache_contents import (
     what_is_asked,
 )
 from lightning_modules.distillation.teachers.cache_files import StoredLesson, TeacherCache, is_complete
-from lightning_modules.distillation.teachers.lesson_keys import WithLessonKeys
 from lightning_modules.distillation.teachers.live import Lesson, Teacher, not_read_alike
+from lightning_modules.distillation.teachers.output_keys import WithLessonKeys
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.zoo import entry_of
 

@@ -23,7 +23,7 @@ from lightning_modules.vlm.adapters import (
     prompt_tokens,
 )
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.layer_names import layers_of
+from lightning_modules.vlm.target_modules import layers_of
 from tests.lightning_modules.vlm.small import (
     METHODS,
     NAMES,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.vlm.collator import CollatorError, VlmCollator
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.pictures import choose_questions
+from lightning_modules.vlm.image_inputs import choose_questions
 from lightning_modules.vlm.prompts import answer_text, images_of, rationale_of, turns_of
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.lightning_modules.vlm.sample_questions import (

@@ -16,9 +16,9 @@ from transformers import AutoProcessor
 from datamodules.samples import OpenedImage
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES, Family
+from lightning_modules.vlm.image_inputs import Picture, prepare_picture
 from lightning_modules.vlm.image_limits import share_of_each
 from lightning_modules.vlm.loading import family_named
-from lightning_modules.vlm.pictures import Picture, prepare_picture
 from lightning_modules.vlm.twins import TwinSize, make_twin
 
 SHARED = ("smolvlm_500m", "smolvlm_2b", "qwen2_5_vl_3b", "internvl3_1b", "paligemma2_3b")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.teachers.lesson_keys import lesson_key
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
+from lightning_modules.distillation.teachers.output_keys import lesson_key
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.model_card import write_card

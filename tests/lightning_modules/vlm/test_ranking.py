@@ -18,7 +18,7 @@ from lightning_modules.vlm.distinct_pictures import embed_prompts
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.prompt_reading import read_prompts
 from lightning_modules.vlm.ranking import rank_candidates
-from lightning_modules.vlm.shared_beginnings import shared_beginnings
+from lightning_modules.vlm.shared_prefixes import shared_beginnings
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.lightning_modules.vlm.questions import picture, question
 

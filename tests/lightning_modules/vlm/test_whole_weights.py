@@ -23,8 +23,8 @@ from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.encoder_swap import load_language_model
 from lightning_modules.vlm.export import load_adapter, load_trained, save_adapter
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.layer_names import belongs_to
 from lightning_modules.vlm.loading import load_vlm
+from lightning_modules.vlm.target_modules import belongs_to
 from lightning_modules.vlm.twins import make_twin
 from lightning_modules.vlm.whole_weights import load_whole
 from tests.lightning_modules.vlm.composed_models import small_llama

@@ -19,8 +19,8 @@ from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers.cache_contents import Contents, StoredMaps, what_is_asked
 from lightning_modules.distillation.teachers.cache_files import StoredLesson
 from lightning_modules.distillation.teachers.cached import read_by_student
-from lightning_modules.distillation.teachers.lesson_keys import WithLessonKeys
 from lightning_modules.distillation.teachers.live import LiveTeacher
+from lightning_modules.distillation.teachers.output_keys import WithLessonKeys
 
 
 class LessonWriting:

@@ -92,7 +92,7 @@ def _alone(cache: Path) -> Iterator[None]:
 def _write(module: Any, data: Any, trainer: Trainer) -> str:
     from lightning.pytorch.utilities.seed import isolate_rng
 
-    from lightning_modules.distillation.lesson_writing import LessonWriting
+    from lightning_modules.distillation.output_writing import LessonWriting
     from lightning_modules.distillation.teachers.cache_files import CacheWriter
 
     data.prepare_split("train")

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from experiments.experiment_files.catalogue import (
+from experiments.experiment_files.registry import (
     BASE,
     find_experiment,
     opening_comment,

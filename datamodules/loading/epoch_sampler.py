@@ -11,7 +11,7 @@ import numpy as np
 from datamodules.samples import DataError
 
 
-class Drawing(Protocol):
+class EpochSampler(Protocol):
     """Draws the images of every epoch."""
 
     def __len__(self) -> int:
