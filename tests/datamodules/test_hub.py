@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from datamodules.cv_bench import CvBench
 from datamodules.files.folder_digest import folder_digest
 from datamodules.hub.fetch import fetched, fetched_commit
-from datamodules.layouts import COPY
+from datamodules.hub.whole_copies import COPY
 from datamodules.mixture import Mixture
 from datamodules.samples import DataError
 from datamodules.space_thinker import SpaceThinker

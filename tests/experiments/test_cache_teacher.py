@@ -203,7 +203,7 @@ def test_of_two_runs_one_writes_and_the_other_waits(
     Path("lessons").rename("written")
     waits = threading.Event()
     monkeypatch.setattr(
-        lessons, "print", lambda text, **_: "waiting for it" in text and waits.set(), raising=False
+        teacher_outputs, "print", lambda text, **_: "waiting for it" in text and waits.set(), raising=False
     )
     monkeypatch.setattr(LessonWriting, "lessons", lambda *_: pytest.fail("both wrote"))
     cli: Any = prepared(["experiment", "-c", str(experiment)])

@@ -19,7 +19,7 @@ from experiments.experiment_files.registry import (
 )
 from experiments.report.charts import router_curves
 from experiments.run_folders.loggers import read_rows
-from lightning_modules.distillation.teachers.live import live as teachers
+from lightning_modules.distillation.teachers import live as teachers
 from lightning_modules.vlm import sft
 from lightning_modules.vlm.loading import LoadedVlm, load_vlm
 from tests.experiments.test_command_line import PreparedCLI, prepared

@@ -23,7 +23,7 @@ import timm
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
-from datamodules.layouts import COPY
+from datamodules.hub.whole_copies import COPY
 from experiments.commands.fetch import DATASETS
 from experiments.commands.matrix_trials import chosen_trials, whole
 from experiments.experiment_files.registry import find_experiment, opening_comment

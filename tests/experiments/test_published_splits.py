@@ -17,7 +17,7 @@ from experiments.commands import cache_teacher
 from experiments.experiment_files.config_files import compose
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.teachers.live import live as teachers
+from lightning_modules.distillation.teachers import live as teachers
 from lightning_modules.vlm import sft
 from tests.datamodules.parquet_files import cv_bench_row, write_cv_bench
 from tests.datamodules.test_published_splits import as_published

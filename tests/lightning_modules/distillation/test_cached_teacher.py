@@ -20,11 +20,11 @@ from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
 from lightning_modules.distillation.output_writing import LessonWriting
+from lightning_modules.distillation.teachers import live as teachers
 from lightning_modules.distillation.teachers.cache_contents import CacheError
 from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, Written
 from lightning_modules.distillation.teachers.cached import CachedTeacher
 from lightning_modules.distillation.teachers.live import Teacher
-from lightning_modules.distillation.teachers.live import live as teachers
 from lightning_modules.distillation.teachers.output_keys import lesson_key
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.export import save_adapter

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_modules.distillation.logits.common_tokens import CommonTokens
+from lightning_modules.distillation.teachers import cache_files as teacher_cache
 from lightning_modules.distillation.teachers.cache_contents import (
     ELSEWHERE,
     Asked,
@@ -29,7 +30,6 @@ from lightning_modules.distillation.teachers.cache_files import (
     TeacherCache,
     is_complete,
 )
-from lightning_modules.distillation.teachers.live import cache_files as teacher_cache
 
 K = 3
 ASKED = Asked(
