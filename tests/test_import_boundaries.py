@@ -124,6 +124,21 @@ def test_a_forbidden_import_and_a_circle_are_found(monkeypatch: pytest.MonkeyPat
     assert list(imported([ast.parse(code)])) == ["b", "c"]
 
 
+def test_the_walks_name_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    walks = text.partition("## Two walks\n")[2].partition("\n## ")[0].split("\n\nWhere ")
+    assert len(walks) == 2
+    for walk in walks:
+        steps = re.findall(r"(?m)^\d\. `([\w/]+\.py)`, `([\w.]+)`", walk)
+        assert 4 <= len(steps) <= 6
+        for name, thing in steps:
+            scope: list[ast.stmt] = ast.parse((ROOT / name).read_text()).body
+            for part in thing.split("."):
+                found = [node for node in scope if getattr(node, "name", None) == part]
+                assert found, f"{name} has no {thing}"
+                scope = getattr(found[0], "body", [])
+
+
 def test_no_path_of_a_machine_is_written_down() -> None:
     machine = re.compile(
         "|".join(["/ho" + "me/", "/Us" + "ers/", "/wo" + "rk/", "/ro" + "ot/", "/m" + "nt/"])
