@@ -71,7 +71,7 @@ def _cached(
     check_scenes("rendered rooms", scenes, size, seed, processes)
     here = Path(__file__).parent
     # What the warehouse alone is made of may change without another room looking different.
-    shared = (here / f"{module}.py" for module in ("camera", "developing", "textures", "benchmarks"))
+    shared = (here / f"{module}.py" for module in ("camera", "tone_mapping", "textures", "benchmarks"))
     return cached_folder(
         cache,
         f"{name}-{size[0]}x{size[1]}",
