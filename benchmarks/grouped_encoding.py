@@ -1,6 +1,6 @@
 """How many questions a second TinyGiant learns from, encoding an image once or once for each question.
 
-Both ways do the same work otherwise: pictures are opened, regions measured, one training step is taken, on
+Both ways do the same work otherwise: images are opened, regions measured, one training step is taken, on
 the same questions in batches of the same number of questions. Results go to
 `runs/bench/grouped_encoding_<size>.json`.
 """
@@ -53,8 +53,8 @@ def measure(size: str, images: int, repeats: int, cache: str) -> dict[str, objec
     arguments = yaml.safe_load(file.read_text())["model"]["init_args"]
     network = TinyGiantConfig(**{**arguments["network"], "pretrained": "none", "pretrained_depth": "none"})
     module = TinyGiant(network, [Phase("normalized", 1)], numbers=arguments.get("numbers", "value")).train()
-    picture_size = (224, 128) if size == "small" else (960, 540)
-    data = AiCityTrack3(scenes={"train": 2 * images, "val": 1, "test": 1}, size=picture_size, cache=cache)
+    image_size = (224, 128) if size == "small" else (960, 540)
+    data = AiCityTrack3(scenes={"train": 2 * images, "val": 1, "test": 1}, size=image_size, cache=cache)
     data.prepare_split("train")
     module.vocabulary.build(data.texts())
     loading = ImageLoading(data.split("train"))

@@ -53,11 +53,11 @@ def work_of(student: Any, teacher: Any, tokens: int, positions: int) -> Work:
 
 
 def work_of_tower(tower: Any, patches: int) -> float:
-    """What a frozen vision tower of Qwen2.5-VL takes for a picture.
+    """What a frozen vision tower of Qwen2.5-VL takes for an image.
 
     Args:
-        tower: its layers see windows, or the whole picture; then neighbouring patches are merged.
-        patches: of the picture.
+        tower: its layers see windows, or the whole image; then neighbouring patches are merged.
+        patches: of the image.
     """
     config = tower.config
     merged = config.spatial_merge_size**2

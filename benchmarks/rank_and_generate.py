@@ -4,9 +4,9 @@ python -m benchmarks.rank_and_generate
 
 Both ways answer the same batch with the same tiny twin of SmolVLM, whose one tile takes 64 tokens as in the
 real model. Generation is given its best case: it stops after two tokens, a letter and the end of the answer,
-as a trained model does. There are 6.4 questions a picture, as in AI City Track 3: ranking encodes a picture
-once, and reads the beginning that its questions share once. The details say what is left with one question a
-picture, where ranking only saves the second token, and where up to 32 tokens are written. Results go to
+as a trained model does. There are 6.4 questions an image, as in AI City Track 3: ranking encodes an image
+once, and reads the beginning that its questions share once. The details say what is left with one question an
+image, where ranking only saves the second token, and where up to 32 tokens are written. Results go to
 `runs/bench/rank_and_generate.json`.
 """
 
@@ -49,7 +49,7 @@ TEXTS = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is measured: a family's twin, questions of each picture of a batch, tokens written at most."""
+    """What is measured: a family's twin, questions of each image of a batch, tokens written at most."""
 
     family: str
     questions_per_image: Sequence[int]
@@ -66,16 +66,16 @@ FURTHER = {
 
 
 def questions(per_image: Sequence[int]) -> list[SpatialSample]:
-    """Multiple-choice questions about random pictures."""
+    """Multiple-choice questions about random images."""
     random = np.random.default_rng(0)
     samples = []
     for image, count in enumerate(per_image):
         pixels = random.integers(0, 256, (240, 320, 3), dtype=np.uint8)
-        picture = OpenedImage(f"{image}.png", Image.fromarray(pixels))
+        opened = OpenedImage(f"{image}.png", Image.fromarray(pixels))
         samples += [
             SpatialSample(
                 id=f"{image}/{number}",
-                image=picture,
+                image=opened,
                 question=TEXTS[number % len(TEXTS)],
                 choices=("left", "right", "above", "below"),
                 answer="A",
@@ -130,7 +130,7 @@ def main() -> None:
         **measure(MAIN, options.repeats),
         "unit": "questions/s",
         "what": f"{sum(MAIN.questions_per_image)} multiple-choice questions about "
-        f"{len(MAIN.questions_per_image)} pictures with a tiny SmolVLM: ranking the letters, against "
+        f"{len(MAIN.questions_per_image)} images with a tiny SmolVLM: ranking the letters, against "
         "generating a letter and the end of the answer",
         "details": {name: measure(scenario, options.repeats) for name, scenario in FURTHER.items()},
     }

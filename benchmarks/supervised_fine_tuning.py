@@ -3,7 +3,7 @@
 python -m benchmarks.supervised_fine_tuning
 
 Both train the same tiny twin of SmolVLM with the same LoRA on the same rendered questions, in batches of the
-same size, in full precision, with the loss on the answers alone; pictures are opened and prepared in the same
+same size, in full precision, with the loss on the answers alone; images are opened and prepared in the same
 process. Each run has a process of its own, and the two take turns. What is counted is tokens that are no
 padding; the first steps do not count. TRL is the project's extra `bench`. Results go to
 `runs/bench/supervised_fine_tuning.json`.

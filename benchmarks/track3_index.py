@@ -34,10 +34,10 @@ _BATCHES = 1500
 
 
 class RecordsOnly(View):
-    """Leaves the pictures closed: this benchmark is about records."""
+    """Leaves the images closed: this benchmark is about records."""
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
-        """The sample with its regions but without its pictures."""
+        """The sample with its regions but without its images."""
         return sample.replace(image=None, depth=None)
 
 

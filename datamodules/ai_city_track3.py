@@ -14,9 +14,9 @@ import numpy as np
 from datamodules.base import Role
 from datamodules.benchmarks.track3_index import Track3Index, index_records
 from datamodules.benchmarks.track3_records import CATEGORIES, parse_record
-from datamodules.files.archives import unpack_pictures
+from datamodules.files.archives import unpack_images
 from datamodules.files.json_stream import stream_array
-from datamodules.hub.whole_copies import COPY, HubDataset, SplitCounts, missing_pictures
+from datamodules.hub.whole_copies import COPY, HubDataset, SplitCounts, missing_images
 from datamodules.layouts import RENDERED, OfficialLayout
 from datamodules.samples import DataError, ImageFile, Region, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
@@ -24,7 +24,7 @@ from datamodules.scoring.metrics import Track3Metric
 
 @dataclass(frozen=True)
 class Track3Questions:
-    """One split in the official layout: an index of its records, and the folder of its pictures."""
+    """One split in the official layout: an index of its records, and the folder of its images."""
 
     index: Track3Index
     folder: Path
@@ -86,9 +86,9 @@ def missing_track3(folder: Path, split: str, expected: SplitCounts) -> Iterator[
         questions[record.category] += 1
         images.add(record.image)
     yield from expected.differences(records, questions, images)
-    yield from missing_pictures(folder / split / "images", sorted(images))
+    yield from missing_images(folder / split / "images", sorted(images))
     depths = sorted(f"{image.removesuffix('.png')}_depth.png" for image in images)
-    yield from missing_pictures(folder / split / "depths", depths)
+    yield from missing_images(folder / split / "depths", depths)
 
 
 class AiCityTrack3(OfficialLayout):
@@ -102,7 +102,7 @@ class AiCityTrack3(OfficialLayout):
     Args:
         difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step) or "real".
         shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
-            `splits` names the JSON files (without `.json`; also the names of their picture folders). A
+            `splits` names the JSON files (without `.json`; also the names of their image folders). A
             rendered test split has its answers in `test_truth.json`, which is read when it exists. Where the
             answers of the test split are not known at all, a test scores the val split.
     """
@@ -120,7 +120,7 @@ class AiCityTrack3(OfficialLayout):
             "val": SplitCounts(1_942, None, {"mcq": 456, "left_right": 500, "distance": 486, "count": 500}),
             "test": SplitCounts(19_341, 15_026),
         },
-        archives={"chunk_*.tar.gz": unpack_pictures},
+        archives={"chunk_*.tar.gz": unpack_images},
         missing=missing_track3,
     )
     title = "AI City Track 3"
@@ -159,12 +159,12 @@ class AiCityTrack3(OfficialLayout):
         """Open a split.
 
         Raises:
-            DataError: the folder, the JSON file or a picture folder is missing, or the file has bad records.
+            DataError: the folder, the JSON file or an image folder is missing, or the file has bad records.
         """
         index = Track3Index(self._index(role))
         source = RENDERED if self.root == RENDERED else self.benchmark
         questions = Track3Questions(index, self.folder() / self.splits[role], source)
-        self._require_picture_folders(questions)
+        self._require_image_folders(questions)
         return questions
 
     def metric(self, stage: str = "test") -> Track3Metric:
@@ -222,14 +222,14 @@ class AiCityTrack3(OfficialLayout):
                 "answers of this very split, or move the file with the answers away: then val is scored."
             )
 
-    def _require_picture_folders(self, questions: Track3Questions) -> None:
-        """Raise when the folder of a picture that the views leave in does not exist."""
+    def _require_image_folders(self, questions: Track3Questions) -> None:
+        """Raise when the folder of an image that the views leave in does not exist."""
         (sample,) = questions.samples(0, [0])
         for view in self.views:
             sample = view(sample)
         wanted = {"images": (sample.image, "Blind"), "depths": (sample.depth, "NoDepth")}
-        for name, (picture, view_without) in wanted.items():
-            if picture is not None and not (questions.folder / name).is_dir():
+        for name, (image, view_without) in wanted.items():
+            if image is not None and not (questions.folder / name).is_dir():
                 raise DataError(
                     f"The folder {questions.folder / name} does not exist. Fetch or unpack it, or leave the "
                     f"{name} out with the view `datamodules.views.{view_without}`."

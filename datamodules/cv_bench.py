@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from datamodules.base import Role
 from datamodules.benchmarks.record_texts import is_missing, texts_in
-from datamodules.files.parquet_rows import parquet_rows, picture_bytes
+from datamodules.files.parquet_rows import image_bytes, parquet_rows
 from datamodules.hub.whole_copies import HubDataset, SplitCounts
 from datamodules.layouts import ParquetLayout
-from datamodules.loading.sample_index import EncodedPicture, IndexedRow
+from datamodules.loading.sample_index import EncodedImage, IndexedRow
 from datamodules.samples import LETTERS, AnswerType, DataError, SpatialSample
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class CvBench(ParquetLayout):
         """The rows of some files."""
         for file in files:
             for number, row in parquet_rows(file, (*_NEEDED, "image"), _OPTIONAL):
-                picture = EncodedPicture(f"row {number} of {file}", picture_bytes(row["image"]))
-                yield IndexedRow(sample_of(row, f"Row {number} of {file}"), (picture,))
+                image = EncodedImage(f"row {number} of {file}", image_bytes(row["image"]))
+                yield IndexedRow(sample_of(row, f"Row {number} of {file}"), (image,))
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
@@ -92,7 +92,7 @@ def split_files(folder: Path, split: str) -> list[Path]:
 
 
 def read_rows(path: Path) -> Iterator[SpatialSample]:
-    """The questions of a file, or of the test files of a folder, without their pictures.
+    """The questions of a file, or of the test files of a folder, without their images.
 
     Raises:
         DataError: there is no such file, it is damaged or empty, or a row is not usable.
@@ -107,7 +107,7 @@ def read_rows(path: Path) -> Iterator[SpatialSample]:
 
 
 def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
-    """Check one row and bring it into the record's form, without its picture; its answer may be unknown.
+    """Check one row and bring it into the record's form, without its image; its answer may be unknown.
 
     Raises:
         DataError: another value or a choice is missing, the task is unknown, there are fewer than two choices

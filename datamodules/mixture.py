@@ -63,7 +63,7 @@ class Mixture(SpatialDataModule):
         self.parts = tuple(train)
         self.evaluation = evaluation
         self.weights = weights
-        # The parts see all views, so that they know which pictures nobody will ask for.
+        # The parts see all views, so that they know which images nobody will ask for.
         for part in dict.fromkeys((*train, evaluation)):
             part.views = (*part.views, *self.views)
             if part in train:

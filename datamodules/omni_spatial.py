@@ -13,7 +13,7 @@ from datamodules.benchmarks.record_texts import is_missing, texts_in
 from datamodules.files.archives import unpack_folder
 from datamodules.files.json_stream import stream_array
 from datamodules.files.unique_ids import UniqueIds
-from datamodules.hub.whole_copies import HubDataset, SplitCounts, missing_pictures
+from datamodules.hub.whole_copies import HubDataset, SplitCounts, missing_images
 from datamodules.layouts import OfficialLayout
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import DRAWN_LETTERS, LETTERS, AnswerType, DataError, ImageFile, SpatialSample
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datamodules.scoring.choice_metrics import OmniSpatialMetric
 
 TASKS = ("Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic", "Perspective_Taking")
-"""The benchmark's `task_type`s, which are also the names of its picture folders."""
+"""The benchmark's `task_type`s, which are also the names of its image folders."""
 
 COLOUR_TERMS = (
     "color",
@@ -68,12 +68,12 @@ def missing_omni_spatial(folder: Path, split: str, expected: SplitCounts) -> Ite
         place / "data.json", Counter(sample.task for sample in samples), {sample.group for sample in samples}
     )
     for task in TASKS:
-        pictures = {Path(sample.group).name for sample in samples if sample.task == task}
-        yield from missing_pictures(place / task, sorted(pictures))
+        images = {Path(sample.group).name for sample in samples if sample.task == task}
+        yield from missing_images(place / task, sorted(images))
 
 
 class OmniSpatial(OfficialLayout):
-    """OmniSpatial in its official layout: `data.json` and one folder of pictures for each task type.
+    """OmniSpatial in its official layout: `data.json` and one folder of images for each task type.
 
     The test split may lie in the folder itself, in `test/` or (as it is unpacked) in `OmniSpatial-test/`, and
     so for the other splits, except that they have a folder of their own. The real benchmark has a test split
@@ -123,10 +123,10 @@ class OmniSpatial(OfficialLayout):
         self.folder()
 
     def open_split(self, role: Role) -> ListedQuestions:
-        """Open a split; raises `DataError` where it is missing, empty or has bad rows, or no pictures."""
+        """Open a split; raises `DataError` where it is missing, empty or has bad rows, or no images."""
         place = self.files_of(self.folder(), role)[0].parent
         samples = list(read_rows(place))
-        self._require_picture_folders(samples, place)
+        self._require_image_folders(samples, place)
         return ListedQuestions.grouped(samples)
 
     def metric(self, stage: str = "test") -> OmniSpatialMetric:
@@ -135,7 +135,7 @@ class OmniSpatial(OfficialLayout):
 
         return OmniSpatialMetric()
 
-    def _require_picture_folders(self, samples: list[SpatialSample], place: Path) -> None:
+    def _require_image_folders(self, samples: list[SpatialSample], place: Path) -> None:
         """Raise when the views leave the images in and the folder of some of them does not exist."""
         for task in dict.fromkeys(sample.task for sample in samples):
             sample = next(sample for sample in samples if sample.task == task)
@@ -155,7 +155,7 @@ def depends_on_colour(question: str) -> bool:
 
 
 def split_folder(folder: Path, split: str) -> Path | None:
-    """The folder with the records and pictures of a split; None where there is none."""
+    """The folder with the records and images of a split; None where there is none."""
     places = [folder / split, folder / f"OmniSpatial-{split}", *([folder] if split == "test" else [])]
     return next((place for place in places if (place / _RECORDS).is_file()), None)
 
@@ -198,12 +198,12 @@ def sample_of(raw: object, file: Path, number: int) -> SpatialSample:
         raise DataError(
             f"{where} has the unknown task_type {raw['task_type']!r}; known are {', '.join(TASKS)}."
         )
-    picture = str(raw["id"]).split("_")[0]
-    if not re.fullmatch(r"[\w-]+", picture):
+    image = str(raw["id"]).split("_")[0]
+    if not re.fullmatch(r"[\w-]+", image):
         raise DataError(
             f"{where} has an id that names no image: it should be like 12_0, for the image 12.png."
         )
-    group = f"{raw['task_type']}/{picture}.png"
+    group = f"{raw['task_type']}/{image}.png"
     choices = _choices(raw["options"], where)
     return SpatialSample(
         id=f"{raw['task_type']}/{raw['id']}",

@@ -33,7 +33,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """The letters of choices, in order."""
 
 DRAWN_LETTERS = "ABCD"
-"""The letters of choices that are drawn in the picture and not written in the record."""
+"""The letters of choices that are drawn in the image and not written in the record."""
 
 
 class SmallSpatialError(Exception):
@@ -64,27 +64,27 @@ class AnswerType(StrEnum):
 
 
 class ImageSource(Protocol):
-    """A picture that is opened only where it is needed: in a data-loading worker."""
+    """An image that is opened only where it is needed: in a data-loading worker."""
 
     @property
     def name(self) -> str:
-        """What to call this picture in messages."""
+        """What to call this image in messages."""
         ...
 
     def open(self) -> Image.Image:
-        """Decode the picture fully; raises `UnreadableImage`."""
+        """Decode the image fully; raises `UnreadableImage`."""
         ...
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A picture in a file: of colour in RGB, of depth in grey, each upright and in 8 bits.
+    """An image in a file: of colour in RGB, of depth in grey, each upright and in 8 bits.
 
-    How it is read does not make it another picture: files are equal where their paths are.
+    How it is read does not make it another image: files are equal where their paths are.
 
     Attributes:
         path: the file.
-        stored: whether all that is said of the picture (masks, depth, sides) is said of its pixels as they
+        stored: whether all that is said of the image (masks, depth, sides) is said of its pixels as they
             are stored, so that an EXIF orientation must not turn it.
         depth: whether it holds depth; a record's `depth` always does.
     """
@@ -101,58 +101,58 @@ class ImageFile:
     def open(self) -> Image.Image:
         """Decode the whole file; raises `MissingImage` or, where it is damaged, `UnreadableImage`."""
         try:
-            with Image.open(self.path) as picture:
-                picture.load()
+            with Image.open(self.path) as image:
+                image.load()
         except FileNotFoundError as error:
             raise MissingImage(
                 f"The image {self.path} does not exist: the data set is incomplete. Fetch or unpack it again."
             ) from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableImage(f"The image {self.path} cannot be read: {error}.") from error
-        seen = as_stored(picture) if self.stored else picture
+        seen = as_stored(image) if self.stored else image
         return depth_of(seen, self.name) if self.depth else rgb_of(seen, self.name)
 
 
 Reading = Callable[[Image.Image, str], Image.Image]
-"""What a decoded picture is taken for, given its name for messages: `rgb_of` or `depth_of`."""
+"""What a decoded image is taken for, given its name for messages: `rgb_of` or `depth_of`."""
 
 
-def rgb_of(picture: Image.Image, name: str) -> Image.Image:
-    """A decoded colour picture as it is looked at, see `as_rgb`; raises `UnreadableImage` with its name."""
+def rgb_of(image: Image.Image, name: str) -> Image.Image:
+    """A decoded colour image as it is looked at, see `as_rgb`; raises `UnreadableImage` with its name."""
     try:
-        return as_rgb(picture)
+        return as_rgb(image)
     except ValueError as error:
         raise UnreadableImage(f"The image {name} cannot be looked at: {error}.") from error
 
 
-def depth_of(picture: Image.Image, name: str) -> Image.Image:
-    """A decoded depth picture as it is looked at, see `as_depth`; raises `UnreadableImage` with its name."""
+def depth_of(image: Image.Image, name: str) -> Image.Image:
+    """A decoded depth image as it is looked at, see `as_depth`; raises `UnreadableImage` with its name."""
     try:
-        return as_depth(picture)
+        return as_depth(image)
     except ValueError as error:
         raise UnreadableImage(f"The depth {name} cannot be looked at: {error}.") from error
 
 
 def open_rgb(source: ImageSource) -> Image.Image:
-    """A colour picture in RGB, whatever its source gives; raises `UnreadableImage`."""
+    """A colour image in RGB, whatever its source gives; raises `UnreadableImage`."""
     return rgb_of(source.open(), source.name)
 
 
 def open_depth(source: ImageSource) -> Image.Image:
-    """A depth picture in grey, whatever its source gives; raises `UnreadableImage`."""
+    """A depth image in grey, whatever its source gives; raises `UnreadableImage`."""
     return depth_of(source.open(), source.name)
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedImage:
-    """A picture that is already decoded; equal only to itself."""
+    """An image that is already decoded; equal only to itself."""
 
     name: str
-    picture: Image.Image
+    image: Image.Image
 
     def open(self) -> Image.Image:
-        """The picture itself."""
-        return self.picture
+        """The image itself."""
+        return self.image
 
 
 @dataclass(frozen=True)
@@ -204,15 +204,15 @@ class SpatialSample:
 
     Attributes:
         id: unique within its dataset and split.
-        image: the RGB picture, or None where the question stands alone.
-        depth: the depth picture (brighter is farther), or None.
-        further_images: pictures shown after `image`, for models that look at several.
-        regions: the regions named by the `<mask>` placeholders of the question, in order; of the picture as
+        image: the RGB image, or None where the question stands alone.
+        depth: the depth image (brighter is farther), or None.
+        further_images: images shown after `image`, for models that look at several.
+        regions: the regions named by the `<mask>` placeholders of the question, in order; of the image as
             its source opens it, which is upright unless the data say that pixels count as they are stored.
         question: the question's text, without any image placeholder.
         prompt: the benchmark's own words for question and choices, as its data hold them, or "".
         choices: the options of a multiple-choice question, without letters; empty where they are drawn in the
-            picture.
+            image.
         answer: the normalised answer ("left", "2", "3.25", "B"), or None where it is not known.
         answer_type: the answer's form, or None where the dataset does not tell.
         rationale: a free-form answer or a reasoning that ends in the answer; may be empty.
@@ -294,7 +294,7 @@ class Answer:
 
 
 class BatchSamples:
-    """The light records of a batch (no open picture), to be iterated, counted and indexed.
+    """The light records of a batch (no open image), to be iterated, counted and indexed.
 
     Not a list on purpose: Lightning and torch walk through lists and dataclasses to move and pin tensors, and
     refuse frozen dataclasses there. What they do not know they leave alone.

@@ -17,10 +17,10 @@ from datamodules.benchmarks.space_thinker_text import (
     task_of,
     user_text,
 )
-from datamodules.files.parquet_rows import parquet_rows, picture_bytes
+from datamodules.files.parquet_rows import image_bytes, parquet_rows
 from datamodules.hub.whole_copies import HubDataset, SplitCounts
 from datamodules.layouts import RENDERED, ParquetLayout
-from datamodules.loading.sample_index import EncodedPicture, IndexedRow
+from datamodules.loading.sample_index import EncodedImage, IndexedRow
 from datamodules.samples import DataError, SpatialSample
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def split_files(folder: Path, split: str) -> list[Path]:
 
 
 def read_rows(path: Path) -> Iterator[SpatialSample]:
-    """The questions of a file, or of the test split of a folder, without their pictures.
+    """The questions of a file, or of the test split of a folder, without their images.
 
     Raises:
         DataError: there is no such file, it is damaged or empty, or a row is not usable.
@@ -114,7 +114,7 @@ def read_rows(path: Path) -> Iterator[SpatialSample]:
 
 
 def sample_of(row: dict[str, Any], number: int, where: str) -> SpatialSample:
-    """Check one row and bring it into the record's form, without its pictures.
+    """Check one row and bring it into the record's form, without its images.
 
     The question stands in `input` (in a Llama-3 template, or plain) and reasoning and answer in `output`, or
     all of them in `messages`. Without a reply the answer is unknown, and its form follows from the question.
@@ -141,15 +141,15 @@ def _places(folder: Path) -> tuple[Path, Path]:
 
 
 def _indexed_rows(files: Sequence[Path], source: str) -> Iterator[IndexedRow]:
-    """The rows of all files, numbered through; a question's group is its first picture's content."""
+    """The rows of all files, numbered through; a question's group is its first image's content."""
     total = 0
     for file in files:
         for number, row in parquet_rows(file, ("images",), ("input", "output", "messages")):
             sample = sample_of(row, total, f"Row {number} of {file}")
-            pictures = tuple(
-                EncodedPicture(f"row {number} of {file}", picture_bytes(image))
+            images = tuple(
+                EncodedImage(f"row {number} of {file}", image_bytes(image))
                 for image in (row["images"] or [None])
             )
-            group = pictures[0].key().hex()
-            yield IndexedRow(sample.replace(source=source, group=group), pictures)
+            group = images[0].key().hex()
+            yield IndexedRow(sample.replace(source=source, group=group), images)
             total += 1

@@ -151,7 +151,7 @@ def test_sequences_are_as_long_as_they_are_said_to_be(measured):
 def test_waiting_for_files_is_told_from_a_batch_that_is_there(measured):
     there, loaded = (figure for figure in written(measured) if figure["part"] == "data_wait")
     assert there["loading_processes"] is None and loaded["loading_processes"] == 0
-    # In one process, pictures are opened between the steps.
+    # In one process, images are opened between the steps.
     assert loaded["data_wait_share"] > there["data_wait_share"]
 
 

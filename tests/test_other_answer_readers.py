@@ -51,11 +51,11 @@ Reader = Callable[[str, str, Sequence[str]], str | None]
         (read_as_lmms_eval_extracts, "the lamp", None),
         # CV-Bench's: the first letter, of whatever word it is.
         (read_as_lmms_eval_cv_bench, " (c) lamp", "C"),
-        (read_as_lmms_eval_cv_bench, "Based on the picture, the answer is (C).", "B"),
+        (read_as_lmms_eval_cv_bench, "Based on the image, the answer is (C).", "B"),
         (read_as_lmms_eval_cv_bench, "The answer is (B)", None),
         (read_as_lmms_eval_cv_bench, "**B**", None),
         # VLMEvalKit's: the only letter that is a word, if it is among the last four.
-        (read_as_vlmevalkit, "The picture shows a chair: (B).", "B"),
+        (read_as_vlmevalkit, "The image shows a chair: (B).", "B"),
         (read_as_vlmevalkit, "A chair.", "A"),
         (read_as_vlmevalkit, "B is what I see there", None),
         (read_as_vlmevalkit, "A or B", None),

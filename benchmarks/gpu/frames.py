@@ -27,7 +27,7 @@ class Frames:
     """A split of frames that differ in name alone, so that each is opened and decoded for itself.
 
     Attributes:
-        folder: where `write_frames` has put the pictures.
+        folder: where `write_frames` has put the images.
         images: how many there are.
         regions: what questions ask about.
     """
@@ -87,7 +87,7 @@ class Frames:
 
 
 def write_frames(folder: Path, images: int, size: tuple[int, int]) -> Frames:
-    """Write one picture and one depth picture of smooth noise, and give them a name for each image.
+    """Write one image and one depth image of smooth noise, and give them a name for each image.
 
     Args:
         folder: where to.

@@ -32,7 +32,7 @@ class Tower:
         width: of the hidden states.
         inner_width: of the feed-forward blocks.
         heads: of attention.
-        whole: the layers that see the whole picture; the others see windows.
+        whole: the layers that see the whole image; the others see windows.
     """
 
     layers: int
@@ -44,13 +44,13 @@ class Tower:
 
 @dataclass(frozen=True)
 class Shapes:
-    """What is measured: both language models, the tower that both have, and the edge of a picture in pixels.
+    """What is measured: both language models, the tower that both have, and the edge of an image in pixels.
 
     Attributes:
         student: the 3B.
         teacher: the 7B.
         tower: in front of both.
-        edge: a picture takes (edge / 28)^2 tokens.
+        edge: an image takes (edge / 28)^2 tokens.
         shrunk: by how much sequences are shorter than they should be.
     """
 
@@ -88,7 +88,7 @@ def in_the_twins_place(text: Shape, shapes: Shapes, device: str) -> Iterator[Non
 
     Args:
         text: the shape of its language model.
-        shapes: those of its tower and its pictures.
+        shapes: those of its tower and its images.
         device: where its weights are made.
     """
 
@@ -149,7 +149,7 @@ def make_qwen(text: Shape, shapes: Shapes, device: str) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class OneQuestion:
-    """A split of a single question about a single picture."""
+    """A split of a single question about a single image."""
 
     sample: SpatialSample
 
@@ -182,11 +182,11 @@ _REASONING = "the chair is near the table and the lamp is far . "
 
 
 def long_question(reader: VlmCollator, edge: int, tokens: int) -> OneQuestion:
-    """A question that fills a window: a picture, text, and reasoning as long as in SpaceThinker's samples.
+    """A question that fills a window: an image, text, and reasoning as long as in SpaceThinker's samples.
 
     Args:
         reader: how the model reads, with a window of so many tokens, to which the reasoning is cut.
-        edge: of the picture, in pixels.
+        edge: of the image, in pixels.
         tokens: of the window.
     """
     pixels = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), dtype=np.uint8)

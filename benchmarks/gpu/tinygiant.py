@@ -1,4 +1,4 @@
-"""TinyGiant-64M: images a second, share of the matrix peak, and how long it waits for its pictures."""
+"""TinyGiant-64M: images a second, share of the matrix peak, and how long it waits for its images."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ UNPACKED = ".unpacked"
 _GIGABYTE = 1e9
 
 
-def unpack_pictures(archive: Path) -> None:
+def unpack_images(archive: Path) -> None:
     """Put the PNG files of a `.tar.gz` beside it, whatever folders they have inside, and remove the archive.
 
     They are unpacked into a temporary folder first, with tarfile's `data` filter, so nothing can be written
@@ -32,8 +32,8 @@ def unpack_pictures(archive: Path) -> None:
             tar.extractall(temporary, filter="data")
 
     def put_in_place(temporary: Path) -> None:
-        for picture in temporary.rglob("*.png"):
-            picture.replace(archive.parent / picture.name)
+        for image in temporary.rglob("*.png"):
+            image.replace(archive.parent / image.name)
 
     # PNG files do not shrink by packing.
     _unpack(archive, archive.stat().st_size * 1.1, extract, put_in_place)

@@ -60,8 +60,8 @@ class ImageFolder:
         """Width and height of an image as it is shown, in pixels; raises `UnreadableImage`."""
         if file not in self._sizes:
             try:
-                with Image.open(file) as picture:
-                    self._sizes[file] = upright_size(picture)
+                with Image.open(file) as image:
+                    self._sizes[file] = upright_size(image)
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 raise UnreadableImage(
                     f"The image {file} cannot be read: save it as JPEG, PNG or WebP, or leave it out. "

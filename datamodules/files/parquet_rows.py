@@ -53,8 +53,8 @@ def parquet_rows(
         raise DataError(f"The file {path} holds no rows: an empty split cannot be used.")
 
 
-def picture_bytes(value: object) -> bytes | None:
-    """The bytes of an encoded picture, a hub `Image` (bytes and path) or plain binary; None where absent."""
+def image_bytes(value: object) -> bytes | None:
+    """The bytes of an encoded image, a hub `Image` (bytes and path) or plain binary; None where absent."""
     if isinstance(value, dict):
         value = value.get("bytes")
     return value if isinstance(value, bytes) and value else None

@@ -94,10 +94,10 @@ def copied_splits(folder: Path) -> dict[str, SplitCounts] | None:
         ) from error
 
 
-def missing_pictures(folder: Path, names: list[str]) -> Iterator[str]:
+def missing_images(folder: Path, names: list[str]) -> Iterator[str]:
     """One sentence when some of the named files are not in the folder."""
     present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     absent = [name for name in names if name not in present]
     if absent:
         more = ", ..." if len(absent) > _NAMED_AT_MOST else ""
-        yield f"{folder} lacks {len(absent):,} pictures: {', '.join(absent[:_NAMED_AT_MOST])}{more}."
+        yield f"{folder} lacks {len(absent):,} images: {', '.join(absent[:_NAMED_AT_MOST])}{more}."

@@ -1,1 +1,1 @@
-"""Pictures and masks before they are part of a record: colours, depth, orientation, run lengths."""
+"""Images and masks before they are part of a record: colours, depth, orientation, run lengths."""

@@ -6,7 +6,7 @@ import numpy as np
 
 _FIRST, _LAST = 48, 111
 _LARGEST_DIGITS = 7
-"""So many digits of 5 bits hold any run of a picture."""
+"""So many digits of 5 bits hold any run of an image."""
 
 
 def why_not_a_mask(counts: str, height: int, width: int) -> str:

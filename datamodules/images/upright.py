@@ -1,4 +1,4 @@
-"""Which way up a picture is: as its file stores it, or as it is shown."""
+"""Which way up an image is: as its file stores it, or as it is shown."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ _TAGS = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 """Where the formats keep an orientation."""
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """A decoded picture as it is shown: turned as its EXIF data say, and without the tag that says so."""
-    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+def upright(image: Image.Image) -> Image.Image:
+    """A decoded image as it is shown: turned as its EXIF data say, and without the tag that says so."""
+    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
-def as_stored(picture: Image.Image) -> Image.Image:
-    """A decoded picture as its file stores it, without a tag by which it might still be turned."""
-    if _orientation(picture) == 1:
-        return picture
-    bare = picture.copy()
+def as_stored(image: Image.Image) -> Image.Image:
+    """A decoded image as its file stores it, without a tag by which it might still be turned."""
+    if _orientation(image) == 1:
+        return image
+    bare = image.copy()
     for tag in _TAGS:
         bare.info.pop(tag, None)
     return bare
 
 
-def upright_size(picture: Image.Image) -> tuple[int, int]:
-    """Width and height of an opened picture as it is shown, in pixels, without decoding it."""
-    width, height = picture.size
-    return (height, width) if _orientation(picture) in _TURNED else (width, height)
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened image as it is shown, in pixels, without decoding it."""
+    width, height = image.size
+    return (height, width) if _orientation(image) in _TURNED else (width, height)
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (as stored) where there is none, or none that can be read."""
     try:
-        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error):
         return 1
     return value if value in range(1, 9) else 1

@@ -54,7 +54,7 @@ class LoadedBatch:
 
 @dataclass(frozen=True)
 class ImageLoading(Dataset[LoadedBatch]):
-    """Answers batch requests: applies the views, then opens every picture of the batch once.
+    """Answers batch requests: applies the views, then opens every image of the batch once.
 
     Attributes:
         questions: the split.
@@ -119,8 +119,8 @@ class ImageLoading(Dataset[LoadedBatch]):
 
 
 def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
-    """The samples with their pictures decoded; samples with the same picture share one object."""
-    pictures: dict[tuple[ImageSource, Reading], OpenedImage] = {}
+    """The samples with their images decoded; samples with the same image share one object."""
+    images: dict[tuple[ImageSource, Reading], OpenedImage] = {}
 
     def opened(
         sample: SpatialSample, source: ImageSource | None, reading: Reading, view: str
@@ -134,18 +134,18 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
             raise type(error)(
                 f"{error} Record {sample.id} needs it; the view `{view}` leaves {what} out."
             ) from error
-        except DataError as error:  # a view draws regions into the picture
+        except DataError as error:  # a view draws regions into the image
             raise DataError(f"{error} It is one of record {sample.id}.") from error
 
     def decoded(source: ImageSource, reading: Reading) -> OpenedImage:
-        if (source, reading) not in pictures:
-            # Pictures that views made out of the same one share its decoding.
+        if (source, reading) not in images:
+            # Images that views made out of the same one share its decoding.
             if isinstance(source, DerivedImage):
-                picture = source.derive(decoded(source.source, source.reading).picture)
+                image = source.derive(decoded(source.source, source.reading).image)
             else:
-                picture = source.open()
-            pictures[source, reading] = OpenedImage(source.name, reading(picture, source.name))
-        return pictures[source, reading]
+                image = source.open()
+            images[source, reading] = OpenedImage(source.name, reading(image, source.name))
+        return images[source, reading]
 
     results = [
         sample.replace(
@@ -164,7 +164,7 @@ def _refuse_other_size(sample: SpatialSample) -> None:
     """Raise when the masks do not have the size of the image they belong to."""
     if not isinstance(sample.image, OpenedImage):
         return
-    width, height = sample.image.picture.size
+    width, height = sample.image.image.size
     for index, region in enumerate(sample.regions):
         if (region.height, region.width) != (height, width):
             raise DataError(

@@ -1,4 +1,4 @@
-"""Samples and their encoded pictures as a memory-mapped Arrow index.
+"""Samples and their encoded images as a memory-mapped Arrow index.
 
 A Parquet file gives up one row only by decoding all rows before it in the same row group, and the row groups
 of the hub's image data sets hold up to hundreds of megabytes. So a Parquet file is streamed once into Arrow
@@ -29,9 +29,9 @@ FORMAT_VERSION = 3
 """Raised when the columns below or the rules of rows change; older indexes are then written again."""
 
 _SAMPLES = "samples.arrow"
-_PICTURES = "pictures.arrow"
+_IMAGES = "images.arrow"
 _SAMPLES_PER_BATCH = 1024
-_PICTURES_PER_BATCH = 16
+_IMAGES_PER_BATCH = 16
 _SAMPLE_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -45,36 +45,36 @@ _SAMPLE_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("group", pa.string()),
         ("characters", pa.int32()),
-        ("pictures", pa.list_(pa.int32())),
+        ("images", pa.list_(pa.int32())),
     ]
 )
-_PICTURE_SCHEMA = pa.schema([("name", pa.string()), ("data", pa.large_binary())])
+_IMAGE_SCHEMA = pa.schema([("name", pa.string()), ("data", pa.large_binary())])
 _TEXT_FIELDS = ("id", "question", "prompt", "answer", "rationale", "task", "source", "group")
 
 
-class EncodedPicture(NamedTuple):
-    """A picture as a file's bytes (None where the row has none), and what to call it in messages."""
+class EncodedImage(NamedTuple):
+    """An image as a file's bytes (None where the row has none), and what to call it in messages."""
 
     name: str
     data: bytes | None
 
     def key(self) -> bytes:
-        """Equal for pictures with the same bytes; a picture without bytes is like no other."""
+        """Equal for images with the same bytes; an image without bytes is like no other."""
         content = b"missing:" + self.name.encode() if self.data is None else self.data
         return hashlib.blake2b(content, digest_size=16).digest()
 
 
 class IndexedRow(NamedTuple):
-    """What an index holds of one question: its sample without pictures, and the pictures in order."""
+    """What an index holds of one question: its sample without images, and the images in order."""
 
     sample: SpatialSample
-    pictures: tuple[EncodedPicture, ...]
+    images: tuple[EncodedImage, ...]
 
 
 def write_sample_index(rows: Iterable[IndexedRow], folder: Path) -> None:
     """Write an index into a folder, holding only a few rows at a time.
 
-    A picture that occurs again (with the same bytes) is stored once, and the questions that show it first
+    An image that occurs again (with the same bytes) is stored once, and the questions that show it first
     become one image's questions.
 
     Raises:
@@ -82,20 +82,20 @@ def write_sample_index(rows: Iterable[IndexedRow], folder: Path) -> None:
     """
     samples: list[tuple[Any, ...]] = []
     group_of_row: list[int] = []
-    group_of_picture: dict[int, int] = {}
+    group_of_image: dict[int, int] = {}
     names: list[str] = []
     ids = UniqueIds()
     with ExitStack() as stack:
-        pictures = stack.enter_context(_PictureWriter(folder / _PICTURES))
+        images = stack.enter_context(_ImageWriter(folder / _IMAGES))
         for sample, encoded in rows:
             ids.add(sample.id, f"The id {sample.id} occurs twice in the data{_seen_at(encoded)}.")
-            shown = [pictures.add(picture) for picture in encoded]
-            # A question without any picture is an image of its own.
+            shown = [images.add(image) for image in encoded]
+            # A question without any image is an image of its own.
             first = shown[0] if shown else -1 - len(samples)
-            if first not in group_of_picture:
-                group_of_picture[first] = len(names)
+            if first not in group_of_image:
+                group_of_image[first] = len(names)
                 names.append(sample.group)
-            group_of_row.append(group_of_picture[first])
+            group_of_row.append(group_of_image[first])
             samples.append(_columns(sample, shown))
     ids.require()
     with (
@@ -109,17 +109,17 @@ def write_sample_index(rows: Iterable[IndexedRow], folder: Path) -> None:
     write_grouped_rows(folder, names, np.array(group_of_row))
 
 
-class _PictureWriter:
-    """Writes pictures in batches of a fixed size, each only once."""
+class _ImageWriter:
+    """Writes images in batches of a fixed size, each only once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: dict[bytes, int] = {}
-        self.waiting: list[EncodedPicture] = []
+        self.waiting: list[EncodedImage] = []
 
-    def __enter__(self) -> _PictureWriter:
+    def __enter__(self) -> _ImageWriter:
         self.sink = pa.OSFile(str(self.path), "wb")
-        self.writer = pa.ipc.new_file(self.sink, _PICTURE_SCHEMA)
+        self.writer = pa.ipc.new_file(self.sink, _IMAGE_SCHEMA)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,42 +127,42 @@ class _PictureWriter:
         self.writer.close()
         self.sink.close()
 
-    def add(self, picture: EncodedPicture) -> int:
-        """The row of the picture, which is written if it is new."""
-        key = picture.key()
+    def add(self, image: EncodedImage) -> int:
+        """The row of the image, which is written if it is new."""
+        key = image.key()
         if key not in self.rows:
             self.rows[key] = len(self.rows)
-            self.waiting.append(picture)
-            if len(self.waiting) == _PICTURES_PER_BATCH:
+            self.waiting.append(image)
+            if len(self.waiting) == _IMAGES_PER_BATCH:
                 self._flush()
         return self.rows[key]
 
     def _flush(self) -> None:
         if self.waiting:
             columns = [list(column) for column in zip(*self.waiting, strict=True)]
-            self.writer.write_batch(pa.record_batch(columns, schema=_PICTURE_SCHEMA))
+            self.writer.write_batch(pa.record_batch(columns, schema=_IMAGE_SCHEMA))
             self.waiting = []
 
 
-def _columns(sample: SpatialSample, pictures: list[int]) -> tuple[Any, ...]:
+def _columns(sample: SpatialSample, images: list[int]) -> tuple[Any, ...]:
     """The values of one sample in the order of the index's columns."""
     values = {
         "choices": list(sample.choices),
         "answer_type": None if sample.answer_type is None else sample.answer_type.value,
         "characters": text_length(sample),
-        "pictures": pictures,
+        "images": images,
     }
     values |= {name: getattr(sample, name) for name in _TEXT_FIELDS}
     return tuple(values[name] for name in _SAMPLE_SCHEMA.names)
 
 
-def _seen_at(pictures: Sequence[EncodedPicture]) -> str:
-    return f" (the second time in {pictures[0].name})" if pictures else ""
+def _seen_at(images: Sequence[EncodedImage]) -> str:
+    return f" (the second time in {images[0].name})" if images else ""
 
 
 @dataclass(frozen=True)
-class StoredPicture:
-    """A picture in an index, decoded when it is opened; `name` says which row of which file it comes from.
+class StoredImage:
+    """An image in an index, decoded when it is opened; `name` says which row of which file it comes from.
 
     It opens upright, as the hub's own reader of such files shows it.
     """
@@ -172,25 +172,25 @@ class StoredPicture:
     name: str
 
     def open(self) -> Image.Image:
-        """Decode the picture; raises `MissingImage` where the row has none, else `UnreadableImage`."""
-        batch, row = divmod(self.row, _PICTURES_PER_BATCH)
-        data = _pictures(self.folder)[batch].column("data")[row].as_buffer()
+        """Decode the image; raises `MissingImage` where the row has none, else `UnreadableImage`."""
+        batch, row = divmod(self.row, _IMAGES_PER_BATCH)
+        data = _images(self.folder)[batch].column("data")[row].as_buffer()
         if data is None:
             raise MissingImage(
                 f"There is no image in {self.name}: the data set is incomplete. Fetch or write it again."
             )
         try:
-            with Image.open(io.BytesIO(data)) as picture:
-                picture.load()
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableImage(f"The image in {self.name} cannot be read: {error}.") from error
-        return rgb_of(picture, self.name)
+        return rgb_of(image, self.name)
 
 
 @lru_cache(maxsize=8)
-def _pictures(folder: Path) -> list[pa.RecordBatch]:
-    """The mapped pictures of an index, opened once in each process."""
-    return mapped_batches(folder / _PICTURES)
+def _images(folder: Path) -> list[pa.RecordBatch]:
+    """The mapped images of an index, opened once in each process."""
+    return mapped_batches(folder / _IMAGES)
 
 
 class IndexedQuestions:
@@ -242,17 +242,17 @@ class IndexedQuestions:
             name: column[place].as_py()
             for name, column in zip(_SAMPLE_SCHEMA.names, self._batches[batch].columns, strict=True)
         }
-        pictures = [self._picture(number) for number in values.pop("pictures")]
+        images = [self._image(number) for number in values.pop("images")]
         del values["characters"]
         form = values.pop("answer_type")
         return SpatialSample(
             **values | {"choices": tuple(values["choices"])},
             answer_type=None if form is None else AnswerType(form),
-            image=pictures[0] if pictures else None,
-            further_images=tuple(pictures[1:]),
+            image=images[0] if images else None,
+            further_images=tuple(images[1:]),
         )
 
-    def _picture(self, number: int) -> StoredPicture:
-        batch, row = divmod(number, _PICTURES_PER_BATCH)
-        name = _pictures(self.folder)[batch].column("name")[row].as_py()
-        return StoredPicture(self.folder, number, name)
+    def _image(self, number: int) -> StoredImage:
+        batch, row = divmod(number, _IMAGES_PER_BATCH)
+        name = _images(self.folder)[batch].column("name")[row].as_py()
+        return StoredImage(self.folder, number, name)

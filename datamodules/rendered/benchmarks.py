@@ -21,7 +21,7 @@ def cached_cv_bench(
     Args:
         cache: where rendered data are kept.
         scenes: number of scenes of every split that is wanted, among "train", "val" and "test".
-        size: width and height of the pictures, in pixels.
+        size: width and height of the images, in pixels.
         seed: decides what the scenes show.
         processes: how many processes render; by default one per available core.
 

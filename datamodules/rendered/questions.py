@@ -1,4 +1,4 @@
-"""Questions about one picture, with answers that are true by construction (choices: see `choices.py`).
+"""Questions about one image, with answers that are true by construction (choices: see `choices.py`).
 
 Every family of questions offers candidates; `selection.py` keeps those that balance the split. Definitions:
 
@@ -49,11 +49,11 @@ LEAST_LISTED = 3
 """Where a scene has so many pallets, a counting question lists at least this number of them."""
 
 ATTEMPTS = 5
-"""How often every family tries to find a question about a picture."""
+"""How often every family tries to find a question about an image."""
 
 
 def candidates(sight: Sight, level: Level, random: Random) -> list[Candidate]:
-    """All questions found about one picture, without repetitions."""
+    """All questions found about one image, without repetitions."""
     found: dict[tuple[str, str, tuple[int, ...]], Candidate] = {}
     fewest, most = level.masks
     for family in FAMILIES:
@@ -162,7 +162,7 @@ def _count_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candi
         return
     lists = region.lists
     masks = sum(len(listed[kind]) for kind in lists) + len(region.inline)
-    # Now and then the pallets are not listed: then they have to be found in the picture.
+    # Now and then the pallets are not listed: then they have to be found in the image.
     bare = random.random() < level.bare_counts
     if not bare:
         listed[Kind.PALLET] = _with_distractors(random, sight, inside, level.masks[1] - masks)

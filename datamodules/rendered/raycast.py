@@ -1,4 +1,4 @@
-"""Ray casting: which surface every ray meets, and from that the depth picture and the visible masks."""
+"""Ray casting: which surface every ray meets, and from that the depth image and the visible masks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def label_image(
     return labels
 
 
-def depth_picture(depths: np.ndarray) -> np.ndarray:
+def depth_image(depths: np.ndarray) -> np.ndarray:
     """Planar depths `[height, width]` in metres as uint8: the nearest becomes 0, the farthest 255."""
     nearest, farthest = float(depths.min()), float(depths.max())
     return np.rint((depths - nearest) * (255.0 / max(farthest - nearest, 1e-6))).astype(np.uint8)

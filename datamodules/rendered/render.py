@@ -1,4 +1,4 @@
-"""From a scene to its pictures: colour, depth, and which object every pixel shows."""
+"""From a scene to its images: colour, depth, and which object every pixel shows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from datamodules.rendered.meshes import Placed, collect_boxes
 from datamodules.rendered.objects import building
-from datamodules.rendered.raycast import RayCaster, depth_picture, label_image
+from datamodules.rendered.raycast import RayCaster, depth_image, label_image
 from datamodules.rendered.scene import CEILING_M, Scene
 from datamodules.rendered.shading import Shader
 from datamodules.rendered.tone_mapping import SUBPIXELS, developed, jagged
 
 
 class Rendering:
-    """The pictures of one scene; colour is only computed when it is asked for."""
+    """The images of one scene; colour is only computed when it is asked for."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -40,11 +40,11 @@ class Rendering:
         """Planar depth of every pixel, `[height, width]` in metres."""
         return self._surface.depths.reshape(self._shape)
 
-    def depth_picture(self) -> np.ndarray:
+    def depth_image(self) -> np.ndarray:
         """The depth scaled to the whole range of uint8, `[height, width]`; brighter is farther."""
-        return depth_picture(self.depths)
+        return depth_image(self.depths)
 
-    def colour_picture(self) -> np.ndarray:
+    def colour_image(self) -> np.ndarray:
         """The colours of all pixels, uint8 `[height, width, 3]`."""
         height, width = self._shape
         camera = self.scene.camera

@@ -96,7 +96,7 @@ class Scene:
     """A camera in a room full of objects.
 
     Attributes:
-        camera: where the picture is taken from.
+        camera: where the image is taken from.
         room: least x, least y, most x, most y of the walls, in metres.
         objects: everything on the floor.
         texture_seed: chooses the stains of the floor, the position of the lamps and the noise.

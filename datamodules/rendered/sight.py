@@ -1,4 +1,4 @@
-"""What can be asked about in a picture: the objects that are seen well enough, and where they are."""
+"""What can be asked about in an image: the objects that are seen well enough, and where they are."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """All objects of one picture that can be asked about.
+    """All objects of one image that can be asked about.
 
     Attributes:
         seen: the objects.

@@ -1,4 +1,4 @@
-"""From linear colours to a picture: which pixels need more rays, and what a sensor makes of the light."""
+"""From linear colours to an image: which pixels need more rays, and what a sensor makes of the light."""
 
 from __future__ import annotations
 

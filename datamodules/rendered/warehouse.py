@@ -1,6 +1,6 @@
 """Writes a rendered warehouse in the official layout of the AI City Challenge, track 3.
 
-`{train,val,test}.json` hold the records, `{split}/images/<frame>.png` the pictures and
+`{train,val,test}.json` hold the records, `{split}/images/<frame>.png` the images and
 `{split}/depths/<frame>_depth.png` the depths. As in the real release the records of the test split carry no
 answers; these lie beside it in `test_truth.json`.
 """
@@ -46,7 +46,7 @@ REDRAWS = 50
 
 @dataclass(frozen=True)
 class _WrittenScene:
-    """What a process hands back about a scene whose pictures it has written: regions and questions."""
+    """What a process hands back about a scene whose images it has written: regions and questions."""
 
     frame: str
     regions: dict[int, Region]
@@ -70,7 +70,7 @@ def write_warehouse(
         folder: where to write; created if need be.
         difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release).
         scenes: number of scenes of every split that is wanted, among "train", "val" and "test".
-        size: width and height of the pictures, in pixels.
+        size: width and height of the images, in pixels.
         seed: the same seed gives the same files; no scene of one split occurs in another.
         processes: how many processes render; by default one per available core.
 
@@ -112,7 +112,7 @@ def cached_warehouse(
     """The folder of a rendered warehouse below a cache folder, written on the first call only.
 
     Its name carries a hash over the arguments and the renderer's own source, so that another renderer never
-    answers with old pictures. It appears at once and whole: an interrupted call leaves nothing behind that a
+    answers with old images. It appears at once and whole: an interrupted call leaves nothing behind that a
     later one would take for complete. The arguments are those of `write_warehouse`.
     """
     _check(difficulty, scenes, size, seed, processes)
@@ -152,7 +152,7 @@ def draw_warehouse(
             return rendering, sight, offered
     raise DataError(
         f"Scene {index} of {split} could not be drawn with enough questions at {size[0]} x {size[1]} pixels; "
-        "give larger pictures or another seed."
+        "give larger images or another seed."
     )
 
 
@@ -164,13 +164,13 @@ def frame_name(split: str, index: int) -> str:
 def _render_job(
     folder: Path, difficulty: str, size: tuple[int, int], seed: int, job: tuple[str, int]
 ) -> _WrittenScene:
-    """Draw one scene and write its pictures."""
+    """Draw one scene and write its images."""
     split, index = job
     rendering, sight, offered = draw_warehouse(difficulty, split, index, size, seed)
     frame = frame_name(split, index)
-    picture = Image.fromarray(rendering.colour_picture())
-    picture.save(folder / split / "images" / f"{frame}.png", compress_level=1)
-    depth = Image.fromarray(rendering.depth_picture())
+    image = Image.fromarray(rendering.colour_image())
+    image.save(folder / split / "images" / f"{frame}.png", compress_level=1)
+    depth = Image.fromarray(rendering.depth_image())
     depth.save(folder / split / "depths" / f"{frame}_depth.png", compress_level=1)
     regions = {thing.index: Region.from_mask(rendering.labels == thing.index) for thing in sight.seen}
     return _WrittenScene(frame, regions, offered)

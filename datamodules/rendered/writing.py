@@ -39,7 +39,7 @@ def check_scenes(
     Args:
         what: what is rendered, as in "a rendered warehouse".
         scenes: number of scenes of every split that is wanted.
-        size: width and height of the pictures, in pixels.
+        size: width and height of the images, in pixels.
         seed: decides what the scenes show.
         processes: how many processes render, or None.
 
@@ -57,12 +57,10 @@ def check_scenes(
                 f'The number of rendered scenes for "{split}" is {number!r}; give a whole number from 1 on.'
             )
     if len(size) != 2 or any(isinstance(side, bool) or not isinstance(side, int) for side in size):
-        raise DataError(
-            f"The size {size!r} of rendered pictures is not a width and a height in whole pixels."
-        )
+        raise DataError(f"The size {size!r} of rendered images is not a width and a height in whole pixels.")
     if min(size) < SMALLEST_SIZE_PX or not ASPECT_RANGE[0] <= size[0] / size[1] <= ASPECT_RANGE[1]:
         raise DataError(
-            f"Rendered pictures of {size[0]} x {size[1]} pixels are not possible; give sides of at least "
+            f"Rendered images of {size[0]} x {size[1]} pixels are not possible; give sides of at least "
             f"{SMALLEST_SIZE_PX} pixels, and a width {ASPECT_RANGE[0]} to {ASPECT_RANGE[1]} times the height."
         )
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -126,7 +124,7 @@ def cached_folder(
         cache: the cache folder; created if need be.
         name: how the folder's name begins. A hash over the next two follows.
         arguments: everything that decides about the content, as JSON values.
-        sources: the source files of the renderer, so that another one never answers with old pictures.
+        sources: the source files of the renderer, so that another one never answers with old images.
         write: fills an empty folder.
     """
     content = hashlib.sha256(json.dumps(arguments).encode())

@@ -1,7 +1,7 @@
 """Views: changes to a sample that every benchmark and every module can be seen through.
 
-A view is applied in the data-loading workers before any picture is opened, so a view that drops a picture
-also saves reading it, and a view that changes a picture wraps it in another lazy one. Regions stay in the
+A view is applied in the data-loading workers before any image is opened, so a view that drops an image
+also saves reading it, and a view that changes an image wraps it in another lazy one. Regions stay in the
 sample unless a view says that it removes them.
 """
 

@@ -1,4 +1,4 @@
-"""What a view is, and pictures that are made out of others when they are opened."""
+"""What a view is, and images that are made out of others when they are opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datamodules.samples import ImageSource, Reading, SpatialSample, rgb_of
 
 
 class View(ABC):
-    """Maps a sample to a sample; must pickle, and must not open pictures itself."""
+    """Maps a sample to a sample; must pickle, and must not open images itself."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     """The fields of a sample that this view shows in another way; without them it has nothing to show."""
@@ -24,13 +24,13 @@ class View(ABC):
 
 @dataclass(frozen=True)
 class DerivedImage(ABC):
-    """Another picture with a change; several made out of one picture share its decoding within a batch."""
+    """Another image with a change; several made out of one image share its decoding within a batch."""
 
     source: ImageSource
 
     @property
     def name(self) -> str:
-        """The name of the unchanged picture."""
+        """The name of the unchanged image."""
         return self.source.name
 
     @property
@@ -39,13 +39,13 @@ class DerivedImage(ABC):
         return rgb_of
 
     def open(self) -> Image.Image:
-        """Decode and change the picture; raises `UnreadableImage`."""
+        """Decode and change the image; raises `UnreadableImage`."""
         return self.derive(self.source.open())
 
     def derive(self, decoded: Image.Image) -> Image.Image:
-        """What becomes of the source's decoded picture; raises `UnreadableImage`."""
+        """What becomes of the source's decoded image; raises `UnreadableImage`."""
         return self.change(self.reading(decoded, self.name))
 
     @abstractmethod
-    def change(self, picture: Image.Image) -> Image.Image:
-        """A changed copy of the picture, which itself stays as it is."""
+    def change(self, image: Image.Image) -> Image.Image:
+        """A changed copy of the image, which itself stays as it is."""

@@ -17,7 +17,7 @@ class RotatedChoices(View):
 
     A model that knows the answer gives the same choice at every shift. Questions whose choices (or reasoning)
     speak of letters or of other choices ("A and C", "none of the above") stay as they are, as do questions
-    whose choices are drawn in the picture.
+    whose choices are drawn in the image.
     """
 
     shift: int

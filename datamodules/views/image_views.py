@@ -1,4 +1,4 @@
-"""Views that take pictures away or show them in another way."""
+"""Views that take images away or show them in another way."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Blind(View):
 
 @dataclass(frozen=True)
 class NoDepth(View):
-    """No depth picture."""
+    """No depth image."""
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample without its depth."""
@@ -37,15 +37,15 @@ class NoDepth(View):
 
 @dataclass(frozen=True)
 class DepthAsImage(View):
-    """The depth as one more picture (in grey, brighter is farther), and a sentence in front that says so.
+    """The depth as one more image (in grey, brighter is farther), and a sentence in front that says so.
 
-    For models that look at several pictures, but know no depth.
+    For models that look at several images, but know no depth.
     """
 
     needs = ("depth",)
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
-        """The sample with its depth moved behind its other pictures; unchanged where it has none."""
+        """The sample with its depth moved behind its other images; unchanged where it has none."""
         if sample.depth is None:
             return sample
         before = (sample.image is not None) + len(sample.further_images)
@@ -69,22 +69,22 @@ class Grayscale(View):
 
 @dataclass(frozen=True)
 class GrayImage(DerivedImage):
-    """Another picture's luminance in three equal channels."""
+    """Another image's luminance in three equal channels."""
 
-    def change(self, picture: Image.Image) -> Image.Image:
+    def change(self, image: Image.Image) -> Image.Image:
         """The luminance."""
-        return picture.convert("L").convert("RGB")
+        return image.convert("L").convert("RGB")
 
 
 @dataclass(frozen=True)
 class DepthImage(DerivedImage):
-    """A depth picture in three equal channels."""
+    """A depth image in three equal channels."""
 
     @property
     def reading(self) -> Reading:
         """Its source is depth."""
         return depth_of
 
-    def change(self, picture: Image.Image) -> Image.Image:
+    def change(self, image: Image.Image) -> Image.Image:
         """The depth in three channels."""
-        return picture.convert("RGB")
+        return image.convert("RGB")

@@ -54,25 +54,25 @@ class Marked(View):
 
 @dataclass(frozen=True)
 class MarkedImage(DerivedImage):
-    """A picture in which regions are outlined and numbered. Regions of another size are left unmarked."""
+    """An image in which regions are outlined and numbered. Regions of another size are left unmarked."""
 
     regions: tuple[Region, ...]
 
-    def change(self, picture: Image.Image) -> Image.Image:
+    def change(self, image: Image.Image) -> Image.Image:
         """A copy with the marks."""
-        masks = [region.mask() for region in self.regions if (region.width, region.height) == picture.size]
-        return draw_marks(picture, masks)
+        masks = [region.mask() for region in self.regions if (region.width, region.height) == image.size]
+        return draw_marks(image, masks)
 
 
-def draw_marks(picture: Image.Image, masks: Sequence[np.ndarray]) -> Image.Image:
-    """A copy of the picture in which each mask, `[height, width]`, is outlined and numbered from 0.
+def draw_marks(image: Image.Image, masks: Sequence[np.ndarray]) -> Image.Image:
+    """A copy of the image in which each mask, `[height, width]`, is outlined and numbered from 0.
 
     All outlines are drawn before all badges, so that no outline crosses a number. A badge lies where its
     region is widest and no other badge is, and grows with the region; where the region is smaller than the
     badge, it covers the region's middle.
     """
-    pixels = np.array(as_rgb(picture))
-    width_px = max(1, round(picture.height * _OUTLINE_OF_IMAGE))
+    pixels = np.array(as_rgb(image))
+    width_px = max(1, round(image.height * _OUTLINE_OF_IMAGE))
     insides = [_Inside.of(mask, width_px) for mask in masks]
     for index, inside in enumerate(insides):
         _outline(pixels, inside, COLOURS[index % len(COLOURS)], width_px)
@@ -81,8 +81,8 @@ def draw_marks(picture: Image.Image, masks: Sequence[np.ndarray]) -> Image.Image
     taken: list[Box] = []
     for index, inside in enumerate(insides):
         if inside.depth_px.any():
-            font = _font(inside, picture.height)
-            box = _badge_box(draw, font, str(index), inside, picture.size, taken)
+            font = _font(inside, image.height)
+            box = _badge_box(draw, font, str(index), inside, image.size, taken)
             taken.append(box)
             _badge(draw, font, str(index), box, COLOURS[index % len(COLOURS)])
     return marked

@@ -1,1 +1,1 @@
-"""What happens beside training: progress, the start card, predictions, pictures and the clock."""
+"""What happens beside training: progress, the start card, predictions, images and the clock."""

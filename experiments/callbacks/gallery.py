@@ -1,4 +1,4 @@
-"""Some of the test's questions as pictures, for the report."""
+"""Some of the test's questions as images, for the report."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class GalleryWriter(InRunFolder):
     on_predict_batch_end = on_test_batch_end
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the pictures."""
+        """Draw the images."""
         self._draw(trainer)
 
     on_predict_end = on_test_end
@@ -69,14 +69,14 @@ class GalleryWriter(InRunFolder):
             for answer, judgement in kept.values():
                 name = f"{len(entries):03d}.jpg"
                 try:
-                    picture = draw_question(answer.sample)
+                    image = draw_question(answer.sample)
                 except UnreadableImage:
-                    picture = None
-                if picture is not None:
-                    picture.save(folder / name, quality=85)
+                    image = None
+                if image is not None:
+                    image.save(folder / name, quality=85)
                 entries.append(
                     {
-                        "picture": name if picture is not None else None,
+                        "image": name if image is not None else None,
                         "task": task,
                         "question": answer.sample.question,
                         "choices": [

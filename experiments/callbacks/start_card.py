@@ -147,7 +147,7 @@ def _many(number: int, what: str) -> str:
 
 
 def said_of_tokens(sequences: int, tokens: int, cells: int) -> str:
-    """How much a batch of texts is, pictures included.
+    """How much a batch of texts is, images included.
 
     Args:
         sequences: how many questions.

@@ -55,7 +55,7 @@ def run_baselines(cli: SpatialCLI, wanted: Baselines) -> dict[str, Any]:
     """Ask the wanted baselines on the test split of the experiment; in every process of a distributed run."""
     results: dict[str, Any] = {}
     if not isinstance(cli.datamodule, SpatialDataModule):
-        return results  # nobody knows its answers, nor how to take away its pictures
+        return results  # nobody knows its answers, nor how to take away its images
     scored_by_data = isinstance(cli.model, SpatialModule) or cli.logged_score.judged
     if wanted.majority and scored_by_data:
         metric = taking_answers(metric_of(cli.datamodule, "test"), cli.datamodule.read_answer)
@@ -99,7 +99,7 @@ def blind_baseline(cli: SpatialCLI, fraction: float) -> dict[str, Any]:
 
 
 def blind_config(config: Namespace, subcommand: str, fraction: float) -> Namespace:
-    """The configuration with one more view, which takes the pictures away, and fewer training images."""
+    """The configuration with one more view, which takes the images away, and fewer training images."""
     changed = config.clone()
     data = changed[subcommand].data.init_args
     data.views = [*(data.views or []), Namespace(class_path=BLIND, init_args=Namespace())]

@@ -10,7 +10,7 @@ from experiments.run_folders.run_folder import RunError
 
 ONE_DEVICE = "auto"
 SEVERAL_DEVICES = "ddp_find_unused_parameters_true"
-"""Views may leave parts of a model without work: no picture, no gradient for what looks at it."""
+"""Views may leave parts of a model without work: no image, no gradient for what looks at it."""
 
 WORKING = (SEVERAL_DEVICES, "ddp_find_unused_parameters_false")
 _STARTED_ANEW = (None, "popen", "subprocess_script")

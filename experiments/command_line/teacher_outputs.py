@@ -27,10 +27,10 @@ def learns_from_cache(module: Any) -> bool:
 
 
 def refuse_blind_baseline(module: Any) -> None:
-    """Raise `RunError` where a blind baseline would learn from lessons on questions with pictures."""
+    """Raise `RunError` where a blind baseline would learn from lessons on questions with images."""
     if learns_from_cache(module):
         raise RunError(
-            "A blind baseline asks questions without their pictures, on which a cached teacher has said "
+            "A blind baseline asks questions without their images, on which a cached teacher has said "
             "nothing: set baselines.blind: false, or leave model.init_args.teacher.cache out."
         )
 

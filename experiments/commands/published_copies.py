@@ -80,7 +80,7 @@ def published_copies(cache: Path, size: tuple[int, int] = (224, 128), seed: int 
 
     Args:
         cache: where rendered data are kept.
-        size: width and height of the pictures, in pixels.
+        size: width and height of the images, in pixels.
         seed: decides what the scenes show.
     """
     renderers = Path(rendered.__file__).parent

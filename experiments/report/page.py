@@ -176,18 +176,18 @@ def _teacher(settings: dict[str, Any] | None) -> str:
 
 
 def gallery(folder: RunFolder) -> list[dict[str, Any]]:
-    """The kept questions, their pictures as data addresses."""
+    """The kept questions, their images as data addresses."""
     index = folder.gallery / "gallery.json"
     entries = read_json(index) if index.exists() else []
     for entry in entries:
-        if entry["picture"]:
-            content = base64.b64encode((folder.gallery / entry["picture"]).read_bytes()).decode()
-            entry["picture"] = f"data:image/jpeg;base64,{content}"
+        if entry["image"]:
+            content = base64.b64encode((folder.gallery / entry["image"]).read_bytes()).decode()
+            entry["image"] = f"data:image/jpeg;base64,{content}"
     return entries
 
 
 def marked(text: str) -> Markup:
-    """A question with its `<mask>` placeholders as numbers in the colours of the picture."""
+    """A question with its `<mask>` placeholders as numbers in the colours of the image."""
     parts = html.escape(text).split(html.escape(MASK_PLACEHOLDER))
     marks = (
         f'<span class="region" style="background:{colour_of(index)}">{index}</span>'

@@ -70,7 +70,7 @@ class RunFolder:
 
     @property
     def gallery(self) -> Path:
-        """Pictures of some questions, and their index."""
+        """Images of some questions, and their index."""
         return self.path / "gallery"
 
     @property

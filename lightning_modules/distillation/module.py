@@ -132,13 +132,13 @@ class DistilledStudent(PeftSft):
         losses = {name: weight_at(self.logit_weight, self._progress) * term for name, term in terms.items()}
         if self.attention_loss is not None:
             mask = inputs["attention_mask"]
-            pictures = inputs["input_ids"] == self.vlm.processor.image_token_id
+            images = inputs["input_ids"] == self.vlm.processor.image_token_id
             losses["attention"] = weight_at(self.attention_weight, self._progress) * attention_distillation(
                 ours.layers,
                 lesson.layers,
                 self.pairs,
                 self.attention_loss.rows_mask(mask, labels),
-                self.attention_loss.columns_mask(mask, pictures),
+                self.attention_loss.columns_mask(mask, images),
                 self.attention_loss,
             )
         return losses

@@ -121,15 +121,15 @@ def as_taught(
     prompts = unpadded(prompt)
     if (window := collator.maximum_tokens) is not None:
         answers = [answer[: window - len(row)] for row, answer in zip(prompts, answers, strict=True)]
-    pictures = {name: tensor for name, tensor in prompt.items() if name not in TOKEN_INPUTS}
-    inputs, labels = collator.with_answers(prompts, answers, pictures)
+    images = {name: tensor for name, tensor in prompt.items() if name not in TOKEN_INPUTS}
+    inputs, labels = collator.with_answers(prompts, answers, images)
     return {name: tensor.to(device) for name, tensor in inputs.items()}, labels.to(device)
 
 
 def _unusable(network: Any, tokenizer: Any) -> tuple[int, ...]:
     """Tokens with which an answer could not be read again.
 
-    A placeholder without its picture is refused by the models; numbers that fill up the vocabulary are no
+    A placeholder without its image is refused by the models; numbers that fill up the vocabulary are no
     tokens, and a teacher with a smaller vocabulary has no embeddings for them.
     """
     vocabulary = network.config.get_text_config().vocab_size

@@ -60,7 +60,7 @@ class LessonWriting:
                 settings,
                 reader,
                 self.logits.temperature,
-                settings.picture_limit(family, reader, student.image_tokens),
+                settings.image_limit(family, reader, student.image_tokens),
             ),
             family=family,
             layer_count=self.teacher.layer_count,

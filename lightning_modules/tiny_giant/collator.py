@@ -61,7 +61,7 @@ class PreparedImage:
 class TinyGiantCollator:
     """Turns samples into tensors; runs in the data-loading workers.
 
-    The questions of one image are recognised by their sharing the same picture object.
+    The questions of one image are recognised by their sharing the same image object.
 
     Args:
         vocabulary: splits questions and answers into tokens.
@@ -69,7 +69,7 @@ class TinyGiantCollator:
         geometry_size: width and height at which regions are measured.
         geometry: which numbers describe the regions.
         field_of_view: the camera's assumed horizontal field of view, in degrees.
-        use_depth: whether the depth picture is read.
+        use_depth: whether the depth image is read.
         maximum_words: longest question or answer, in tokens.
         maximum_regions: most regions in one question.
         learning: whether the answers are learnt from, so that each question has to have one.
@@ -96,7 +96,7 @@ class TinyGiantCollator:
         - `image_of` `[Q]`: the question's image, -1 for a question without one
         - `question` `[Q, L]`: tokens
         - `regions` `[Q, M]`: number in the image of the region each `<mask>` names, -1 where there is no
-          picture of it; `region_named` `[Q, M]`: whether there is such a `<mask>`
+          image of it; `region_named` `[Q, M]`: whether there is such a `<mask>`
         - `relations` `[Q, M, M, relations]`
         - `normalized`, `free_form` `[Q, T]` with `..._values`: the two answers between start and end token;
           empty (`T` = 0) where no sample has one
@@ -131,19 +131,17 @@ class TinyGiantCollator:
         """Open, resize and describe one image with the regions that its questions name.
 
         Raises:
-            UnreadableImage: a picture cannot be decoded.
+            UnreadableImage: an image cannot be decoded.
             CollatorError: a region's run lengths are not those of a mask.
         """
         assert sample.image is not None
         rgb = open_rgb(sample.image).resize(self.image_size, Image.Resampling.BILINEAR)
         depth = fine_depth = None
         if self.use_depth and sample.depth is not None:
-            picture = open_depth(sample.depth)
-            depth = torch.from_numpy(np.array(picture.resize(self.image_size, Image.Resampling.BILINEAR)))[
-                None
-            ]
+            image = open_depth(sample.depth)
+            depth = torch.from_numpy(np.array(image.resize(self.image_size, Image.Resampling.BILINEAR)))[None]
             # Nearest: a mean across an object's edge would be a depth where nothing is.
-            fine_depth = np.asarray(picture.resize(self.geometry_size, Image.Resampling.NEAREST))
+            fine_depth = np.asarray(image.resize(self.geometry_size, Image.Resampling.NEAREST))
         width, height = self.geometry_size
         masks = np.zeros((len(regions), height, width), bool)
         for index, region in enumerate(regions):
@@ -283,8 +281,8 @@ def _number_regions(group: Sequence[SpatialSample]) -> dict[Region, int]:
 def _resized(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     if mask.shape == (height, width):
         return mask
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(picture.resize((width, height), Image.Resampling.BOX)) >= 128
+    image = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX)) >= 128
 
 
 def _pad(rows: Sequence[Sequence[float]], value: float, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where regions stand on the floor, from a depth picture whose scale is unknown.
+"""Where regions stand on the floor, from a depth image whose scale is unknown.
 
 A camera at height h above a flat floor, pitched down by the angle p and without roll, sees at the image row
 with slope y (offset from the optical axis over the focal length, downward) the floor at the depth z along
@@ -6,7 +6,7 @@ its axis:
 
     1 / z = (y cos p + sin p) / h
 
-The depth picture holds m = (z - z0) / s with unknown s and z0, that is z = s (m + c). Put together,
+The depth image holds m = (z - z0) / s with unknown s and z0, that is z = s (m + c). Put together,
 
     m y = -tan(p) m - c y + k
 
@@ -35,19 +35,19 @@ LOG_DISTANCE = MASK_RELATIONS + 3
 FAR = 8.0
 """Positions beyond this many camera heights are clipped: out there the depth's 8 bits tell no more."""
 AGREEMENT = 1.5
-"""How far a row's farthest value may be from the floor's, in steps of the 8-bit depth picture."""
+"""How far a row's farthest value may be from the floor's, in steps of the 8-bit depth image."""
 LEAST_SUPPORT = 0.2
 """Share of the rows that must agree on a floor."""
 
 
 @dataclass(frozen=True)
 class FloorFit:
-    """A camera over a floor, as read from one depth picture.
+    """A camera over a floor, as read from one depth image.
 
     Attributes:
         pitch: the camera's angle below the horizon, in radians.
-        offset: what is added to the depth picture's value before scaling (its unknown zero).
-        scale: camera heights per unit of the depth picture.
+        offset: what is added to the depth image's value before scaling (its unknown zero).
+        scale: camera heights per unit of the depth image.
         support: share of the image's rows that show the floor, 0 where no floor was found.
     """
 
@@ -62,7 +62,7 @@ class FloorFit:
         """Where pixels are: to the right, ahead and above the floor, each in camera heights.
 
         Args:
-            values: depth picture values, `[pixels]`.
+            values: depth image values, `[pixels]`.
             slope_x, slope_y: the pixels' viewing slopes right and down, `[pixels]`.
         """
         z = (values + self.offset) * self.scale
@@ -84,7 +84,7 @@ def pixel_slopes(height: int, width: int, field_of_view: float) -> tuple[np.ndar
 
 
 def fit_floor(depth: np.ndarray, field_of_view: float) -> FloorFit:
-    """Fit the floor to a depth picture `[height, width]` (brighter is farther, any scale).
+    """Fit the floor to a depth image `[height, width]` (brighter is farther, any scale).
 
     Rows where a wall or an object hides the whole floor are left out as they turn out not to fit. Returns
     `NO_FLOOR` where fewer than a fifth of the rows agree on one.
@@ -111,7 +111,7 @@ def _grow_floor(farthest: np.ndarray, slopes: np.ndarray, first_row: int) -> Flo
         pitch = float(np.arctan(tangent))
         if curvature <= 0 or not 0.05 < pitch < 1.5:
             break
-        # Back to the picture's own unit: how far each row's farthest value is from the fitted floor.
+        # Back to the image's own unit: how far each row's farthest value is from the fitted floor.
         below_horizon = slopes + tangent
         expected = curvature / np.maximum(below_horizon, 1e-3) - offset
         agree = (np.abs(farthest - expected) < AGREEMENT) & (below_horizon > 1e-3)
@@ -143,7 +143,7 @@ def describe_regions(
 
     Args:
         masks: boolean, `[regions, height, width]`.
-        depth: the depth picture `[height, width]`, or None.
+        depth: the depth image `[height, width]`, or None.
         geometry: `mask` describes place and extent in the image, `floor_fit` adds those on the floor.
         field_of_view: the camera's horizontal field of view, in degrees.
 

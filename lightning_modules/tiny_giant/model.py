@@ -173,7 +173,7 @@ class QuestionStem(nn.Module):
 
 
 class TinyGiantNetwork(nn.Module):
-    """Answers questions about regions of an RGB and depth picture.
+    """Answers questions about regions of an RGB and depth image.
 
     Args:
         config: its shape.

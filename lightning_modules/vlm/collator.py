@@ -1,4 +1,4 @@
-"""From samples to tensors for vision-language models: prompts, answers and pictures.
+"""From samples to tensors for vision-language models: prompts, answers and images.
 
 Prompt and answer are tokenised apart and put one behind the other, so that which positions are learnt follows
 from the construction and not from a search for token ids.
@@ -17,7 +17,7 @@ from datamodules.samples import ImageSource, SmallSpatialError, SpatialSample
 from lightning_modules.base import Batch, ModelError
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.families import Family
-from lightning_modules.vlm.image_inputs import BatchPictures, Picture, join_pictures
+from lightning_modules.vlm.image_inputs import BatchImages, ProcessedImage, join_images
 from lightning_modules.vlm.image_limits import share_of_each
 from lightning_modules.vlm.literal_texts import SpecialTokenInText
 from lightning_modules.vlm.prompt_template import Prompt, default_prompt
@@ -34,7 +34,7 @@ IGNORED = -100
 """The label of positions that are not learnt."""
 
 TOKEN_INPUTS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
-"""The inputs that tell a model something of each token; all others are tensors of the pictures."""
+"""The inputs that tell a model something of each token; all others are tensors of the images."""
 
 
 class CollatorError(SmallSpatialError):
@@ -45,12 +45,12 @@ class CollatorError(SmallSpatialError):
 class Encoded:
     """A sample in tokens; `shortened` where text had to be left out of it.
 
-    `limit` is the most tokens that one of its pictures might take, where they had to be scaled down.
+    `limit` is the most tokens that one of its images might take, where they had to be scaled down.
     """
 
     prompt: list[int]
     answer: list[int]
-    pictures: list[Picture]
+    images: list[ProcessedImage]
     shortened: bool
     limit: int | None = None
 
@@ -72,9 +72,9 @@ class VlmCollator:
     A batch holds, with Q questions and T tokens:
 
     - `prompt`: the model's inputs up to where the answer begins, padded on the left: `input_ids`,
-      `attention_mask` `[Q, T]`, what the family wants besides, and the pictures' tensors, in the order of the
-      questions, joined along their first dimension; without pictures none of these.
-    - `prompt_rows`: how many rows of each picture tensor belong to each question.
+      `attention_mask` `[Q, T]`, what the family wants besides, and the images' tensors, in the order of the
+      questions, joined along their first dimension; without images none of these.
+    - `prompt_rows`: how many rows of each image tensor belong to each question.
     - `asked`: the words of each question as the model reads them, with the system's before them.
     - `candidates`, `candidate_texts`: the answers among which the right one must be, as tokens (see
       `Conversation.encode_candidates`) and as text; empty lists where there is no closed set.
@@ -84,16 +84,16 @@ class VlmCollator:
     - `tokens`, `cells`: how many tokens and how many places for tokens there are in `inputs` (in `prompt`
       where nothing is learnt).
     - `shortened`: of how many questions text was left out to keep within `maximum_tokens`.
-    - `scaled`, `padded`: by the names of pictures that had to be scaled down to keep within `maximum_tokens`,
+    - `scaled`, `padded`: by the names of images that had to be scaled down to keep within `maximum_tokens`,
       or that got a border because their sides are too unequal for the model: a sentence on each.
 
     What is too long for `maximum_tokens` loses the end of its reasoning first, then its solved examples, the
     first one first: what is left of a text is still true; what can no longer be seen cannot be answered.
-    Pictures are scaled down where they do not fit beside the bare question and its answer: the largest ones
+    Images are scaled down where they do not fit beside the bare question and its answer: the largest ones
     first, to the room that is left. The reasoning then stays as far as it leaves half of the window to the
-    pictures: scaled they have to be anyway, and some tokens less hardly show. No piece is ever cut off them.
+    images: scaled they have to be anyway, and some tokens less hardly show. No piece is ever cut off them.
 
-    A batch without any picture gives the vision tower no gradient; with several processes that needs a
+    A batch without any image gives the vision tower no gradient; with several processes that needs a
     strategy that looks for unused parameters, as `base.yaml` sets it.
 
     Args:
@@ -107,7 +107,7 @@ class VlmCollator:
         prompt: the words that questions are asked in; the usual ones when left out.
 
     Raises:
-        CollatorError: a sample has no answer to learn, or one that its question does not allow; its pictures
+        CollatorError: a sample has no answer to learn, or one that its question does not allow; its images
             cannot be used, or are more than the model can look at; its texts contain a special token that the
             tokenizer cannot take literally; or it does not fit into the window.
     """
@@ -136,9 +136,9 @@ class VlmCollator:
 
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of some questions; raises `CollatorError`."""
-        shown = BatchPictures(self.processor, self.family)
+        shown = BatchImages(self.processor, self.family)
         encoded = [self._encode_by_name(sample, shown) for sample in samples]
-        tensors, rows = join_pictures([one.pictures for one in encoded])
+        tensors, rows = join_images([one.images for one in encoded])
         prompts = [one.prompt for one in encoded]
         texts = [candidates_of(sample) for sample in samples]
         batch: Batch = {
@@ -165,20 +165,20 @@ class VlmCollator:
         return f"{self.prompt.system}\n{text}" if self.prompt.system else text
 
     def with_answers(
-        self, prompts: Sequence[list[int]], answers: Sequence[list[int]], pictures: Mapping[str, Tensor]
+        self, prompts: Sequence[list[int]], answers: Sequence[list[int]], images: Mapping[str, Tensor]
     ) -> tuple[dict[str, Tensor], Tensor]:
         """What is learnt from: answers behind their prompts, padded on the right.
 
         Args:
             prompts: the tokens of each prompt.
             answers: the tokens of each answer, with its end token where it has one.
-            pictures: the pictures' tensors by name, in the order of the prompts.
+            images: the images' tensors by name, in the order of the prompts.
 
         Returns:
             the model's inputs, and labels `[prompts, tokens]`: -100 everywhere but at the answers.
         """
         labels = [[IGNORED] * len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True)]
-        inputs = {**self._layout(prompts, answers, "right"), **pictures}
+        inputs = {**self._layout(prompts, answers, "right"), **images}
         return inputs, _padded(labels, IGNORED, "right")
 
     def continued(self, prompt: Mapping[str, Tensor], texts: Sequence[list[int]]) -> dict[str, Tensor]:
@@ -210,13 +210,13 @@ class VlmCollator:
             inputs["token_type_ids"] = _padded(types, 0, side)
         return inputs
 
-    def _encode_by_name(self, sample: SpatialSample, pictures: BatchPictures) -> Encoded:
+    def _encode_by_name(self, sample: SpatialSample, images: BatchImages) -> Encoded:
         try:
-            return self._encode(sample, pictures)
+            return self._encode(sample, images)
         except SpecialTokenInText as error:
             raise CollatorError(f"Question {sample.id!r} cannot be used: {error}") from error
 
-    def _encode(self, sample: SpatialSample, pictures: BatchPictures) -> Encoded:
+    def _encode(self, sample: SpatialSample, images: BatchImages) -> Encoded:
         """A sample in tokens, shortened to the window."""
         _refuse_unlearnable([*sample.examples, *([sample] if self.learning else [])])
         if self.family.one_image:
@@ -226,7 +226,7 @@ class VlmCollator:
         shortened = False
         limit: int | None = None
         while True:
-            prompt, shown = self._prompt(sample, examples, pictures, limit)
+            prompt, shown = self._prompt(sample, examples, images, limit)
             answer = self.conversation.encode_answer(answer_text(sample, rationale)) if self.learning else []
             excess = 0 if self.maximum_tokens is None else len(prompt) + len(answer) - self.maximum_tokens
             if excess <= 0:
@@ -240,7 +240,7 @@ class VlmCollator:
                 if limit is None and self.learning and whole:
                     # To be scaled they have anyway: what they leave of half the window is for the reasoning.
                     assert self.maximum_tokens is not None
-                    room = sum(picture.tokens for picture in shown) - excess
+                    room = sum(image.tokens for image in shown) - excess
                     reasoned = self.conversation.encode_answer(answer_text(sample, whole))
                     excess += min(len(reasoned) - len(answer), max(0, room - self.maximum_tokens // 2))
                     rationale, shortened = whole, bool(sample.examples)
@@ -249,23 +249,23 @@ class VlmCollator:
     def _smaller(
         self,
         sample: SpatialSample,
-        shown: Sequence[Picture],
+        shown: Sequence[ProcessedImage],
         limit: int | None,
         excess: int,
         lengths: tuple[int, int],
     ) -> int:
-        """The most tokens that a picture may take for all of them to take `excess` tokens less.
+        """The most tokens that an image may take for all of them to take `excess` tokens less.
 
         Raises:
             CollatorError: they are as small as they can be, or there are none.
         """
-        sizes = [picture.tokens for picture in shown]
+        sizes = [image.tokens for image in shown]
         fewest = self.family.image_limit.fewest(self.processor)
         smaller = max(fewest, share_of_each(sizes, max(0, sum(sizes) - excess)))
         if not sizes or (limit is not None and smaller >= limit):
             small = ", as small as they can be," if sizes else ""
             raise CollatorError(
-                f"Question {sample.id!r} does not fit: its pictures{small} and text take {lengths[0]} tokens "
+                f"Question {sample.id!r} does not fit: its images{small} and text take {lengths[0]} tokens "
                 f"and its answer {lengths[1]}, but maximum_tokens is {self.maximum_tokens}. Raise "
                 "maximum_tokens."
             )
@@ -281,35 +281,35 @@ class VlmCollator:
         self,
         sample: SpatialSample,
         examples: Sequence[SpatialSample],
-        pictures: BatchPictures,
+        images: BatchImages,
         limit: int | None,
-    ) -> tuple[list[int], list[Picture]]:
-        """The tokens of a prompt and the pictures in it."""
+    ) -> tuple[list[int], list[ProcessedImage]]:
+        """The tokens of a prompt and the images in it."""
         turns = turns_of(sample, examples, self.rationale, self.prompt)
-        shown = [self._picture(sample, source, pictures, limit) for turn in turns for source in turn.images]
+        shown = [self._image(sample, source, images, limit) for turn in turns for source in turn.images]
         pieces = self.conversation.prompt(turns).split(self.processor.image_token)
         if len(pieces) != len(shown) + 1:
             raise CollatorError(
                 f"The chat template writes {len(pieces) - 1} of {self.processor.image_token} for the "
-                f"{len(shown)} pictures of question {sample.id!r}: take the model with the template of its "
+                f"{len(shown)} images of question {sample.id!r}: take the model with the template of its "
                 "family."
             )
         text = (
             self.beginning
             + pieces[0]
-            + "".join(picture.text + piece for picture, piece in zip(shown, pieces[1:], strict=True))
+            + "".join(image.text + piece for image, piece in zip(shown, pieces[1:], strict=True))
         )
         return self.conversation.encode(text), shown
 
     @staticmethod
-    def _picture(
-        sample: SpatialSample, source: ImageSource, pictures: BatchPictures, limit: int | None
-    ) -> Picture:
+    def _image(
+        sample: SpatialSample, source: ImageSource, images: BatchImages, limit: int | None
+    ) -> ProcessedImage:
         try:
-            return pictures.prepare(source, limit)
+            return images.prepare(source, limit)
         except (ValueError, ModelError) as error:
             raise CollatorError(
-                f"The model cannot look at the picture {source.name} of question {sample.id!r}: {error}"
+                f"The model cannot look at the image {source.name} of question {sample.id!r}: {error}"
             ) from error
 
 

@@ -20,7 +20,7 @@ class VisionTower(nn.Module):
 
     Args:
         name: a timm model name.
-        image_size: edge of the square picture, in pixels.
+        image_size: edge of the square image, in pixels.
         pretrained: take the weights that timm knows of.
         weights: take these weights instead, under timm's names.
 
@@ -42,7 +42,7 @@ class VisionTower(nn.Module):
             self.network: Any = timm_network(name, pretrained, weights, **arguments)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ModelError(
-                f"timm cannot make the vision encoder {name!r} for pictures of {image_size} pixels: {error}"
+                f"timm cannot make the vision encoder {name!r} for images of {image_size} pixels: {error}"
             ) from error
         self.prefix_tokens = int(getattr(self.network, "num_prefix_tokens", 0))
         self.channels_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
@@ -66,7 +66,7 @@ class VisionTower(nn.Module):
 
 
 def default_image_size(name: str) -> int:
-    """The edge of the pictures an encoder was made for, in pixels.
+    """The edge of the images an encoder was made for, in pixels.
 
     Raises:
         ModelError: timm has no such network.

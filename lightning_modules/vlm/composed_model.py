@@ -25,9 +25,9 @@ class ComposedConfig(PreTrainedConfig):
     Args:
         text_config: the language model's configuration.
         encoder: a timm model name.
-        image_size: edge of the square picture, in pixels.
+        image_size: edge of the square image, in pixels.
         feature_shape: channels, height and width of the encoder's features at that size.
-        image_tokens: tokens of one picture; a square number.
+        image_tokens: tokens of one image; a square number.
         reduction: how neighbouring features become one token.
         image_token_id: the number of the placeholder token in prompts.
     """
@@ -72,7 +72,7 @@ class Connector(nn.Module):
         if rows * rows != tokens or rows > min(feature_shape[1:]):
             raise ModelError(
                 f"image_tokens is {tokens}, which must be a square number of at most "
-                f"{min(feature_shape[1:]) ** 2}, the features of one picture."
+                f"{min(feature_shape[1:]) ** 2}, the features of one image."
             )
         self.factor = 1
         self.rows = rows
@@ -101,7 +101,7 @@ class Connector(nn.Module):
 class ComposedVlm(PreTrainedModel, GenerationMixin):
     """A vision-language model put together from three parts, with the contract of transformers' own.
 
-    Prompts hold `config.image_tokens` placeholder tokens for each picture, which its features replace. The
+    Prompts hold `config.image_tokens` placeholder tokens for each image, which its features replace. The
     placeholder may lie beyond the language model's vocabulary: its embedding is never looked up.
 
     Args:
@@ -169,10 +169,10 @@ class ComposedVlm(PreTrainedModel, GenerationMixin):
         return self.language_model.get_decoder()
 
     def get_image_features(self, pixel_values: Tensor) -> BaseModelOutputWithPooling:
-        """The image tokens of normalised pictures, `pooler_output`: `[images, image_tokens, hidden size]`."""
+        """The image tokens of normalised images, `pooler_output`: `[images, image_tokens, hidden size]`."""
         weight = self.connector.layers[1].weight
-        pictures = pixel_values.to(next(self.vision_tower.parameters()).dtype)
-        features = self.vision_tower(pictures)
+        images = pixel_values.to(next(self.vision_tower.parameters()).dtype)
+        features = self.vision_tower(images)
         return BaseModelOutputWithPooling(pooler_output=self.connector(features.to(weight.dtype)))
 
     def forward(
@@ -184,18 +184,18 @@ class ComposedVlm(PreTrainedModel, GenerationMixin):
         inputs_embeds: Tensor | None = None,
         **arguments: Any,
     ) -> CausalLMOutputWithPast:
-        """Loss and logits of prompts with pictures, or without.
+        """Loss and logits of prompts with images, or without.
 
         Args:
-            input_ids: `[batch, tokens]`, with placeholders for the tokens of pictures.
+            input_ids: `[batch, tokens]`, with placeholders for the tokens of images.
             attention_mask: `[batch, tokens and cached tokens]`, 0 at padding.
-            pixel_values: the batch's pictures in the order of their placeholders, `[images, 3, size, size]`.
+            pixel_values: the batch's images in the order of their placeholders, `[images, 3, size, size]`.
             labels: `[batch, tokens]`, -100 where nothing is learnt.
-            inputs_embeds: embeddings instead of `input_ids`, with pictures already in them.
+            inputs_embeds: embeddings instead of `input_ids`, with images already in them.
             arguments: what the language model takes besides, such as a cache and positions.
 
         Raises:
-            ModelError: placeholders and pictures do not match.
+            ModelError: placeholders and images do not match.
         """
         if inputs_embeds is None:
             assert input_ids is not None, "either input_ids or inputs_embeds"
@@ -211,9 +211,9 @@ class ComposedVlm(PreTrainedModel, GenerationMixin):
         expected = 0 if pixel_values is None else len(pixel_values) * self.config.image_tokens
         found = int(placeholders.sum())
         if found != expected:
-            pictures = 0 if pixel_values is None else len(pixel_values)
+            images = 0 if pixel_values is None else len(pixel_values)
             raise ModelError(
-                f"The prompts hold {found} placeholders for image tokens, but {pictures} pictures of "
+                f"The prompts hold {found} placeholders for image tokens, but {images} images of "
                 f"{self.config.image_tokens} tokens each: let the model's own processor make both."
             )
         if pixel_values is None:

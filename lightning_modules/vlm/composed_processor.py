@@ -1,4 +1,4 @@
-"""The processor of composed vision-language models: pictures and texts to the model's inputs."""
+"""The processor of composed vision-language models: images and texts to the model's inputs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from transformers import ProcessorMixin
 
 IMAGE_TOKEN = "<image>"
-"""Stands for a picture in a text; the processor writes it once for each token of the picture."""
+"""Stands for an image in a text; the processor writes it once for each token of the image."""
 
-# Language models write a message's content as one text: lists of pictures and texts become one.
+# Language models write a message's content as one text: lists of images and texts become one.
 _FLATTEN = (
     "{%- set flat = namespace(messages=[]) -%}"
     "{%- for message in messages -%}"
@@ -34,13 +34,13 @@ _PLAIN = (
 
 
 class ComposedProcessor(ProcessorMixin):
-    """Expands pictures into placeholder tokens and normalises them as the encoder wants.
+    """Expands images into placeholder tokens and normalises them as the encoder wants.
 
     Args:
-        image_processor: resizes and normalises pictures.
+        image_processor: resizes and normalises images.
         tokenizer: the language model's, which knows `IMAGE_TOKEN`.
-        image_seq_length: tokens of one picture.
-        chat_template: how a conversation of texts and pictures is written.
+        image_seq_length: tokens of one image.
+        chat_template: how a conversation of texts and images is written.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class ComposedProcessor(ProcessorMixin):
         super().__init__(image_processor, tokenizer, chat_template=chat_template, **arguments)
 
     def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **arguments: Any) -> str:
-        """What stands in the text for one picture."""
+        """What stands in the text for one image."""
         return self.image_token * self.image_seq_length
 
 
 def conversation_template(tokenizer: Any) -> str:
-    """A chat template that takes pictures, made of the one that a tokenizer has for texts."""
+    """A chat template that takes images, made of the one that a tokenizer has for texts."""
     return _FLATTEN + (tokenizer.chat_template or _PLAIN)
 
 
 def make_processor(encoder: str, image_size: int, image_tokens: int, tokenizer: Any) -> ComposedProcessor:
     """The processor of an encoder and a language model's tokenizer, which learns the placeholder.
 
-    A picture is resized to a square as a whole, without a crop: what is cut off cannot be asked about.
+    An image is resized to a square as a whole, without a crop: what is cut off cannot be asked about.
     """
     import timm
     from transformers import ViTImageProcessor

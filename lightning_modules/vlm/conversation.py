@@ -51,7 +51,7 @@ class Conversation:
         self.end_id = processor.tokenizer.convert_tokens_to_ids(self.end)
 
     def prompt(self, turns: Sequence[Turn]) -> str:
-        """The text up to where the answer begins, with one placeholder for each picture.
+        """The text up to where the answer begins, with one placeholder for each image.
 
         Special tokens in the texts of the turns are guarded: `encode` takes them literally.
         """
@@ -62,10 +62,10 @@ class Conversation:
         ]
         if self.family.chat:
             return self._render(_messages(turns, guard(self.system)), True)
-        pictures = self.processor.image_token * sum(len(turn.images) for turn in turns)
+        images = self.processor.image_token * sum(len(turn.images) for turn in turns)
         prefix = self.family.question_prefix
         texts = [text for turn in turns for text in (prefix + turn.text, turn.reply) if text is not None]
-        return f"{pictures}{self.processor.tokenizer.bos_token}" + "".join(f"{text}\n" for text in texts)
+        return f"{images}{self.processor.tokenizer.bos_token}" + "".join(f"{text}\n" for text in texts)
 
     def encode_answer(self, text: str) -> list[int]:
         """The tokens of an answer that follows a prompt, with the token that ends it."""

@@ -40,8 +40,8 @@ def compose(
         encoder_weights: where the encoder's weights come from.
         language_weights: where the language model's weights come from. With `none` they are random, but
             configuration and tokenizer still come from the hub or the folder.
-        image_size: edge of the square picture, in pixels; by default what the encoder was made for.
-        image_tokens: tokens of one picture; by default one for each of the encoder's features.
+        image_size: edge of the square image, in pixels; by default what the encoder was made for.
+        image_tokens: tokens of one image; by default one for each of the encoder's features.
         reduction: how neighbouring features become one token.
         loading: passed to the language model's `from_pretrained`: `dtype`, `quantization_config`.
 

@@ -1,6 +1,6 @@
 """What differs between families of vision-language models, and nothing that does not.
 
-A family is a set of models that share their transformers classes. Everything else (how pictures are expanded
+A family is a set of models that share their transformers classes. Everything else (how images are expanded
 into tokens, how a conversation is written, which token ends an answer) is asked of the model's own processor.
 """
 
@@ -25,7 +25,7 @@ Part = Literal["language_model", "vision_tower", "connector"]
 TokenTypes = Literal["none", "modality", "prefix"]
 """What a model wants to be told of each token beside its number.
 
-`modality`: whether it stands for a piece of a picture. `prefix`: whether it belongs to the prompt, which sees
+`modality`: whether it stands for a piece of an image. `prefix`: whether it belongs to the prompt, which sees
 itself in both directions, or to the answer.
 """
 
@@ -35,7 +35,7 @@ class Family:
     """Models that share their transformers classes.
 
     A processor that the collator can use has a `tokenizer`, an `image_processor`, the placeholder
-    `image_token` with its `image_token_id`, `replace_image_token` (what stands in the text for one picture),
+    `image_token` with its `image_token_id`, `replace_image_token` (what stands in the text for one image),
     and a chat template, unless `chat` is false.
 
     Attributes:
@@ -45,8 +45,8 @@ class Family:
             (the connector of Qwen2.5-VL within its vision tower) and is then not meant by the outer one.
         image_limit: makes its images smaller.
         token_types: what the model wants to be told of each token.
-        nested_pictures: whether its processor returns pictures as [questions, tiles, ...].
-        chat: whether prompts are written with a chat template. Without one, pictures come first, then the
+        nested_images: whether its processor returns images as [questions, tiles, ...].
+        chat: whether prompts are written with a chat template. Without one, images come first, then the
             beginning-of-text token, the texts, and a line break.
         question_prefix: what stands before a question where there is no chat template: the name of the task
             that the model was trained to do.
@@ -59,7 +59,7 @@ class Family:
     parts: Mapping[str, str]
     image_limit: ImageLimit
     token_types: TokenTypes = "none"
-    nested_pictures: bool = False
+    nested_images: bool = False
     chat: bool = True
     question_prefix: str = ""
     one_image: bool = False
@@ -95,8 +95,8 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         # SmolVLM came out with the classes of Idefics3, and SmolVLM2 with its own.
-        Family("idefics3", "idefics3", _INNER_PARTS, SquareTiles(), nested_pictures=True),
-        Family("smolvlm", "smolvlm", _INNER_PARTS, SquareTiles(), nested_pictures=True),
+        Family("idefics3", "idefics3", _INNER_PARTS, SquareTiles(), nested_images=True),
+        Family("smolvlm", "smolvlm", _INNER_PARTS, SquareTiles(), nested_images=True),
         Family("qwen2_5_vl", "qwen2_5_vl", _QWEN_PARTS, MergedPatches(), token_types="modality"),
         Family("internvl", "internvl", _TOWER_PARTS, SharedTiles()),
         # One question about one image is what the mix checkpoints were trained on: "answer en where ...".
@@ -128,5 +128,5 @@ def family_of(model_type: str, where: str) -> Family:
     known = ", ".join(family.model_type for family in FAMILIES.values())
     raise ModelError(
         f"{where} is a model of type {model_type!r}; known are {known}. A new type needs an entry in "
-        "FAMILIES of lightning_modules/vlm/families.py: where its parts lie, how its pictures get smaller."
+        "FAMILIES of lightning_modules/vlm/families.py: where its parts lie, how its images get smaller."
     )

@@ -24,7 +24,7 @@ class LiteralTexts:
 
     Args:
         tokenizer: the model's tokenizer.
-        image_token: what stands for a picture in prompts.
+        image_token: what stands for an image in prompts.
     """
 
     def __init__(self, tokenizer: Any, image_token: str) -> None:

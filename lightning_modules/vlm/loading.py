@@ -41,8 +41,8 @@ class Composed:
             its folder.
         encoder_weights: where the encoder's weights come from: the hub, an installed package, or nowhere.
         language_weights: where the language model's weights come from.
-        image_size: edge of the square picture, in pixels; by default what the encoder was made for.
-        image_tokens: tokens of one picture; by default one for each of the encoder's features.
+        image_size: edge of the square image, in pixels; by default what the encoder was made for.
+        image_tokens: tokens of one image; by default one for each of the encoder's features.
         reduction: how neighbouring features become one token.
     """
 
@@ -105,8 +105,8 @@ def load_vlm(
             also a family's name; or the parts to compose a model from.
         twin: make the family's twin from a seed instead. Nothing is read or fetched.
         attention: how attention is computed.
-        image_tokens: the most tokens that one picture may take, if that is less than the model was made for.
-            Twins have pictures of `twin_size`.
+        image_tokens: the most tokens that one image may take, if that is less than the model was made for.
+            Twins have images of `twin_size`.
         quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
         dtype: the weights' precision; when left out, that of the placement.
         placement: what the run will compute on; the present one when left out.
@@ -238,7 +238,7 @@ def _load_processor(source: ModelSource, trust_remote_code: bool) -> Any:
     if not complete:
         raise ModelError(
             f"{source} has a model but no complete processor (tokenizer.json, tokenizer_config.json and "
-            "processor_config.json or preprocessor_config.json), so pictures and texts cannot be prepared "
+            "processor_config.json or preprocessor_config.json), so images and texts cannot be prepared "
             "for it. Write the original model's there: AutoProcessor.from_pretrained(ORIGINAL)."
             f"save_pretrained({source.place!r})."
         )

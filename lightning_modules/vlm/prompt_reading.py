@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import ModelError
-from lightning_modules.vlm.distinct_pictures import embed_prompts
+from lightning_modules.vlm.distinct_images import embed_prompts
 from lightning_modules.vlm.shared_prefixes import Beginnings, shared_beginnings
 
 ROWS_AT_ONCE = 64
@@ -78,7 +78,7 @@ class ReadPrompts:
 
 
 def read_prompts(model: Any, prompt: Mapping[str, Tensor], keep_cache: bool) -> ReadPrompts:
-    """Read prompts; pictures are encoded once, and so are beginnings that prompts share.
+    """Read prompts; images are encoded once, and so are beginnings that prompts share.
 
     Args:
         model: a vision-language model of transformers, with or without an adapter around it.
@@ -86,7 +86,7 @@ def read_prompts(model: Any, prompt: Mapping[str, Tensor], keep_cache: bool) -> 
         keep_cache: whether anything is to be read after the prompts.
 
     Raises:
-        ModelError: the prompts are padded on the right, or placeholders and pictures do not match.
+        ModelError: the prompts are padded on the right, or placeholders and images do not match.
     """
     mask = prompt["attention_mask"]
     if not bool(mask[:, -1].all()):
@@ -100,7 +100,7 @@ def read_prompts(model: Any, prompt: Mapping[str, Tensor], keep_cache: bool) -> 
     # With token types a prompt sees itself in both directions: its beginning depends on its end.
     if "token_type_ids" not in prompt:
         placeholders = prompt["input_ids"] == network.config.image_token_id
-        beginnings = shared_beginnings(prompt["input_ids"], mask, placeholders, embedded.pictures)
+        beginnings = shared_beginnings(prompt["input_ids"], mask, placeholders, embedded.images)
     if beginnings is not None and _fits_window(network, mask):
         logits, cache, mask = _read_in_two(model, embedded.embeddings, mask, positions, beginnings)
     else:

@@ -22,7 +22,7 @@ _REASONING_TAGS = re.compile(r"</?(?:think|answer)>")
 
 @dataclass(frozen=True)
 class Turn:
-    """Some pictures and a text, and what is replied to them; the last turn of a prompt has no reply."""
+    """Some images and a text, and what is replied to them; the last turn of a prompt has no reply."""
 
     images: tuple[ImageSource, ...]
     text: str
@@ -30,7 +30,7 @@ class Turn:
 
 
 def images_of(sample: SpatialSample) -> tuple[ImageSource, ...]:
-    """The pictures of a sample, in the order in which they are shown."""
+    """The images of a sample, in the order in which they are shown."""
     return (() if sample.image is None else (sample.image,)) + sample.further_images
 
 

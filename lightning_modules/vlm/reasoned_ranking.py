@@ -76,7 +76,7 @@ def rank_after(
 
     Text and answer are tokenised in one piece, as they are where they are learnt: what all answers of a
     question begin with in tokens is read with the prompt, and only the rest is weighed. As everywhere in
-    ranking, prompts about one picture are read once up to where they part.
+    ranking, prompts about one image are read once up to where they part.
 
     Args:
         model: a vision-language model of transformers, with or without an adapter around it; in evaluation

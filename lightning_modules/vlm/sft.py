@@ -48,7 +48,7 @@ END_OF_REASONED_ANSWER = "</answer>"
 
 
 class PeftSft(SpatialModule):
-    """A vision-language model with an adapter, trained on the answers to questions about pictures.
+    """A vision-language model with an adapter, trained on the answers to questions about images.
 
     Only the tensors that are trained go into checkpoints; the model itself comes from where it came from.
 
@@ -62,10 +62,10 @@ class PeftSft(SpatialModule):
             has, and with a rationale or `reason_then_rank` that the reasoning comes first.
         rationale: learn the reasoning before the answer.
         maximum_tokens: the window of prompt and answer; unlimited when left out. Longer samples lose the end
-            of their reasoning, then solved examples; pictures that do not fit even so are scaled down.
+            of their reasoning, then solved examples; images that do not fit even so are scaled down.
         maximum_new_tokens: how much is generated; 32 tokens, or 512 where reasoning comes first, when left
             out.
-        image_tokens: the most tokens that one picture may take; the model's own limit when left out.
+        image_tokens: the most tokens that one image may take; the model's own limit when left out.
         before_answer: what stands between a prompt and its answer, where it shall not be the model's own: a
             student of a teacher that begins its answers with a space does so as well.
         attention: how attention is computed.
@@ -154,7 +154,7 @@ class PeftSft(SpatialModule):
         return self.vlm.processor.tokenizer
 
     def collator(self, stage: str) -> Collator:
-        """Prepares pictures and writes conversations as the model knows them."""
+        """Prepares images and writes conversations as the model knows them."""
         return self.reader(learning=stage in ("fit", "validate"))
 
     def reader(self, learning: bool) -> VlmCollator:

@@ -1,7 +1,7 @@
 """Which prompts of a batch begin alike, so that the language model reads their beginning once.
 
-A prompt opens with the conversation's frame and the picture, which are most of its tokens; the question comes
-after. The questions about one picture therefore share all but their last tokens.
+A prompt opens with the conversation's frame and the image, which are most of its tokens; the question comes
+after. The questions about one image therefore share all but their last tokens.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ class Beginnings:
 
 
 def shared_beginnings(
-    input_ids: Tensor, mask: Tensor, placeholders: Tensor, pictures: Sequence[tuple[int, ...]]
+    input_ids: Tensor, mask: Tensor, placeholders: Tensor, images: Sequence[tuple[int, ...]]
 ) -> Beginnings | None:
     """Find the beginnings that prompts share, or None where reading them once would not save much.
 
     Args:
         input_ids: `[questions, tokens]`, padded on the left.
         mask: the same shape, 0 at padding.
-        placeholders: the same shape, where a picture's tokens stand.
-        pictures: for each question, the numbers of its pictures; the same number is the same picture.
+        placeholders: the same shape, where an image's tokens stand.
+        images: for each question, the numbers of its images; the same number is the same image.
     """
     lengths = mask.sum(1).tolist()
     tokens = [row[len(row) - length :] for row, length in zip(input_ids.tolist(), lengths, strict=True)]
     groups: dict[object, list[int]] = defaultdict(list)
-    for question, shown in enumerate(pictures):
-        # Questions without a picture have little in common: each is a group of its own.
+    for question, shown in enumerate(images):
+        # Questions without an image have little in common: each is a group of its own.
         groups[shown or question].append(question)
-    last_picture_token = [
-        max((at for at, is_picture in enumerate(row[len(row) - length :]) if is_picture), default=-1)
+    last_image_token = [
+        max((at for at, is_image in enumerate(row[len(row) - length :]) if is_image), default=-1)
         for row, length in zip(placeholders.tolist(), lengths, strict=True)
     ]
     common: dict[int, int] = {}
@@ -57,7 +57,7 @@ def shared_beginnings(
         if len(members) < 2:
             continue
         shared = _common_length([tokens[member] for member in members])
-        if shared > last_picture_token[members[0]]:
+        if shared > last_image_token[members[0]]:
             common.update(dict.fromkeys(members, shared))
     if not common:
         return None

@@ -1,7 +1,7 @@
 """Twins: models of the real transformers classes with few layers, made in memory from a seed.
 
 A twin has its family's model class, processor class, special tokens and chat template, so that everything the
-real model goes through runs offline and in seconds: expansion of pictures into tokens, chat template, label
+real model goes through runs offline and in seconds: expansion of images into tokens, chat template, label
 mask, generation. It knows nothing until it is trained.
 """
 
@@ -25,10 +25,10 @@ class TwinSize:
         layers: layers of the language model.
         vision_layers: layers of the vision tower.
         heads: attention heads of both; the language model has half as many heads of keys and values.
-        image_size: edge of a picture in pixels; a multiple of 2 x `patch_size`.
-        patch_size: edge of a patch in pixels. 112 and 14 make 16 tokens of a picture; PaliGemma, which does
+        image_size: edge of an image in pixels; a multiple of 2 x `patch_size`.
+        patch_size: edge of a patch in pixels. 112 and 14 make 16 tokens of an image; PaliGemma, which does
             not merge patches, takes one token for each patch of 2 x `patch_size`.
-        image_tiles: SmolVLM, InternVL: the most tiles a picture is cut into; 1 for the whole picture only.
+        image_tiles: SmolVLM, InternVL: the most tiles an image is cut into; 1 for the whole image only.
     """
 
     width: int = 128

@@ -9,7 +9,7 @@ from tests.datamodules.parquet_files import encoded
 
 
 def row(number: int, /, **changes: Any) -> dict[str, Any]:
-    """One official row; four rows show the pictures `0.png` of the four task types."""
+    """One official row; four rows show the images `0.png` of the four task types."""
     return {
         "id": f"{number // 8}_{number // 4 % 2}",
         "question": f"Question {number} about space?",
@@ -20,12 +20,12 @@ def row(number: int, /, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def write_omni_spatial(folder: Path, rows: list[dict[str, Any]], pictures: bool = True) -> Path:
-    """`data.json` and, unless they are unwanted, the pictures it names; returns the folder."""
+def write_omni_spatial(folder: Path, rows: list[dict[str, Any]], images: bool = True) -> Path:
+    """`data.json` and, unless they are unwanted, the images it names; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.json").write_text(json.dumps(rows, indent=1))
-    for entry in rows if pictures else ():
-        picture = folder / entry["task_type"] / f"{entry['id'].split('_')[0]}.png"
-        picture.parent.mkdir(exist_ok=True)
-        picture.write_bytes(encoded(len(entry["task_type"])))
+    for entry in rows if images else ():
+        image = folder / entry["task_type"] / f"{entry['id'].split('_')[0]}.png"
+        image.parent.mkdir(exist_ok=True)
+        image.write_bytes(encoded(len(entry["task_type"])))
     return folder

@@ -26,7 +26,7 @@ def encoded(seed: int, width: int = 16, height: int = 12) -> bytes:
 
 
 def cv_bench_row(number: int, /, **changes: Any) -> dict[str, Any]:
-    """One official row; two rows in a row show the same picture."""
+    """One official row; two rows in a row show the same image."""
     part = changes.get("type", "2D")
     task = {"2D": ("Count", "Relation"), "3D": ("Depth", "Distance")}[part][number % 2]
     choices = ["3", "2", "1", "0"] if task == "Count" else ["the lamp", "the table"]

@@ -21,8 +21,8 @@ from tests.datamodules.track3_files import record, records_of, write_dataset, wr
 
 def sizes(samples: list[SpatialSample]) -> dict[str, Any]:
     """A collator that needs the images to be open."""
-    pictures = [sample.image.open() for sample in samples if sample.image is not None]
-    return {"pixels": torch.tensor([float(picture.width * picture.height) for picture in pictures])}
+    images = [sample.image.open() for sample in samples if sample.image is not None]
+    return {"pixels": torch.tensor([float(image.width * image.height) for image in images])}
 
 
 class Parrot(LightningModule):
@@ -144,7 +144,7 @@ def test_a_test_split_with_answers_beside_it_is_scored(folder: Path) -> None:
     ]
     write_split(folder, "test", bare)
     assert {sample.answer for sample in next(iter(data(folder).test_dataloader()))["samples"]} == {None}
-    write_split(folder, "test_truth", records_of("test-", [4, 4]), pictures=False)
+    write_split(folder, "test_truth", records_of("test-", [4, 4]), images=False)
     (samples,) = (batch["samples"] for batch in data(folder).test_dataloader())
     assert all(sample.answer for sample in samples)
     assert samples[0].image.path.parent == folder / "test/images"
@@ -153,7 +153,7 @@ def test_a_test_split_with_answers_beside_it_is_scored(folder: Path) -> None:
 @pytest.mark.parametrize("answered", [[4], [4, 4, 1]], ids=["fewer", "more"])
 def test_answers_of_other_questions_are_refused(folder: Path, answered: list[int]) -> None:
     write_split(folder, "test", records_of("test-", [4, 4]))
-    write_split(folder, "test_truth", records_of("test-", answered), pictures=False)
+    write_split(folder, "test_truth", records_of("test-", answered), images=False)
     with pytest.raises(DataError, match=r"different questions: \d ids are only in test\.json, \d only in"):
         data(folder).prepare_split("test")
 

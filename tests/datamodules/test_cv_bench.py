@@ -1,4 +1,4 @@
-"""CV-Bench: official files, their pictures, and what is wrong with them."""
+"""CV-Bench: official files, their images, and what is wrong with them."""
 
 import io
 import pickle
@@ -61,16 +61,16 @@ def test_samples_hold_what_the_rows_say(tmp_path: Path) -> None:
     assert sample.image.open().tobytes() == drawn.tobytes()
 
 
-def test_questions_about_one_picture_come_together(tmp_path: Path) -> None:
+def test_questions_about_one_image_come_together(tmp_path: Path) -> None:
     split = data(write(tmp_path)).split("test")
-    # The 3D rows show the same two pictures as the first 2D rows.
+    # The 3D rows show the same two images as the first 2D rows.
     assert split.group_sizes().tolist() == [4, 4, 2]
     first = split.samples(0, [0, 1, 2, 3])
     assert [sample.id for sample in first] == ["2D/0", "2D/1", "3D/0", "3D/1"]
     assert len({sample.image for sample in first}) == 1
 
 
-def test_the_same_photo_with_other_marks_is_one_group_but_two_pictures(tmp_path: Path) -> None:
+def test_the_same_photo_with_other_marks_is_one_group_but_two_images(tmp_path: Path) -> None:
     rows = rows_of("2D", 2)
     rows[1]["image"] = {"bytes": encoded(77), "path": None}
     write_cv_bench(tmp_path / "test_2d.parquet", rows)
@@ -155,7 +155,7 @@ def test_one_part_alone_is_read(tmp_path: Path) -> None:
     assert [sample.id for sample in samples(data(tmp_path).test_dataloader())] == ["3D/0", "3D/1"]
 
 
-def test_rows_are_read_without_pictures_for_scoring(tmp_path: Path) -> None:
+def test_rows_are_read_without_images_for_scoring(tmp_path: Path) -> None:
     folder = write(tmp_path)
     everything = list(read_rows(folder))
     assert len(everything) == 10
@@ -167,7 +167,7 @@ def test_rows_are_read_without_pictures_for_scoring(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_workers_open_pictures(tmp_path: Path, workers: int) -> None:
+def test_workers_open_images(tmp_path: Path, workers: int) -> None:
     module = data(write(tmp_path), num_workers=workers, batch_size=2)
     module.collator = sizes
     assert [size for batch in module.test_dataloader() for size in batch["sizes"]] == [(16, 12)] * 10
@@ -177,7 +177,7 @@ def sizes(opened: list[SpatialSample]) -> dict[str, Any]:
     return {"sizes": [sample.image.open().size for sample in opened if sample.image]}
 
 
-def test_a_worker_gets_no_pictures_by_pickle(tmp_path: Path) -> None:
+def test_a_worker_gets_no_images_by_pickle(tmp_path: Path) -> None:
     write_cv_bench(tmp_path / "test_2d.parquet", rows_of("2D", 200))
     split = data(tmp_path).split("test")
     assert len(pickle.dumps(split)) < 1000

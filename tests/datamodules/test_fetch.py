@@ -14,7 +14,7 @@ from huggingface_hub.errors import LocalTokenNotFoundError
 from datamodules.ai_city_track3 import missing_track3
 from datamodules.cv_bench import CvBench
 from datamodules.files import archives
-from datamodules.files.archives import unpack_folder, unpack_pictures
+from datamodules.files.archives import unpack_folder, unpack_images
 from datamodules.hub.fetch import fetch, fetched
 from datamodules.hub.whole_copies import HubDataset, SplitCounts
 from datamodules.samples import DataError
@@ -37,7 +37,7 @@ DATASET = HubDataset(
         "val": SplitCounts(2),
     },
     missing_track3,
-    archives={"chunk_*.tar.gz": unpack_pictures},
+    archives={"chunk_*.tar.gz": unpack_images},
 )
 
 
@@ -79,18 +79,18 @@ class FolderAsHub:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Path:
-    """The data set as it lies on the hub: training pictures in two archives a folder, one with a prefix."""
+    """The data set as it lies on the hub: training images in two archives a folder, one with a prefix."""
     folder = tmp_path / "hub"
     write_split(folder, "train", records_of("frame-", [2, 2, 2, 2]))
     write_split(folder, "val", records_of("other-", [2]))
     for kind in ("images", "depths"):
-        pictures = sorted((folder / "train" / kind).glob("*.png"))
+        images = sorted((folder / "train" / kind).glob("*.png"))
         for number, prefix in enumerate(("", f"{kind}/")):
             with tarfile.open(folder / "train" / kind / f"chunk_{number:03d}.tar.gz", "w:gz") as tar:
-                for picture in pictures[2 * number : 2 * number + 2]:
-                    tar.add(picture, prefix + picture.name)
-        for picture in pictures:
-            picture.unlink()
+                for image in images[2 * number : 2 * number + 2]:
+                    tar.add(image, prefix + image.name)
+        for image in images:
+            image.unlink()
     return folder
 
 
@@ -118,12 +118,12 @@ def test_an_interrupted_run_goes_on(hub: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(hub: Path, tmp_path: Path) -> None:
     (hub / "val.json").unlink()
     (hub / "train/depths/chunk_001.tar.gz").unlink()
-    write_split(hub, "train", records_of("frame-", [2, 2, 2, 1]), pictures=False)
+    write_split(hub, "train", records_of("frame-", [2, 2, 2, 1]), images=False)
     sentences = fetch(DATASET, tmp_path / "copy", FolderAsHub(hub))
     assert [sentence.replace(str(tmp_path), "") for sentence in sentences] == [
         "/copy/train.json has 7 questions instead of 8.",
         "/copy/train.json has 3 mcq questions instead of 4.",
-        "/copy/train/depths lacks 2 pictures: frame-002_depth.png, frame-003_depth.png.",
+        "/copy/train/depths lacks 2 images: frame-002_depth.png, frame-003_depth.png.",
         "/copy/val.json is missing.",
     ]
 
@@ -145,11 +145,11 @@ def test_an_archive_cannot_write_outside(tmp_path: Path, name: str) -> None:
         member.size = 1
         tar.addfile(member, io.BytesIO(b"x"))
     if name.startswith("/"):  # tarfile makes absolute names relative
-        unpack_pictures(archive)
+        unpack_images(archive)
         assert (archive.parent / "outside.png").exists()
     else:
         with pytest.raises(DataError, match="not safe to unpack"):
-            unpack_pictures(archive)
+            unpack_images(archive)
     assert not (tmp_path / "outside.png").exists()
 
 
@@ -157,7 +157,7 @@ def test_a_damaged_archive_is_named_and_kept(hub: Path) -> None:
     archive = hub / "train/images/chunk_000.tar.gz"
     archive.write_bytes(archive.read_bytes()[:-400])
     with pytest.raises(DataError, match=r"chunk_000.tar.gz cannot be unpacked"):
-        unpack_pictures(archive)
+        unpack_images(archive)
     assert archive.exists()
     assert not list(archive.parent.glob("*.png"))
 
@@ -166,7 +166,7 @@ def test_a_full_disk_is_noticed_before_unpacking(hub: Path, monkeypatch: pytest.
     usage = shutil.disk_usage(hub)._replace(free=1)
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(DataError, match=r"only 0\.0 GB are free"):
-        unpack_pictures(hub / "train/images/chunk_000.tar.gz")
+        unpack_images(hub / "train/images/chunk_000.tar.gz")
 
 
 def test_the_command(
@@ -238,7 +238,7 @@ def test_omni_spatial(tmp_path: Path, prefix: str) -> None:
     assert (tmp_path / "copy/OmniSpatial-test/Complex_Logic/0.png").is_file()
     (tmp_path / "copy/OmniSpatial-test/Complex_Logic/0.png").unlink()
     (sentence,) = fetch(dataset, tmp_path / "copy", hub)
-    assert sentence.endswith("Complex_Logic lacks 1 pictures: 0.png.")
+    assert sentence.endswith("Complex_Logic lacks 1 images: 0.png.")
 
 
 def test_omni_spatials_training_archive_is_not_fetched(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ WIDTH, HEIGHT = 8, 6
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture in memory that counts how often it is opened, or cannot be."""
+class StubImage:
+    """An image in memory that counts how often it is opened, or cannot be."""
 
     name: str
     error: type[UnreadableImage] | None = None
@@ -40,7 +40,7 @@ class Picture:
 
 
 class Questions:
-    """Images with three questions each; every sample has its own, equal, picture objects."""
+    """Images with three questions each; every sample has its own, equal, image objects."""
 
     def __init__(self, bad: dict[int, type[UnreadableImage]] | None = None, images: int = 5) -> None:
         self.bad = bad or {}
@@ -58,8 +58,8 @@ class Questions:
             SpatialSample(
                 id=f"{group}-{number}",
                 question="?",
-                image=Picture(f"image {group}", self.bad.get(group), self.opened),
-                depth=Picture(f"depth {group}", None, self.opened),
+                image=StubImage(f"image {group}", self.bad.get(group), self.opened),
+                depth=StubImage(f"depth {group}", None, self.opened),
                 regions=(Region.from_mask(np.ones((HEIGHT, WIDTH), bool)),),
                 group=f"image {group}",
             )
@@ -82,9 +82,9 @@ def test_an_image_is_opened_once_and_shared() -> None:
     assert first is not other
 
 
-def test_light_samples_hold_no_picture() -> None:
+def test_light_samples_hold_no_image() -> None:
     batch = ImageLoading(Questions())[BATCH]
-    assert all(isinstance(sample.image, Picture) for sample in batch.light)
+    assert all(isinstance(sample.image, StubImage) for sample in batch.light)
     assert len(pickle.dumps(batch.light)) < 5000
 
 
@@ -110,9 +110,9 @@ def test_blind_keeps_the_text_alone() -> None:
 
 def test_grayscale_has_three_equal_channels() -> None:
     batch = ImageLoading(Questions(), (Grayscale(),))[BATCH]
-    picture = np.asarray(batch.opened[0].image.open())
-    assert picture.shape == (HEIGHT, WIDTH, 3)
-    assert (picture == picture[..., :1]).all()
+    image = np.asarray(batch.opened[0].image.open())
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert (image == image[..., :1]).all()
     assert isinstance(batch.light[0].image, GrayImage)
     assert batch.light[0].image.name == "image 0"
     blind = SpatialSample(id="a", question="?")
@@ -156,7 +156,7 @@ def test_evaluation_can_answer_blind(error: type[UnreadableImage]) -> None:
 
 
 def test_masks_must_have_the_size_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Picture, "open", lambda _: Image.new("RGB", (WIDTH, HEIGHT + 1)))
+    monkeypatch.setattr(StubImage, "open", lambda _: Image.new("RGB", (WIDTH, HEIGHT + 1)))
     with pytest.raises(DataError, match=r"Mask 0 of record 0-0 is 6x8 .* its image image 0 is 7x8\."):
         ImageLoading(Questions())[BATCH]
 

@@ -36,7 +36,7 @@ def from_parquet(folder: Path, choices: list[Any]) -> tuple[str, ...]:
 
 
 def from_json(folder: Path, choices: list[Any]) -> tuple[str, ...]:
-    write_omni_spatial(folder, [omni_row(0, options=choices)], pictures=False)
+    write_omni_spatial(folder, [omni_row(0, options=choices)], images=False)
     return next(iter(omni_spatial.read_rows(folder))).choices
 
 

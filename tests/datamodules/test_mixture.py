@@ -91,7 +91,7 @@ def test_the_views_of_a_part_are_its_own_and_those_of_the_mixture_come_after(fol
         assert all(sample.image is None for sample in samples(loader))
 
 
-def test_views_of_the_mixture_spare_pictures_that_are_not_there(folder: Path) -> None:
+def test_views_of_the_mixture_spare_images_that_are_not_there(folder: Path) -> None:
     for file in (folder / "track3/train/depths").iterdir():
         file.unlink()
     (folder / "track3/train/depths").rmdir()

@@ -97,7 +97,7 @@ def test_other_splits_have_their_own_folder(tmp_path: Path, place: str) -> None:
 
 
 def test_rows_are_read_without_opening_images(tmp_path: Path) -> None:
-    folder = write_omni_spatial(tmp_path, [row(0), row(1)], pictures=False)
+    folder = write_omni_spatial(tmp_path, [row(0), row(1)], images=False)
     assert list(read_rows(folder)) == list(read_rows(folder / "data.json"))
 
 
@@ -138,7 +138,7 @@ def test_a_bad_row_is_named(tmp_path: Path, changes: dict[str, Any], pattern: st
     rows = [row(number) for number in range(12)]
     rows[5] |= changes
     with pytest.raises(DataError, match=pattern):
-        data(write_omni_spatial(tmp_path, rows, pictures=False), views=[Blind()]).test_dataloader()
+        data(write_omni_spatial(tmp_path, rows, images=False), views=[Blind()]).test_dataloader()
 
 
 def test_missing_keys(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_photos_are_upright_and_so_are_their_boxes(folder: Path, turned: int, en
 
 
 @pytest.mark.parametrize(
-    ("picture", "expected"),
+    ("image", "expected"),
     [
         (Image.fromarray(np.array([[0, 100], [200, 255]], np.uint8)), [0, 100, 200, 255]),
         (Image.fromarray(np.array([[0, 16384], [32768, 65535]], np.uint16)), [0, 64, 128, 255]),
@@ -168,9 +168,9 @@ def test_photos_are_upright_and_so_are_their_boxes(folder: Path, turned: int, en
     ],
     ids=["grey", "sixteen bits", "twelve of sixteen bits", "float", "one bit", "clear", "clear grey", "CMYK"],
 )
-def test_every_kind_of_image_becomes_rgb(folder: Path, picture: Image.Image, expected: list[int]) -> None:
-    name = "a.tif" if picture.mode in ("F", "CMYK") else "a.png"
-    picture.save(folder / name)
+def test_every_kind_of_image_becomes_rgb(folder: Path, image: Image.Image, expected: list[int]) -> None:
+    name = "a.tif" if image.mode in ("F", "CMYK") else "a.png"
+    image.save(folder / name)
     (sample,) = asked(folder, row(image=name), "questions.json")
     assert sample.image is not None
     opened = np.asarray(sample.image.open()).astype(int)

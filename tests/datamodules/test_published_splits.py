@@ -202,7 +202,7 @@ def test_track3_is_scored_on_val_and_predicted_on_test(mixed: bool, tmp_path: Pa
 
 def test_track3_with_answers_is_scored_on_test(tmp_path: Path) -> None:
     folder = as_published(tmp_path)
-    write_split(folder, "test_truth", records_of("test-", [4, 4, 2]), pictures=False)
+    write_split(folder, "test_truth", records_of("test-", [4, 4, 2]), images=False)
     module, data = Asked(), published(folder)
     bare_trainer().test(module, datamodule=data, verbose=False)
     assert len(module.seen["test"]) == majority_baseline(data)["n"] == 10

@@ -126,8 +126,8 @@ def test_rows_are_whole(rows):
         assert len(set(row["choices"])) == len(row["choices"]) == (4 if row["task"] == "Count" else 2)
         listed = "\n".join(f"({'ABCD'[place]}) {text}" for place, text in enumerate(row["choices"]))
         assert row["prompt"] == f"{row['question']} Select from the following choices.\n{listed}"
-        with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", SIZE)
+        with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", SIZE)
     assert len({row["idx"] for row in rows}) == len({row["filename"] for row in rows}) == len(rows)
     assert len(rows) >= 6 * SCENES["train"]
 
@@ -220,9 +220,9 @@ def test_letters_and_answers_are_balanced(rows):
     assert abs(relations["left"] - relations["right"]) <= 2 >= abs(relations["above"] - relations["below"])
 
 
-def test_splits_share_no_picture(folder):
-    pictures = [{row["image"]["bytes"] for row in read(folder, split)} for split in SCENES]
-    assert len(set.union(*pictures)) == sum(map(len, pictures))
+def test_splits_share_no_image(folder):
+    images = [{row["image"]["bytes"] for row in read(folder, split)} for split in SCENES]
+    assert len(set.union(*images)) == sum(map(len, images))
     names = [{row["source_filename"] for row in read(folder, split)} for split in SCENES]
     assert [len(found) for found in names] == list(SCENES.values())
     assert len(set.union(*names)) == sum(SCENES.values())
@@ -236,8 +236,8 @@ def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
 
 def test_another_seed_gives_other_scenes(folder, tmp_path):
     write_cv_bench(tmp_path / "other", scenes={"val": 3}, size=SIZE, seed=SEED + 1, processes=1)
-    pictures = {row["image"]["bytes"] for row in read(tmp_path / "other", "val")}
-    assert not pictures & {row["image"]["bytes"] for row in read(folder, "val")}
+    images = {row["image"]["bytes"] for row in read(tmp_path / "other", "val")}
+    assert not images & {row["image"]["bytes"] for row in read(folder, "val")}
 
 
 def test_a_folder_that_holds_files_is_refused(tmp_path):

@@ -85,7 +85,7 @@ def median_depth(rendering, kind):
     return np.median(masked(rendering, kind)[2])
 
 
-def test_rows_and_pictures_lie_as_in_the_real_release(folder, shared_data):
+def test_rows_and_images_lie_as_in_the_real_release(folder, shared_data):
     real = json.loads((shared_data / "omni_spatial" / "data.json").read_text())
     kinds = {(row["task_type"], row["sub_task_type"]) for row in real}
     for split in SCENES:
@@ -99,8 +99,8 @@ def test_rows_and_pictures_lie_as_in_the_real_release(folder, shared_data):
         present = {str(path.relative_to(place)) for task in TASKS for path in (place / task).iterdir()}
         assert present == wanted
         for name in wanted:
-            with Image.open(place / name) as picture:
-                assert (picture.mode, picture.size) == ("RGB", SIZE)
+            with Image.open(place / name) as image:
+                assert (image.mode, image.size) == ("RGB", SIZE)
 
 
 def test_every_task_is_asked_and_options_are_usable(folder):
@@ -236,17 +236,17 @@ def test_lists_are_in_order(asked):
 
 
 def test_drawn_letters_mark_the_told_object(asked, folder, scenes):
-    """The letters are read off the picture by where they are drawn."""
+    """The letters are read off the image by where they are drawn."""
     from datamodules.rendered.rooms.marks import with_letters
 
     pattern = r"Which of the objects that are marked by a letter is the (\w+) .+\?"
     for hit, row, rendering, sight, _ in matching(asked, pattern):
         path = folder / "train" / "Complex_Logic" / f"{row['id'].split('_')[0]}.png"
         drawn = np.asarray(Image.open(path))
-        clean = rendering.colour_picture()
+        clean = rendering.colour_image()
         changed = (drawn != clean).any(axis=2)
         assert changed.any()
-        # Which four objects, in which order, would give this very picture?
+        # Which four objects, in which order, would give this very image?
         offers = [
             question
             for question in draw_scene(SUBJECT, "train", int(row["id"].split("_")[0]), SIZE, SEED)[2]
@@ -277,10 +277,10 @@ def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
     assert contents(tmp_path / "again") == contents(folder)
 
 
-def test_splits_share_no_picture(folder):
-    pictures = [
+def test_splits_share_no_image(folder):
+    images = [
         {path.read_bytes() for path in (place_of(folder, split) / "Perspective_Taking").iterdir()}
         for split in SCENES
     ]
-    assert [len(found) for found in pictures] == list(SCENES.values())
-    assert len(set.union(*pictures)) == sum(SCENES.values())
+    assert [len(found) for found in images] == list(SCENES.values())
+    assert len(set.union(*images)) == sum(SCENES.values())

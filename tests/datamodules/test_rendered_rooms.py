@@ -144,24 +144,24 @@ def test_a_class_is_only_counted_where_every_object_of_it_is_seen(renderings):
         assert sight.numbers == {kind: number for kind, number in present.items() if seen[kind] == number}
 
 
-def test_pictures_are_varied_and_neither_dark_nor_blown_out(renderings):
-    pictures = [rendering.colour_picture() for rendering in renderings]
-    means = [picture.mean() for picture in pictures]
+def test_images_are_varied_and_neither_dark_nor_blown_out(renderings):
+    images = [rendering.colour_image() for rendering in renderings]
+    means = [image.mean() for image in images]
     assert min(means) > 50 and max(means) < 200 and np.std(means) > 5
-    assert all(picture.dtype == np.uint8 and picture.shape == (96, 128, 3) for picture in pictures)
-    assert all((picture == 255).all(axis=2).mean() < 0.1 for picture in pictures)
+    assert all(image.dtype == np.uint8 and image.shape == (96, 128, 3) for image in images)
+    assert all((image == 255).all(axis=2).mean() < 0.1 for image in images)
 
 
 @settings(max_examples=30)
 @given(left=st.integers(0, 100), top=st.integers(0, 70), wide=st.integers(6, 28), tall=st.integers(6, 26))
 def test_a_mark_frames_its_box_and_covers_nothing_else(left, top, wide, tall):
-    picture = np.full((96, 128, 3), 90, np.uint8)
+    image = np.full((96, 128, 3), 90, np.uint8)
     box = (left, top, left + wide, top + tall)
-    marked = with_boxes(picture, [("blue", box)])
-    assert (picture == 90).all()
+    marked = with_boxes(image, [("blue", box)])
+    assert (image == 90).all()
     drawn = (marked == MARK_COLOURS["blue"]).all(axis=2)
     outer = around(box, (128, 96))
-    assert (drawn == (marked != picture).any(axis=2)).all()
+    assert (drawn == (marked != image).any(axis=2)).all()
     rows, columns = np.nonzero(drawn)
     assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == outer
     # At the image's border the frame covers the edge of the object, elsewhere nothing of it.
@@ -171,9 +171,9 @@ def test_a_mark_frames_its_box_and_covers_nothing_else(left, top, wide, tall):
 
 
 def test_letters_are_drawn_above_their_boxes():
-    picture = np.full((96, 128, 3), 90, np.uint8)
+    image = np.full((96, 128, 3), 90, np.uint8)
     boxes = [(10, 40, 30, 60), (90, 0, 110, 20)]
-    changed = (with_letters(picture, boxes) != picture).any(axis=2)
+    changed = (with_letters(image, boxes) != image).any(axis=2)
     assert changed[29:40, 15:25].all() and changed[0:11, 95:105].all()
     assert changed.sum() < 2 * 13 * 13 and not changed[45:, :].any()
 
@@ -197,7 +197,7 @@ def test_the_balance_evens_out_answers_that_are_offered_unevenly():
     assert abs(asked["left"] - asked["right"]) <= 2 and asked["right"] >= 90
 
 
-def test_a_picture_gets_no_two_questions_of_a_task_about_the_same():
+def test_a_image_gets_no_two_questions_of_a_task_about_the_same():
     offered = [Stub("t", frozenset({1}), ()), Stub("t", frozenset({1}), ()), Stub("u", frozenset({1}), ())]
     asked = list(Balance().ask(offered, {"t": 2, "u": 1}, Random(0)))
     assert [question.task for question in asked] == ["t", "u"]

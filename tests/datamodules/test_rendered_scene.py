@@ -124,12 +124,12 @@ def test_the_inverse_of_the_floor_depth_is_linear_in_the_row(seed):
     assert math.cos(pitch) / (slope * focal) == pytest.approx(camera.height_m, rel=1e-3)
 
 
-def test_the_depth_picture_scales_the_depth_to_the_whole_range():
+def test_the_depth_image_scales_the_depth_to_the_whole_range():
     rendering = Rendering(draw_scene(Random(1), EASY, (WIDTH, HEIGHT)))
-    picture = rendering.depth_picture()
-    assert picture.dtype == np.uint8 and picture.min() == 0 and picture.max() == 255
+    image = rendering.depth_image()
+    assert image.dtype == np.uint8 and image.min() == 0 and image.max() == 255
     nearest, farthest = rendering.depths.min(), rendering.depths.max()
-    restored = nearest + picture / 255 * (farthest - nearest)
+    restored = nearest + image / 255 * (farthest - nearest)
     assert np.abs(restored - rendering.depths).max() <= (farthest - nearest) / 255 * 0.51
 
 
@@ -162,9 +162,7 @@ def test_a_hidden_pallet_takes_its_buffer_region_out_of_the_counting():
 
 
 def test_colours_are_the_same_every_time_and_not_flat():
-    first, second = (
-        Rendering(draw_scene(Random(5), EASY, (WIDTH, HEIGHT))).colour_picture() for _ in range(2)
-    )
+    first, second = (Rendering(draw_scene(Random(5), EASY, (WIDTH, HEIGHT))).colour_image() for _ in range(2))
     assert first.shape == (HEIGHT, WIDTH, 3) and first.dtype == np.uint8
     assert np.array_equal(first, second)
     assert first.std() > 15 and 40 < first.mean() < 200

@@ -82,8 +82,8 @@ def test_files_look_like_the_real_one(folder, shared_data):
     for row in table(folder, "train").to_pylist():
         assert template.fullmatch(row["input"]).groups() == first
         assert row["reasoning"] == "on" and len(row["images"]) == 1
-        with Image.open(io.BytesIO(row["images"][0]["bytes"])) as picture:
-            assert (picture.mode, picture.size) == ("RGB", SIZE)
+        with Image.open(io.BytesIO(row["images"][0]["bytes"])) as image:
+            assert (image.mode, image.size) == ("RGB", SIZE)
 
 
 def test_distances_are_those_between_the_middles_of_the_objects(asked):
@@ -132,7 +132,7 @@ def test_counts_are_the_numbers_of_objects(asked):
     assert len(checked) >= 4
 
 
-def test_sides_are_those_in_the_picture(asked):
+def test_sides_are_those_in_the_image(asked):
     sides = []
     for scene, question, thought, answer in asked:
         if "left" not in question:
@@ -158,7 +158,7 @@ def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
         assert (tmp_path / "again" / "data" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_splits_share_no_picture(folder):
-    pictures = [{row["images"][0]["bytes"] for row in table(folder, split).to_pylist()} for split in SCENES]
-    assert [len(found) for found in pictures] == list(SCENES.values())
-    assert len(set.union(*pictures)) == sum(SCENES.values())
+def test_splits_share_no_image(folder):
+    images = [{row["images"][0]["bytes"] for row in table(folder, split).to_pylist()} for split in SCENES]
+    assert [len(found) for found in images] == list(SCENES.values())
+    assert len(set.union(*images)) == sum(SCENES.values())

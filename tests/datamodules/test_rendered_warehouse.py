@@ -70,11 +70,11 @@ def test_the_test_split_hides_its_answers(written):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_pictures_and_masks_fit_together(written, split):
+def test_images_and_masks_fit_together(written, split):
     for record in records(written, split):
         stem = Path(record["image"]).stem
-        with Image.open(written / split / "images" / record["image"]) as picture:
-            assert (picture.mode, picture.size) == ("RGB", SIZE)
+        with Image.open(written / split / "images" / record["image"]) as image:
+            assert (image.mode, image.size) == ("RGB", SIZE)
         with Image.open(written / split / "depths" / f"{stem}_depth.png") as depth:
             assert (depth.mode, depth.size) == ("L", SIZE)
             assert depth.getextrema() == (0, 255)
@@ -83,15 +83,15 @@ def test_pictures_and_masks_fit_together(written, split):
         assert masks.any(axis=(0, 1)).all() and masks.sum(axis=2).max() == 1
 
 
-def test_splits_share_neither_frames_nor_ids_nor_pictures(written):
-    seen_frames, seen_ids, seen_pictures = [], [], []
+def test_splits_share_neither_frames_nor_ids_nor_images(written):
+    seen_frames, seen_ids, seen_images = [], [], []
     for split in ("train", "val", "test"):
         seen_frames.append({record["image"] for record in records(written, split)})
         seen_ids.extend(record["id"] for record in records(written, split))
-        seen_pictures.extend(path.read_bytes() for path in (written / split / "images").iterdir())
+        seen_images.extend(path.read_bytes() for path in (written / split / "images").iterdir())
     assert len(set.union(*seen_frames)) == sum(map(len, seen_frames)) == 20
     assert len(set(seen_ids)) == len(seen_ids)
-    assert len(set(seen_pictures)) == len(seen_pictures) == 20
+    assert len(set(seen_images)) == len(seen_images) == 20
 
 
 def contents(folder):
@@ -104,7 +104,7 @@ def test_files_are_the_same_with_one_process_and_with_two(written, tmp_path):
     assert contents(tmp_path / "two") == contents(written)
 
 
-def test_another_seed_gives_other_pictures(written, tmp_path):
+def test_another_seed_gives_other_images(written, tmp_path):
     write_warehouse(tmp_path / "other", difficulty="easy", scenes={"val": 1}, size=SIZE, seed=4, processes=1)
     name = "val/images/000001.png"
     assert contents(tmp_path / "other")[name] != contents(written)[name]

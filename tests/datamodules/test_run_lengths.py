@@ -76,7 +76,7 @@ def test_real_masks_are_whole(shared_data: Path) -> None:
 def track3(folder: Path, bad: Any) -> None:
     """The second mask of a record of Track 3."""
     entry = record("a.png", 1, rle=[mask(), {"size": [HEIGHT, WIDTH], "counts": bad}])
-    index_records(write_split(folder, "test", [record("a.png", 0), entry], pictures=False), folder / "cache")
+    index_records(write_split(folder, "test", [record("a.png", 0), entry], images=False), folder / "cache")
 
 
 def own(folder: Path, bad: Any) -> None:
@@ -114,8 +114,8 @@ def test_plain_run_lengths_are_whole_too(tmp_path: Path, kind: str) -> None:
 def test_nothing_decodes_what_is_no_mask(kind: str) -> None:
     """Whoever makes records without a layout: no pixel comes out of memory, and no traceback."""
     counts, _ = BAD[kind]
-    picture = OpenedImage("a.png", Image.new("RGB", (WIDTH, HEIGHT)))
-    sample = SpatialSample("q7", "<mask>?", image=picture, regions=(Region(HEIGHT, WIDTH, counts),))
+    image = OpenedImage("a.png", Image.new("RGB", (WIDTH, HEIGHT)))
+    sample = SpatialSample("q7", "<mask>?", image=image, regions=(Region(HEIGHT, WIDTH, counts),))
     for look in (
         sample.regions[0].mask,
         sample.regions[0].box,

@@ -65,9 +65,9 @@ def test_the_real_rows_load_for_training_and_test(shared_data: Path, tmp_path: P
     )
 
 
-def test_questions_about_one_picture_share_their_group(tmp_path: Path) -> None:
-    picture = [{"bytes": encoded(1), "path": "a.png"}]
-    rows = [space_thinker_row(0, images=picture), space_thinker_row(1), space_thinker_row(2, images=picture)]
+def test_questions_about_one_image_share_their_group(tmp_path: Path) -> None:
+    image = [{"bytes": encoded(1), "path": "a.png"}]
+    rows = [space_thinker_row(0, images=image), space_thinker_row(1), space_thinker_row(2, images=image)]
     rows[1]["images"] = [{"bytes": encoded(9), "path": "b.png"}]
     split = data(write(tmp_path, *rows)).split("test")
     assert split.group_sizes().tolist() == [2, 1]
@@ -76,8 +76,8 @@ def test_questions_about_one_picture_share_their_group(tmp_path: Path) -> None:
 
 
 def test_further_images_follow_the_first(tmp_path: Path) -> None:
-    pictures = [{"bytes": encoded(seed), "path": None} for seed in (1, 2)]
-    sample = only(write(tmp_path, space_thinker_row(0, images=pictures)))
+    images = [{"bytes": encoded(seed), "path": None} for seed in (1, 2)]
+    sample = only(write(tmp_path, space_thinker_row(0, images=images)))
     assert sample.image is not None
     (further,) = sample.further_images
     assert sample.image.open().tobytes() != further.open().tobytes()

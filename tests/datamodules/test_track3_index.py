@@ -19,7 +19,7 @@ from tests.datamodules.track3_files import mask, record, records_of, write_split
 
 
 def index(folder: Path, records: list[dict[str, Any]]) -> Track3Index:
-    file = write_split(folder / "data", "train", records, pictures=False)
+    file = write_split(folder / "data", "train", records, images=False)
     return Track3Index(index_records(file, folder / "cache"))
 
 
@@ -75,16 +75,16 @@ def test_test_records_have_no_answers(tmp_path: Path) -> None:
 
 
 def test_a_second_call_does_not_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write_split(tmp_path, "train", records_of("a", [2]), pictures=False)
+    file = write_split(tmp_path, "train", records_of("a", [2]), images=False)
     first = index_records(file, tmp_path / "cache")
     monkeypatch.setattr(track3_index, "stream_array", None)
     assert index_records(file, tmp_path / "cache") == first
 
 
 def test_a_changed_file_is_indexed_anew_and_the_old_index_removed(tmp_path: Path) -> None:
-    file = write_split(tmp_path, "train", records_of("a", [2]), pictures=False)
+    file = write_split(tmp_path, "train", records_of("a", [2]), images=False)
     first = index_records(file, tmp_path / "cache")
-    write_split(tmp_path, "train", records_of("a", [3]), pictures=False)
+    write_split(tmp_path, "train", records_of("a", [3]), images=False)
     second = index_records(file, tmp_path / "cache")
     assert Track3Index(second).group_sizes().tolist() == [3]
     assert not first.exists()
@@ -101,7 +101,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_the_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    file = write_split(tmp_path, "train", records_of("a", [1]), pictures=False)
+    file = write_split(tmp_path, "train", records_of("a", [1]), images=False)
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where a folder should be")
     assert index_records(file, blocked).is_relative_to(tmp_path / "home" / "smallspatial")

@@ -51,7 +51,7 @@ def omni_spatial_split(folder: Path) -> None:
 
 
 def omni_spatial_truth(folder: Path) -> None:
-    write_omni_spatial(folder, [omni_row(0, id=f"{number}_0") for number in NUMBERS], pictures=False)
+    write_omni_spatial(folder, [omni_row(0, id=f"{number}_0") for number in NUMBERS], images=False)
     SCORERS["omni_spatial"](folder / "data.json", answers(folder / "answers.json", ["Dynamic_Reasoning/0_0"]))
 
 
@@ -61,7 +61,7 @@ def track3_split(folder: Path) -> None:
 
 
 def track3_truth(folder: Path) -> None:
-    truth = write_split(folder, "val", [record("a.png", number) for number in NUMBERS], pictures=False)
+    truth = write_split(folder, "val", [record("a.png", number) for number in NUMBERS], images=False)
     names = [f"a-{number}" for number in sorted(set(NUMBERS))]
     SCORERS["ai_city_track3"](truth, answers(folder / "answers.json", names))
 
@@ -85,7 +85,7 @@ def lines_of_a_run(folder: Path) -> None:
 
 
 def submission(folder: Path) -> None:
-    truth = write_split(folder, "val", [record("a.png", number) for number in range(4)], pictures=False)
+    truth = write_split(folder, "val", [record("a.png", number) for number in range(4)], images=False)
     SCORERS["ai_city_track3"](truth, answers(folder / "answers.json", [f"a-{number}" for number in NUMBERS]))
 
 

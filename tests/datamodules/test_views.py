@@ -35,10 +35,10 @@ WIDTH, HEIGHT = 200, 100
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A white picture that counts how often it is opened."""
+class StubImage:
+    """A white image that counts how often it is opened."""
 
-    name: str = "picture"
+    name: str = "image"
     opened: list[str] = field(default_factory=list, compare=False)
 
     def open(self) -> Image.Image:
@@ -59,8 +59,8 @@ def warehouse(**changes: object) -> SpatialSample:
     sample = SpatialSample(
         id="a-1",
         question="Is the pallet <mask> left of the pallet <mask>?",
-        image=Picture(),
-        depth=Picture("depth"),
+        image=StubImage(),
+        depth=StubImage("depth"),
         regions=REGIONS,
         answer="left",
         answer_type=AnswerType.SIDE,
@@ -83,7 +83,7 @@ def test_marked_names_the_regions_and_keeps_them() -> None:
     assert seen.question == "Is the pallet [Region 0] left of the pallet [Region 1]?"
     assert seen.regions == REGIONS
     assert seen.image is not None
-    assert seen.image.name == "picture"
+    assert seen.image.name == "image"
 
 
 def test_marks_are_outlines_and_badges_inside_their_regions() -> None:
@@ -105,13 +105,13 @@ def test_marks_are_outlines_and_badges_inside_their_regions() -> None:
 def test_every_region_has_its_own_number() -> None:
     masks = [rectangle(5 + 38 * index, 10, 40 + 38 * index, 90) for index in range(5)]
     after = draw_marks(Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255)), masks)
-    pictures = []
+    images = []
     for index, colour in enumerate(COLOURS[:5]):
         pixels = np.asarray(after)[12:88, 7 + 38 * index : 38 + 38 * index]
         (rows, columns) = np.nonzero((pixels == colour).all(axis=2))
         badge = pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-        pictures.append((badge != colour).any(axis=2).tobytes())
-    assert len(set(pictures)) == 5
+        images.append((badge != colour).any(axis=2).tobytes())
+    assert len(set(images)) == 5
 
 
 def test_badges_of_regions_on_each_other_lie_apart() -> None:
@@ -140,20 +140,20 @@ def test_any_regions_can_be_marked(boxes: list[tuple[int, int, int, int]]) -> No
 def test_marked_without_image_or_regions() -> None:
     assert Marked()(warehouse(image=None)).question.count("[Region") == 2
     bare = Marked()(warehouse(question="Why?", regions=()))
-    assert isinstance(bare.image, Picture)
+    assert isinstance(bare.image, StubImage)
 
 
 def test_marks_of_one_image_share_its_decoding() -> None:
     opened: list[str] = []
     samples = [
-        warehouse(id=f"a-{number}", image=Picture("a", opened), depth=None, regions=REGIONS[:number])
+        warehouse(id=f"a-{number}", image=StubImage("a", opened), depth=None, regions=REGIONS[:number])
         for number in range(3)
     ]
     loading = ImageLoading(ListedQuestions.grouped(samples), (Marked(), Grayscale()))
     batch = loading[BatchRequest((ImageRequest(0, (0, 1, 2)),))]
     assert opened == ["a"]
-    pictures = [sample.image.picture for sample in batch.opened if isinstance(sample.image, OpenedImage)]
-    assert len({picture.tobytes() for picture in pictures}) == 3
+    images = [sample.image.image for sample in batch.opened if isinstance(sample.image, OpenedImage)]
+    assert len({image.tobytes() for image in images}) == 3
     assert all(isinstance(sample.image, GrayImage) for sample in batch.light)
 
 
@@ -218,7 +218,7 @@ def test_depth_becomes_the_next_image() -> None:
     assert [image.name for image in seen.further_images] == ["depth"]
     assert seen.question.startswith("The second image shows the depth of the scene: brighter is farther. Is")
     assert seen.further_images[0].open().mode == "RGB"
-    third = DepthAsImage()(warehouse(further_images=(Picture("more"),)))
+    third = DepthAsImage()(warehouse(further_images=(StubImage("more"),)))
     assert third.question.startswith("The third image")
     assert DepthAsImage()(warehouse(image=None)).question.startswith("The first image")
     without = warehouse(depth=None)
@@ -397,10 +397,10 @@ def test_what_cannot_become_a_choice_stays(sample: SpatialSample) -> None:
     [Marked(), BoxesInText(), DepthAsImage(), RotatedChoices(1), AsMultipleChoice(), Blind(), Grayscale()],
 )
 def test_views_pickle_and_open_nothing(view: View) -> None:
-    picture = Picture()
+    image = StubImage()
     assert pickle.loads(pickle.dumps(view)) == view
-    seen = view(warehouse(image=picture, depth=picture))
-    assert picture.opened == []
+    seen = view(warehouse(image=image, depth=image))
+    assert image.opened == []
     assert pickle.loads(pickle.dumps(seen)) == seen
     assert type(view).__module__.startswith("datamodules.views.")
 

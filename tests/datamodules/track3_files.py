@@ -45,7 +45,7 @@ def record(image: str, number: int, /, **changes: Any) -> dict[str, Any]:
     return {key: value for key, value in (whole | changes).items() if value is not None}
 
 
-def write_pictures(folder: Path, image: str) -> None:
+def write_images(folder: Path, image: str) -> None:
     """An image and its depth."""
     for kind in ("images", "depths"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -54,12 +54,12 @@ def write_pictures(folder: Path, image: str) -> None:
     Image.fromarray(pixels[..., 0]).save(folder / "depths" / image.replace(".png", "_depth.png"))
 
 
-def write_split(root: Path, stem: str, records: list[dict[str, Any]], pictures: bool = True) -> Path:
-    """`{stem}.json` and the pictures its records name; returns the JSON file."""
+def write_split(root: Path, stem: str, records: list[dict[str, Any]], images: bool = True) -> Path:
+    """`{stem}.json` and the images its records name; returns the JSON file."""
     root.mkdir(parents=True, exist_ok=True)
-    if pictures:
+    if images:
         for image in {entry["image"] for entry in records}:
-            write_pictures(root / stem, image)
+            write_images(root / stem, image)
     file = root / f"{stem}.json"
     file.write_text(json.dumps(records, indent=1))
     return file

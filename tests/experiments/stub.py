@@ -97,7 +97,7 @@ class StubModule(SpatialModule):
 
 
 @dataclass(frozen=True)
-class StubPicture:
+class StubImage:
     """A flat colour."""
 
     name: str
@@ -108,7 +108,7 @@ class StubPicture:
 
 @dataclass(frozen=True)
 class StubQuestions:
-    """Pictures with one region that lies left or right, two questions each."""
+    """Images with one region that lies left or right, two questions each."""
 
     split: str
     images: int
@@ -135,7 +135,7 @@ class StubQuestions:
         return SpatialSample(
             id=f"{self.split}-{group}-{question}",
             question="Is the pallet <mask> on the left or on the right?",
-            image=StubPicture(f"{self.split}-{group}"),
+            image=StubImage(f"{self.split}-{group}"),
             regions=(Region.from_mask(mask),),
             answer=SIDES[0 if left else 1],
             answer_type=AnswerType.SIDE,
@@ -150,7 +150,7 @@ class StubData(SpatialDataModule):
 
     Args:
         root: where the data would lie.
-        images: pictures of the training split.
+        images: images of the training split.
         shared: the arguments of every datamodule.
     """
 

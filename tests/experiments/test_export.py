@@ -19,7 +19,7 @@ from lightning_modules.vlm.prompts import question_text
 from lightning_modules.vlm.tokenizers import make_tokenizer
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.experiments.conftest import Command
-from tests.lightning_modules.vlm.questions import TEXTS, picture
+from tests.lightning_modules.vlm.questions import TEXTS, noise_image
 from tests.lightning_modules.vlm.small import as_if_trained, logits, question
 
 PEFT_SFT = "lightning_modules.vlm.sft.PeftSft"
@@ -212,7 +212,9 @@ def test_batches_elsewhere_are_answered_as_single_questions_are_here(
     run, _ = run_with(tmp_path / "run", kept)
     export(run, tmp_path, merge=True)
     samples = [
-        SpatialSample(id=text, image=picture(number), question=text, answer="", answer_type=AnswerType.TEXT)
+        SpatialSample(
+            id=text, image=noise_image(number), question=text, answer="", answer_type=AnswerType.TEXT
+        )
         for number, text in enumerate(TEXTS)
     ]
     here = trained_module(run, kept)

@@ -126,9 +126,9 @@ def publish_data(hub: LoopbackHub, folder: Path) -> dict[str, str]:
         for file in sorted(unpacked.rglob("*.*")):
             packed.write(file, Path("OmniSpatial-test") / file.relative_to(unpacked))
     write_dataset(track3, train=[2, 2])
-    for pictures in (track3 / "train/images", track3 / "train/depths"):
-        with tarfile.open(pictures / "chunk_000.tar.gz", "w:gz") as archive:
-            for file in sorted(pictures.glob("*.png")):
+    for images in (track3 / "train/images", track3 / "train/depths"):
+        with tarfile.open(images / "chunk_000.tar.gz", "w:gz") as archive:
+            for file in sorted(images.glob("*.png")):
                 archive.add(file, file.name)
                 file.unlink()
     copies = {

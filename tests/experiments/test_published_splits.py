@@ -92,7 +92,7 @@ def test_a_run_says_that_nothing_is_validated(
 ) -> None:
     folder = tmp_path / "published"
     (folder / "val.json").unlink()
-    write_split(folder, "test_truth", records_of("test-", [4, 4, 2]), pictures=False)
+    write_split(folder, "test_truth", records_of("test-", [4, 4, 2]), images=False)
     results = json.loads(run("experiment", *track3).results.read_text())
     card = capsys.readouterr().out
     assert "validation" in card and "the data have no val split" in card

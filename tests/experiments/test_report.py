@@ -99,7 +99,7 @@ def add_gallery(folder: RunFolder, correct: bool | None) -> None:
     folder.gallery.mkdir()
     Image.new("RGB", (8, 8)).save(folder.gallery / "000.jpg")
     entry = {
-        "picture": "000.jpg",
+        "image": "000.jpg",
         "task": "count",
         "question": "How many <b> in <mask>?",
         "truth": "2",
@@ -109,7 +109,7 @@ def add_gallery(folder: RunFolder, correct: bool | None) -> None:
         "source": "rendered",
         "id": "q1",
     }
-    (folder.gallery / "gallery.json").write_text(json.dumps([entry, {**entry, "picture": None}]))
+    (folder.gallery / "gallery.json").write_text(json.dumps([entry, {**entry, "image": None}]))
 
 
 def test_a_tested_run(folder: RunFolder) -> None:
@@ -119,7 +119,7 @@ def test_a_tested_run(folder: RunFolder) -> None:
     for expected in (
         *("Does it work?", "12.3 by others", "50.00", "20.0 to 80.0", "majority 31.2", "1,234", "abc"),
         *("rendered, difficulty easy", "floor_fit", "NoDepth", "Loss", "Layer 0", "python -m x"),
-        *("How many &lt;b&gt; in", "no picture", "✗", "1 unreadable answer", "7 read by a form"),
+        *("How many &lt;b&gt; in", "no image", "✗", "1 unreadable answer", "7 read by a form"),
     ):
         assert expected in page, expected
     assert page.count("data:image/jpeg;base64,") == 1
@@ -198,12 +198,12 @@ def test_regions_have_their_numbers_and_colours() -> None:
         image=OpenedImage("black", Image.new("RGB", (40, 20))),
         regions=(Region.from_mask(mask),),
     )
-    picture = draw_question(sample, width=80)
-    assert picture is not None
-    assert picture.size == (80, 40)
+    image = draw_question(sample, width=80)
+    assert image is not None
+    assert image.size == (80, 40)
     red = tuple(int(COLOURS[0][start : start + 2], 16) for start in (1, 3, 5))
-    assert picture.getpixel((20, 20)) == red
-    assert picture.getpixel((2, 2)) == (0, 0, 0)
+    assert image.getpixel((20, 20)) == red
+    assert image.getpixel((2, 2)) == (0, 0, 0)
     assert draw_question(SpatialSample(id="2", question="?")) is None
 
 

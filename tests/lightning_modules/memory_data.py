@@ -43,7 +43,7 @@ class MemoryQuestions:
 
 
 class MemoryData(SpatialDataModule):
-    """Random pictures with fixed questions."""
+    """Random images with fixed questions."""
 
     def __init__(self, images: int = 4, **shared) -> None:
         super().__init__(**{"num_workers": 0, "batch_size": 2, **shared})

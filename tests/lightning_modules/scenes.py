@@ -24,8 +24,8 @@ def floor_depth(height: int, width: int, camera_m: float, pitch: float, wall_m: 
     return np.repeat(np.minimum(floor, wall)[:, None], width, axis=1)
 
 
-def as_picture(depth_m: np.ndarray) -> np.ndarray:
-    """Scaled to the whole range of 8 bits, as the benchmark's depth pictures are."""
+def as_image(depth_m: np.ndarray) -> np.ndarray:
+    """Scaled to the whole range of 8 bits, as the benchmark's depth images are."""
     low, high = depth_m.min(), depth_m.max()
     return np.round((depth_m - low) / (high - low) * 255).astype(np.uint8)
 
@@ -37,12 +37,12 @@ def box(height: int, width: int, top: int, left: int, rows: int, columns: int) -
 
 
 def questions(image: int, count: int = 4, size: tuple[int, int] = (64, 64)) -> list[SpatialSample]:
-    """Questions about one random picture; they share the picture's object, as a loader hands them out."""
+    """Questions about one random image; they share the image's object, as a loader hands them out."""
     rng = np.random.default_rng(image)
     width, height = size
     pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     rgb = OpenedImage(f"{image}.png", Image.fromarray(pixels))
-    depth = OpenedImage(f"{image}_depth.png", Image.fromarray(as_picture(floor_depth(height, width, 5, 0.5))))
+    depth = OpenedImage(f"{image}_depth.png", Image.fromarray(as_image(floor_depth(height, width, 5, 0.5))))
     regions = [
         box(height, width, int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2)), 20, 18)
         for _ in range(5)

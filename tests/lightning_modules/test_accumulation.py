@@ -34,7 +34,7 @@ from lightning_modules.vlm.sft import PeftSft
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.distillation.test_processes import SIZE, STUDENT
 from tests.lightning_modules.memory_data import MemoryData
-from tests.lightning_modules.vlm.questions import picture, question
+from tests.lightning_modules.vlm.questions import noise_image, question
 
 TEACHER = Teacher("smolvlm_500m", twin=True, twin_size=SIZE)
 RATIONALES = (
@@ -47,41 +47,41 @@ RATIONALES = (
 
 
 class Lopsided(SpatialDataModule):
-    """Ten pictures with one question each, whose answers have a few tokens to some dozens."""
+    """Ten images with one question each, whose answers have a few tokens to some dozens."""
 
-    def __init__(self, pictures: int = 10, **shared: Any) -> None:
+    def __init__(self, images: int = 10, **shared: Any) -> None:
         super().__init__(**{"num_workers": 0, **shared})
-        self.pictures = pictures
+        self.images = images
 
     def prepare_split(self, role: Role) -> None:
         pass
 
     def open_split(self, role: Role) -> Any:
-        return Pictures(self.pictures)
+        return Images(self.images)
 
     def metric(self, stage: str = "test") -> Track3Metric:
         return Track3Metric()
 
 
-class Pictures:
-    def __init__(self, pictures: int) -> None:
-        self.pictures = pictures
+class Images:
+    def __init__(self, images: int) -> None:
+        self.images = images
 
     def __len__(self) -> int:
-        return self.pictures
+        return self.images
 
     def group_sizes(self) -> np.ndarray:
-        return np.ones(self.pictures, int)
+        return np.ones(self.images, int)
 
     def samples(self, group: int, chosen: Sequence[int]) -> list[SpatialSample]:
-        made = question(picture(group), group % 5).replace(rationale=RATIONALES[group % 5], id=str(group))
+        made = question(noise_image(group), group % 5).replace(rationale=RATIONALES[group % 5], id=str(group))
         return [made for _ in chosen]
 
     def labels(self) -> Iterator[tuple[str, str]]:
-        yield from (("mcq", "1") for _ in range(self.pictures))
+        yield from (("mcq", "1") for _ in range(self.images))
 
     def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
-        yield from ((self.samples(group, [0])[0].question,) for group in range(self.pictures))
+        yield from ((self.samples(group, [0])[0].question,) for group in range(self.images))
 
 
 class Gradients(Callback):
@@ -256,7 +256,7 @@ def test_the_routers_terms_are_the_mean_of_the_batches_own() -> None:
 
 class Endless(IterableDataset[SpatialSample]):
     def __iter__(self) -> Iterator[SpatialSample]:
-        split = Pictures(10)
+        split = Images(10)
         yield from (split.samples(group, [0])[0] for group in range(10))
 
 

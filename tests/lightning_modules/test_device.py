@@ -36,7 +36,7 @@ from lightning_modules.vlm.twins import TwinSize
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.memory_data import MemoryData
 from tests.lightning_modules.vlm.composed_models import tiny_composed
-from tests.lightning_modules.vlm.picture_data import PictureData
+from tests.lightning_modules.vlm.image_data import ImageData
 from tests.pretend_device import DEVICE, MixedDevices, OnDevice, PretendDevice, PretendStrategy, WaitsOfSteps
 
 SIZE = TwinSize(width=64, layers=2, vision_layers=1)
@@ -141,12 +141,12 @@ def test_tiny_giant_without_experts_waits_for_words_and_losses() -> None:
 )
 def test_fine_tuning_waits_little_beside_the_models_own(model: str, answering: Any, limit: int) -> None:
     make = partial(tuned, model, answering=answering, maximum_new_tokens=3)
-    assert_at_most(limit, waits_of(make, PictureData(batch_size=QUESTIONS)))
+    assert_at_most(limit, waits_of(make, ImageData(batch_size=QUESTIONS)))
 
 
 def test_a_composed_model_waits_to_count_its_placeholders(composed: str) -> None:
     make = partial(tuned, composed, twin=False, twin_size=None)
-    assert_at_most(6, waits_of(make, PictureData(batch_size=QUESTIONS)))
+    assert_at_most(6, waits_of(make, ImageData(batch_size=QUESTIONS)))
 
 
 STUDENTS: dict[str, tuple[dict[str, Any], int]] = {
@@ -164,12 +164,12 @@ STUDENTS: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.mark.parametrize("kind", STUDENTS)
 def test_a_student_waits_little_beside_the_models_own(kind: str) -> None:
     options, limit = STUDENTS[kind]
-    assert_at_most(limit, waits_of(lambda: student(**options), PictureData(batch_size=QUESTIONS)))
+    assert_at_most(limit, waits_of(lambda: student(**options), ImageData(batch_size=QUESTIONS)))
 
 
 def test_a_composed_student_waits_little_beside_its_teachers_own(composed: str) -> None:
     make = partial(student, model=composed, twin=False, twin_size=None, before_answer=" ")
-    assert_at_most(17, waits_of(make, PictureData(batch_size=QUESTIONS)))
+    assert_at_most(17, waits_of(make, ImageData(batch_size=QUESTIONS)))
 
 
 @pytest.mark.parametrize("cells", [1, 2**19], ids=["a group for each sample", "one group"])
@@ -180,7 +180,7 @@ def test_attention_waits_once_for_all_layers_and_groups(
     """Not 6 for each mapped layer and group of samples. Groups of pooled maps are compared once a layer."""
     monkeypatch.setattr(attention_blocks, "CELLS_OF_A_GPU", cells)
     attention = AttentionDistillation(pool=pool, chunk=16)
-    waits = waits_of(lambda: student(attention=attention), PictureData(batch_size=QUESTIONS))
+    waits = waits_of(lambda: student(attention=attention), ImageData(batch_size=QUESTIONS))
     own = Counter({key: number for key, number in waits.items() if "attention" in key[1]})
     assert own.total() == 1 + (0 if pool is None else LAYERS)
     assert_at_most(15 + own.total(), waits)
@@ -190,14 +190,14 @@ def test_a_cached_teacher_is_written_and_read_on_the_device(tmp_path: Path) -> N
     """Lessons come from the host: three copies a step, and two for each layer of attention."""
     teacher = Teacher("smolvlm_500m", twin=True, twin_size=SIZE, cache=str(tmp_path), cache_k=20)
     make = partial(student, teacher, attention=AttentionDistillation(pool=5, chunk=16))
-    split = PictureData().open_split("train")
+    split = ImageData().open_split("train")
     samples = [sample for group in range(len(split)) for sample in split.samples(group, [0])]
     with PretendDevice():
         writing = LessonWriting(make(), DEVICE)
         writer = CacheWriter(str(tmp_path), writing.contents, 4)
         writer.add(writing.lessons(writing.collator(samples)))
         writer.finish()
-    assert_at_most(19, waits_of(make, PictureData(batch_size=QUESTIONS)))
+    assert_at_most(19, waits_of(make, ImageData(batch_size=QUESTIONS)))
 
 
 @pytest.mark.parametrize("kind", ["TinyGiant", "PeftSft"])
@@ -207,7 +207,7 @@ def test_training_on_the_device_is_training_on_the_cpu(kind: str) -> None:
     for device in (None, PretendDevice()):
         torch.manual_seed(0)
         module = tiny_giant("normalized") if kind == "TinyGiant" else tuned("smolvlm_500m")
-        data = MemoryData() if kind == "TinyGiant" else PictureData(batch_size=QUESTIONS)
+        data = MemoryData() if kind == "TinyGiant" else ImageData(batch_size=QUESTIONS)
         if device is None:
             trained(module, data)
             weights.append({name: value.clone() for name, value in module.state_dict().items()})
@@ -295,11 +295,11 @@ def test_faults_in_a_module_are_found_in_its_step() -> None:
         torch.manual_seed(0)
         module = Planted("smolvlm_500m", twin=True, twin_size=SIZE)
         module.fault = FAULTS["nonzero"]
-        waits = trained(module, PictureData(batch_size=QUESTIONS), device)
+        waits = trained(module, ImageData(batch_size=QUESTIONS), device)
         assert sum(number for (what, _), number in waits.items() if what == "nonzero") == 1
         module.fault = lambda values: values + torch.ones(3)
         with pytest.raises(MixedDevices):
-            trained(module, PictureData(batch_size=QUESTIONS), device)
+            trained(module, ImageData(batch_size=QUESTIONS), device)
 
 
 @settings(deadline=None, max_examples=30)

@@ -27,7 +27,7 @@ def test_eight_rendered_questions_are_learnt_by_heart(tmp_path: Path) -> None:
         num_workers=0,
         cache=str(tmp_path),
     )
-    # The first four questions of each picture, in training and in test alike.
+    # The first four questions of each image, in training and in test alike.
     data.prepare_split("train")
     whole = data.split("train")
 

@@ -17,7 +17,7 @@ from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.memory_data import MemoryData
-from tests.lightning_modules.vlm.picture_data import PictureData
+from tests.lightning_modules.vlm.image_data import ImageData
 from tests.lightning_modules.vlm.small import SIZE, as_if_trained
 
 OPTIONS: dict[str, Any] = {
@@ -65,7 +65,7 @@ def test_validation_logs_nothing_of_the_routers() -> None:
 
 
 def test_a_model_is_judged_by_the_cross_entropy_of_its_answers_tokens() -> None:
-    module, data = PeftSft(**OPTIONS), PictureData(batch_size=3)
+    module, data = PeftSft(**OPTIONS), ImageData(batch_size=3)
     as_if_trained(module.network)
     logged = validated(module, data)
     module.eval()
@@ -90,8 +90,8 @@ def test_a_student_is_judged_as_a_model_without_a_teacher_is() -> None:
     student = DistilledStudent(Teacher("smolvlm_500m", twin=True, twin_size=SIZE), **OPTIONS)
     as_if_trained(alone.network)
     as_if_trained(student.network)
-    assert validated(student, PictureData())["val/loss"] == pytest.approx(
-        validated(alone, PictureData())["val/loss"], rel=1e-5
+    assert validated(student, ImageData())["val/loss"] == pytest.approx(
+        validated(alone, ImageData())["val/loss"], rel=1e-5
     )
 
 

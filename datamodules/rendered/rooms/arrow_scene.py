@@ -73,7 +73,7 @@ def _towards(first: Thing, second: Thing) -> tuple[float, float]:
 
 
 def _is_seen(layout: Layout, thing: Thing, direction: tuple[float, float]) -> bool:
-    """Whether both ends of an object's arrow are in the picture and not behind another object."""
+    """Whether both ends of an object's arrow are in the image and not behind another object."""
     camera = layout.camera
     start = max(thing.half_extents) + 0.1
     for away in (start, start + ARROW_M):

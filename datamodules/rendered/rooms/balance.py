@@ -32,7 +32,7 @@ class Tally:
 class Question(Protocol):
     """What the balance must know about a question.
 
-    `task` is its kind; `about` says what it is about: one picture gets no two questions of one task about the
+    `task` is its kind; `about` says what it is about: one image gets no two questions of one task about the
     same; `tallies` are what its answer counts towards.
     """
 

@@ -40,7 +40,7 @@ class CvQuestion:
         choices: the texts to choose from.
         answer: place of the right one among the choices.
         marks: colours of the boxes that are drawn, and the indexes of the objects in them.
-        about: the indexes of the objects asked about, or the class that is counted; one picture never gets
+        about: the indexes of the objects asked about, or the class that is counted; one image never gets
             two questions of one task about the same.
         tallies: what the answer counts towards.
     """
@@ -55,7 +55,7 @@ class CvQuestion:
 
 
 def offered(sight: Sight, random: Random) -> list[CvQuestion]:
-    """All questions that a picture can truly be asked."""
+    """All questions that an image can truly be asked."""
     return [*_counts(sight, random), *_relations(sight, random), *_depths(sight), *_distances(sight)]
 
 
@@ -87,7 +87,7 @@ def _counts(sight: Sight, random: Random) -> Iterator[CvQuestion]:
 
 
 def _relations(sight: Sight, random: Random) -> Iterator[CvQuestion]:
-    """On which side of another an object is in the picture, or whether above or below it."""
+    """On which side of another an object is in the image, or whether above or below it."""
     camera = sight.scene.camera
     for first, second in permutations(sight.seen, 2):
         names = first.thing.kind, second.thing.kind

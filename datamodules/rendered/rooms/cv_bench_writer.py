@@ -80,8 +80,8 @@ def write_cv_bench(
 
 
 def _row(scene: Drawn[CvQuestion], question: CvQuestion, number: int) -> dict[str, Any]:
-    """The row of one question, with its own copy of the picture and its own boxes."""
-    height, width, _ = scene.picture.shape
+    """The row of one question, with its own copy of the image and its own boxes."""
+    height, width, _ = scene.image.shape
     marks = [(colour, scene.boxes[index]) for colour, index in question.marks]
     dimension = DIMENSIONS[question.task]
     source = "Omni3D" if dimension == "3D" else ("ADE20K", "COCO")[number % 2]
@@ -91,7 +91,7 @@ def _row(scene: Drawn[CvQuestion], question: CvQuestion, number: int) -> dict[st
         "idx": number,
         "type": dimension,
         "task": question.task,
-        "image": {"bytes": png_bytes(with_boxes(scene.picture, marks)), "path": name},
+        "image": {"bytes": png_bytes(with_boxes(scene.image, marks)), "path": name},
         "question": question.question,
         "choices": list(question.choices),
         "answer": f"({'ABCD'[question.answer]})",

@@ -1,4 +1,4 @@
-"""Complex_Logic: which of several letters in the picture, and which order, is right."""
+"""Complex_Logic: which of several letters in the image, and which order, is right."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORDERED = Tally("logic", "ordered", ("lettered", "ordered"))
 
 
 def lettered(sight: Sight) -> Iterator[OmniQuestion]:
-    """Which of four objects with letters in the picture is the tallest, nearest or farthest."""
+    """Which of four objects with letters in the image is the tallest, nearest or farthest."""
     camera = sight.scene.camera
     size = camera.width, camera.height
     for four in combinations(sight.seen, 4):

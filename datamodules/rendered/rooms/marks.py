@@ -1,4 +1,4 @@
-"""Boxes in strong colours around objects of a picture, and letters on them."""
+"""Boxes in strong colours around objects of an image, and letters on them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def around(box: PixelBox, size: tuple[int, int]) -> PixelBox:
     )
 
 
-def with_boxes(picture: np.ndarray, marks: Iterable[tuple[MarkColour, PixelBox]]) -> np.ndarray:
-    """A copy of a picture `[height, width, 3]` with boxes drawn around the pixels that they enclose."""
-    marked = picture.copy()
-    height, width, _ = picture.shape
+def with_boxes(image: np.ndarray, marks: Iterable[tuple[MarkColour, PixelBox]]) -> np.ndarray:
+    """A copy of an image `[height, width, 3]` with boxes drawn around the pixels that they enclose."""
+    marked = image.copy()
+    height, width, _ = image.shape
     thick = line_width(width)
     for name, box in marks:
         left, top, right, bottom = around(box, (width, height))
@@ -63,11 +63,11 @@ def letter_place(box: PixelBox, size: tuple[int, int]) -> tuple[float, float]:
     return min(max((box[0] + box[2]) / 2, half), size[0] - half), max(box[1] - half, half)
 
 
-def with_letters(picture: np.ndarray, boxes: Sequence[PixelBox]) -> np.ndarray:
-    """A copy of a picture `[height, width, 3]` with a letter from A on above every box."""
+def with_letters(image: np.ndarray, boxes: Sequence[PixelBox]) -> np.ndarray:
+    """A copy of an image `[height, width, 3]` with a letter from A on above every box."""
     if not boxes:
-        return picture
-    marked = Image.fromarray(picture)
+        return image
+    marked = Image.fromarray(image)
     tall = letter_size(marked.width)
     draw = ImageDraw.Draw(marked)
     font = ImageFont.load_default(tall)
@@ -79,8 +79,8 @@ def with_letters(picture: np.ndarray, boxes: Sequence[PixelBox]) -> np.ndarray:
     return np.asarray(marked)
 
 
-def png_bytes(picture: np.ndarray) -> bytes:
-    """A picture `[height, width, 3]` as the content of a PNG file."""
+def png_bytes(image: np.ndarray) -> bytes:
+    """An image `[height, width, 3]` as the content of a PNG file."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", compress_level=1)
+    Image.fromarray(image).save(stream, "PNG", compress_level=1)
     return stream.getvalue()

@@ -39,10 +39,10 @@ class OmniQuestion:
         task: its `task_type`.
         kind: its `sub_task_type`.
         question: its text.
-        options: the texts to choose from; none where letters are drawn in the picture.
+        options: the texts to choose from; none where letters are drawn in the image.
         answer: the place of the right one.
-        letters: the objects that get the letters A to D in the picture, by their index.
-        about: what it is about; a picture never gets two questions of one task about the same.
+        letters: the objects that get the letters A to D in the image, by their index.
+        about: what it is about; an image never gets two questions of one task about the same.
         tallies: what the answer counts towards.
     """
 

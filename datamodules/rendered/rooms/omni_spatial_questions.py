@@ -1,4 +1,4 @@
-"""All questions in the manner of OmniSpatial that geometry can answer about a picture."""
+"""All questions in the manner of OmniSpatial that geometry can answer about an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datamodules.rendered.rooms.room_sight import Sight
 
 
 def offered(sight: Sight, random: Random) -> list[OmniQuestion]:
-    """All questions on a picture with a person (thing 0), a ball (1) and others, each of its own class."""
+    """All questions on an image with a person (thing 0), a ball (1) and others, each of its own class."""
     return [
         *egocentric(sight, random),
         *allocentric(sight, random),

@@ -1,4 +1,4 @@
-"""Writes rendered rooms and yards as OmniSpatial: `data.json` and a folder of pictures for each task type."""
+"""Writes rendered rooms and yards as OmniSpatial: `data.json` and a folder of images for each task type."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_omni_spatial(
     """Render scenes and write `data.json` and `{task_type}/{number}.png` into a new or empty folder.
 
     The test split lies in the folder itself, the other two in the same layout in `train` and `val`. The
-    answers are spread evenly over the options. Pictures of different task types with one number show the
+    answers are spread evenly over the options. Images of different task types with one number show the
     same scene.
 
     Raises:
@@ -58,10 +58,10 @@ def write_omni_spatial(
                 random = Random(f"{seed} {scene.name} questions")
                 for question in balance.ask(scene.questions, QUESTIONS_A_SCENE, random):
                     letters = [scene.boxes[index] for index in question.letters]
-                    picture = with_letters(scene.picture, letters)
+                    image = with_letters(scene.image, letters)
                     file = place / question.task / f"{scene.index}.png"
                     if not asked[question.task]:
-                        file.write_bytes(png_bytes(picture))
+                        file.write_bytes(png_bytes(image))
                     rows.append(_row(question, f"{scene.index}_{asked[question.task]}"))
                     asked[question.task] += 1
             text = ",\n".join(json.dumps(row) for row in rows)

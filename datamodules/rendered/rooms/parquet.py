@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROWS_A_GROUP = 64
-"""So many pictures are kept in memory until they are written."""
+"""So many images are kept in memory until they are written."""
 
 Feature = dict[str, Any]
 """A column's type in the notation of `datasets`."""
@@ -40,7 +40,7 @@ class ParquetFile:
         self._rows: list[dict[str, Any]] = []
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row: a value for every column; a picture is a mapping of "bytes" and "path"."""
+        """Add a row: a value for every column; an image is a mapping of "bytes" and "path"."""
         self._rows.append(row)
         if len(self._rows) >= ROWS_A_GROUP:
             self._flush()

@@ -26,7 +26,7 @@ LEAST_COLUMNS = 0.05
 
 
 def egocentric(sight: Sight, random: Random) -> Iterator[OmniQuestion]:
-    """Which object is the leftmost, rightmost, nearest or farthest in the picture."""
+    """Which object is the leftmost, rightmost, nearest or farthest in the image."""
     things = sight.seen
     if len(things) < 4:
         return

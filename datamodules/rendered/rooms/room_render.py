@@ -1,4 +1,4 @@
-"""From a room or yard to its pictures: colour, depth, and which object every pixel shows."""
+"""From a room or yard to its images: colour, depth, and which object every pixel shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GRAIN = 1.2
 
 
 class RoomRendering:
-    """The pictures of one scene; colour is only computed when it is asked for."""
+    """The images of one scene; colour is only computed when it is asked for."""
 
     def __init__(self, scene: RoomScene) -> None:
         self.scene = scene
@@ -45,7 +45,7 @@ class RoomRendering:
         """Planar depth of every pixel, `[height, width]` in metres; very large for the sky."""
         return self._hits.depths.reshape(self._shape)
 
-    def colour_picture(self) -> np.ndarray:
+    def colour_image(self) -> np.ndarray:
         """The colours of all pixels, uint8 `[height, width, 3]`."""
         height, width = self._shape
         camera = self.scene.camera

@@ -23,7 +23,7 @@ NEAREST_M, FARTHEST_M = {"room": 1.8, "yard": 2.2}, {"room": 5.0, "yard": 6.5}
 """Floor distance of object centres from the camera, by place."""
 
 MOST_COVERED = 0.3
-"""An object's box in the picture covers at most this share of another's (of the smaller one)."""
+"""An object's box in the image covers at most this share of another's (of the smaller one)."""
 
 MOST_TURNED = 0.75
 """Largest turn away from the camera of what cannot be told from behind, in radians."""
@@ -94,7 +94,7 @@ class RoomScene:
 
     Attributes:
         place: "room" or "yard".
-        camera: where the picture is taken from.
+        camera: where the image is taken from.
         bounds: least x, least y, most x, most y of the walls or fences, in metres.
         things: everything that stands on the floor.
         decor: solids that belong to no object: marks on the floor, in world metres.
@@ -180,7 +180,7 @@ class Layout:
         )
 
     def add(self, kind: Kind, tries: int = 50, yaw: float | None = None) -> Thing | None:
-        """Put an object somewhere in the picture where it hides little; None where no place was found."""
+        """Put an object somewhere in the image where it hides little; None where no place was found."""
         colour, paint = kind.paint(self.random)
         parts = tuple(kind.make(self.random, paint))
         size = extent(parts)
@@ -200,12 +200,12 @@ class Layout:
         del self.things[number], self._boxes[number]
 
     def spot(self) -> tuple[float, float]:
-        """A floor position in the picture, spread evenly over the picture's width and over the depth."""
+        """A floor position in the image, spread evenly over the image's width and over the depth."""
         y = self.random.uniform(NEAREST_M[self.place], min(FARTHEST_M[self.place], self.bounds[3] - 0.3))
         return self.random.uniform(-0.6, 0.6) * y, y
 
     def fits(self, thing: Thing) -> bool:
-        """Whether an object is inside the walls and the picture, and neither touches nor hides another."""
+        """Whether an object is inside the walls and the image, and neither touches nor hides another."""
         half_x, half_y = thing.half_extents
         least_x, least_y, most_x, most_y = self.bounds
         if not (

@@ -1,4 +1,4 @@
-"""What can be asked about in a picture: the objects that are seen well enough, and where they are."""
+"""What can be asked about in an image: the objects that are seen well enough, and where they are."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """What is seen in one picture.
+    """What is seen in one image.
 
     Attributes:
         scene: the scene that is seen.

@@ -30,7 +30,7 @@ Level = Literal["above", "below"]
 
 
 def side(first: Seen, second: Seen, width: int) -> Side | None:
-    """On which side of the second the first is in the picture, or None where that is not clear."""
+    """On which side of the second the first is in the image, or None where that is not clear."""
     gap = first.center[0] - second.center[0]
     left, right = sorted((first, second), key=lambda seen: seen.center[0])
     narrower = min(seen.box[2] - seen.box[0] for seen in (first, second))
@@ -40,7 +40,7 @@ def side(first: Seen, second: Seen, width: int) -> Side | None:
 
 
 def level(first: Seen, second: Seen, height: int) -> Level | None:
-    """Whether the first is above or below the second in the picture, or None where that is not clear."""
+    """Whether the first is above or below the second in the image, or None where that is not clear."""
     gap = first.center[1] - second.center[1]
     upper, lower = sorted((first, second), key=lambda seen: seen.center[1])
     clear = upper.box[1] < lower.box[1] and upper.box[3] < lower.box[3]

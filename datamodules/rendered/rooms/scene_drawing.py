@@ -30,9 +30,9 @@ class Subject(Generic[AnyQuestion]):
 
     Attributes:
         name: the benchmark's name, which also seeds its scenes.
-        offer: gives all questions that a picture can truly be asked.
+        offer: gives all questions that an image can truly be asked.
         tasks: a scene that does not offer a question of each of these is drawn anew.
-        draw: draws a scene for pictures of a size (width, height) in pixels.
+        draw: draws a scene for images of a size (width, height) in pixels.
     """
 
     name: str
@@ -48,14 +48,14 @@ class Drawn(Generic[AnyQuestion]):
     Attributes:
         split: the split it belongs to.
         index: its number within the split.
-        picture: its colours, uint8 `[height, width, 3]`.
+        image: its colours, uint8 `[height, width, 3]`.
         boxes: the boxes of the objects that can be asked about, by their index in the scene.
         questions: all questions that it can be asked.
     """
 
     split: str
     index: int
-    picture: np.ndarray
+    image: np.ndarray
     boxes: dict[int, PixelBox]
     questions: list[AnyQuestion]
 
@@ -82,7 +82,7 @@ def draw_scene(
             return rendering, sight, questions
     raise DataError(
         f"Scene {index} of {split} could not be drawn with enough questions at {size[0]} x {size[1]} pixels; "
-        "give larger pictures or another seed."
+        "give larger images or another seed."
     )
 
 
@@ -113,7 +113,7 @@ def drawn_scenes(
 def _draw_job(
     subject: Subject[AnyQuestion], size: tuple[int, int], seed: int, job: tuple[str, int]
 ) -> Drawn[AnyQuestion]:
-    """Draw one scene and its picture."""
+    """Draw one scene and its image."""
     rendering, sight, questions = draw_scene(subject, *job, size, seed)
     boxes = {seen.index: seen.box for seen in sight.seen}
-    return Drawn(*job, rendering.colour_picture(), boxes, questions)
+    return Drawn(*job, rendering.colour_image(), boxes, questions)

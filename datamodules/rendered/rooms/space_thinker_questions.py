@@ -43,7 +43,7 @@ class ThinkerQuestion:
         question: its text.
         thought: what leads to the answer.
         answer: the answer.
-        about: what it is about; a picture never gets two questions of one task about the same.
+        about: what it is about; an image never gets two questions of one task about the same.
         tallies: what the answer counts towards.
     """
 
@@ -56,7 +56,7 @@ class ThinkerQuestion:
 
 
 def offered(sight: Sight, random: Random) -> list[ThinkerQuestion]:
-    """All questions that a picture can truly be asked."""
+    """All questions that an image can truly be asked."""
     named = [(name, seen) for seen in sight.seen if (name := name_of(sight.scene, seen.thing)) is not None]
     return [
         *_distances(sight, named, random),
@@ -208,7 +208,7 @@ def _counts(sight: Sight, random: Random) -> Iterator[ThinkerQuestion]:
 
 
 def _relations(sight: Sight, named: list[tuple[str, Seen]], random: Random) -> Iterator[ThinkerQuestion]:
-    """On which side of another an object is in the picture."""
+    """On which side of another an object is in the image."""
     width = sight.scene.camera.width
     for (name, first), (other_name, second) in permutations(named, 2):
         truth = side(first, second, width)

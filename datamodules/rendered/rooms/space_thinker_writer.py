@@ -59,7 +59,7 @@ def write_space_thinker(
             balance: Balance[ThinkerQuestion] = Balance()
             with ParquetFile(folder / "data" / f"{split}-00000-of-00001.parquet", COLUMNS) as file:
                 for scene in islice(drawn, scenes[split]):
-                    picture = {"bytes": png_bytes(scene.picture), "path": f"{scene.name}.png"}
+                    image = {"bytes": png_bytes(scene.image), "path": f"{scene.name}.png"}
                     random = Random(f"{seed} {scene.name} questions")
                     for question in balance.ask(scene.questions, QUESTIONS_A_SCENE, random):
                         file.append(
@@ -67,6 +67,6 @@ def write_space_thinker(
                                 "input": INPUT.format(question=question.question),
                                 "output": OUTPUT.format(thought=question.thought, answer=question.answer),
                                 "reasoning": "on",
-                                "images": [picture],
+                                "images": [image],
                             }
                         )

@@ -58,7 +58,7 @@ def _walls(scene: RoomScene, height: float, finish: Finish, colour: Colour) -> l
 
 
 def _room(scene: RoomScene, random: Random) -> list[Solid]:
-    """A closed room with a window or pictures at its far wall."""
+    """A closed room with a window or images at its far wall."""
     least_x, least_y, most_x, most_y = scene.bounds
     middle = ((least_x + most_x) / 2, (least_y + most_y) / 2)
     span = (most_x - least_x + 0.4, most_y - least_y + 0.4)

@@ -99,7 +99,7 @@ class AttentionDistillation:
 
         Args:
             attention_mask: 0 at padding, [batch, tokens].
-            image_tokens: whether a token stands for a piece of a picture, [batch, tokens].
+            image_tokens: whether a token stands for a piece of an image, [batch, tokens].
         """
         real = attention_mask.bool()
         return real if self.columns == "all" else real & image_tokens.bool()

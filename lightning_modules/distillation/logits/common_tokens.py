@@ -49,7 +49,7 @@ class CommonTokens:
 def common_tokens(student: Any, teacher: Any, student_end: int, teacher_end: int) -> CommonTokens | None:
     """What two tokenizers share; None where they are the same.
 
-    All tokens of text must have the same numbers. Special tokens that stand behind them (a picture's
+    All tokens of text must have the same numbers. Special tokens that stand behind them (an image's
     placeholder, the end of a turn) may differ.
 
     Args:

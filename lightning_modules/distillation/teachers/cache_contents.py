@@ -43,7 +43,7 @@ class Asked:
         adapter: the digest of its adapter's files, or None.
         checkpoint: the digest of its checkpoint, or None.
         four_bit: whether its linear layers are in NF4.
-        image_tokens: the most tokens that one picture may take for it.
+        image_tokens: the most tokens that one image may take for it.
         cache_k: how many outcomes were kept at each position.
         temperature: by which logits were divided.
         rationale: whether reasoning is learnt.
@@ -146,7 +146,7 @@ def what_is_asked(
         settings: the teacher.
         student: how the student reads.
         temperature: the loss's.
-        image_tokens: the most tokens that one picture may take for the teacher.
+        image_tokens: the most tokens that one image may take for the teacher.
     """
     vocabulary = json.dumps(sorted(student.processor.tokenizer.get_vocab().items()))
     size = settings.twin_size if settings.twin else None

@@ -35,7 +35,7 @@ class CachedTeacher:
         settings: which teacher, and the folder of its lessons.
         student: how the student reads.
         logits: how it learns from logits.
-        image_tokens: the most tokens that the student gives to a picture.
+        image_tokens: the most tokens that the student gives to an image.
 
     Attributes:
         origin: where the teacher's weights come from.
@@ -57,7 +57,7 @@ class CachedTeacher:
         assert settings.cache is not None, "the settings name no cache"
         self.cache = TeacherCache(settings.cache)
         contents = self.contents = self.cache.contents
-        limit = settings.picture_limit(contents.family, student, image_tokens)
+        limit = settings.image_limit(contents.family, student, image_tokens)
         require_same(
             self.cache.folder, contents.asked, what_is_asked(settings, student, logits.temperature, limit)
         )
@@ -140,8 +140,8 @@ class CachedTeacher:
         for sample, key, (prompt, targets) in zip(batch["samples"], batch["lesson_keys"], asked, strict=True):
             if key not in self.cache:
                 raise CacheError(
-                    f"The lessons in {self.cache.folder} have none on question {sample.id!r}: its prompt, a "
-                    "picture or its answer has changed since, or it was not trained on then. "
+                    f"The lessons in {self.cache.folder} have none on question {sample.id!r}: its prompt, an "
+                    "image or its answer has changed since, or it was not trained on then. "
                     "`make cache-teacher NAME=...` adds what is missing."
                 )
             lesson = self.cache[key]
@@ -150,7 +150,7 @@ class CachedTeacher:
                 what = "answer" if different else "prompt"
                 raise CacheError(
                     f"The {what} of question {sample.id!r} has other tokens than when its lesson was cached "
-                    f"in {self.cache.folder}: another window (maximum_tokens), other sizes of pictures, or "
+                    f"in {self.cache.folder}: another window (maximum_tokens), other sizes of images, or "
                     "another form of prompts and answers. Set them back, or delete the folder and write the "
                     "lessons again with `make cache-teacher NAME=...`."
                 )

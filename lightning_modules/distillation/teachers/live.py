@@ -43,7 +43,7 @@ class Teacher:
             (`method: full`), without an adapter.
         made_by: the experiment that makes the adapter or the checkpoint, for the message where it is missing.
         four_bit: hold its linear layers in NF4.
-        image_tokens: the most tokens that one picture may take; as for the student when left out.
+        image_tokens: the most tokens that one image may take; as for the student when left out.
         device: where it computes, such as `cuda:1`; where the student does when left out.
         twin_size: how large the twin is.
         twin_seed: the seed of the twin's weights.
@@ -73,13 +73,13 @@ class Teacher:
         if self.cache_k < 1:
             raise ModelError(f"teacher.cache_k is {self.cache_k}; give a number of tokens, at least 1.")
 
-    def picture_limit(self, family: str, student: VlmCollator, limit: int | None) -> int | None:
-        """The most tokens that the teacher gives to a picture: in the student's family the student's limit.
+    def image_limit(self, family: str, student: VlmCollator, limit: int | None) -> int | None:
+        """The most tokens that the teacher gives to an image: in the student's family the student's limit.
 
         Args:
             family: the teacher's.
             student: how the student reads.
-            limit: the most tokens that the student gives to a picture.
+            limit: the most tokens that the student gives to an image.
         """
         return limit if self.image_tokens is None and family == student.family.name else self.image_tokens
 
@@ -143,7 +143,7 @@ class LiveTeacher:
     Args:
         settings: which model.
         student: how the student reads.
-        image_tokens: the most tokens that the student gives to a picture.
+        image_tokens: the most tokens that the student gives to an image.
         placement: what the student computes on; the present one when left out.
 
     Attributes:
@@ -171,7 +171,7 @@ class LiveTeacher:
         vlm = load_vlm(
             settings.model,
             settings.twin,
-            image_tokens=settings.picture_limit(family.name, student, image_tokens),
+            image_tokens=settings.image_limit(family.name, student, image_tokens),
             quantization=four_bit_config(
                 AdapterConfig(four_bit=settings.four_bit), family.parts, placement.products
             ),
@@ -277,13 +277,13 @@ def not_read_alike() -> ModelError:
     """The error where attention cannot be compared, since it is that of different tokens."""
     return ModelError(
         "Student and teacher read a question as different tokens (another family, other sizes of "
-        "pictures, or prompt tuning), so that their attention cannot be compared. Leave `attention` "
+        "images, or prompt tuning), so that their attention cannot be compared. Leave `attention` "
         "out to distil the logits alone, or take a teacher that reads as the student does."
     )
 
 
 def _read_alike(student: VlmCollator, teacher: VlmCollator) -> bool:
-    """Whether two models turn a sample into the same tokens and pictures."""
+    """Whether two models turn a sample into the same tokens and images."""
     return (
         student.family.name == teacher.family.name
         and not student.beginning
@@ -308,6 +308,6 @@ def _require_same_beginning(student: Conversation, teacher: Conversation) -> Non
 
 
 def _image_length(collator: VlmCollator) -> object:
-    """Tokens of a tile where a processor says so; others derive them from the picture."""
+    """Tokens of a tile where a processor says so; others derive them from the image."""
     names = ("image_seq_len", "image_seq_length")
     return next((getattr(collator.processor, name) for name in names if hasattr(collator.processor, name)), 0)

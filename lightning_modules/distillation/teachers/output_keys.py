@@ -21,18 +21,18 @@ def lesson_key(
     seen: dict[ImageSource, bytes] | None = None,
     prompt: Prompt | None = None,
 ) -> str:
-    """The digest of a sample's conversation, its answer and the pixels of its pictures.
+    """The digest of a sample's conversation, its answer and the pixels of its images.
 
-    Pixels are those of the RGB picture, which is what models are given.
+    Pixels are those of the RGB image, which is what models are given.
 
     Args:
         sample: the sample, as its views show it.
         rationale: whether reasoning is learnt.
-        seen: digests of pictures that other samples of a batch show as well; those of this one are added.
+        seen: digests of images that other samples of a batch show as well; those of this one are added.
         prompt: the words that questions are asked in; the usual ones when left out.
 
     Raises:
-        UnreadableImage: a picture cannot be decoded.
+        UnreadableImage: an image cannot be decoded.
     """
     seen = {} if seen is None else seen
     turns = turns_of(sample, sample.examples, rationale, prompt)
@@ -75,10 +75,10 @@ def _add(digest: Any, part: bytes) -> None:
 
 
 def _pixels(source: ImageSource, seen: dict[ImageSource, bytes]) -> bytes:
-    """The digest of a picture, made once."""
+    """The digest of an image, made once."""
     if source not in seen:
-        picture = open_rgb(source)
-        digest = blake2b(repr(picture.size).encode(), digest_size=KEY_BYTES)
-        digest.update(picture.tobytes())
+        image = open_rgb(source)
+        digest = blake2b(repr(image.size).encode(), digest_size=KEY_BYTES)
+        digest.update(image.tobytes())
         seen[source] = digest.digest()
     return seen[source]

@@ -34,15 +34,15 @@ def path(name: str) -> str:
     return FAMILIES[name].parts["language_model"]
 
 
-def inputs(name: str, pictures: bool = True, side: str = "right") -> dict[str, torch.Tensor]:
-    """Two questions of different lengths, padded on a side, each with a picture of its own shape or none."""
+def inputs(name: str, with_images: bool = True, side: str = "right") -> dict[str, torch.Tensor]:
+    """Two questions of different lengths, padded on a side, each with an image of its own shape or none."""
     processor = twin(name)[1]
-    placeholder = processor.image_token if pictures else ""
+    placeholder = processor.image_token if with_images else ""
     texts = [f"{placeholder}How many?", f"{placeholder}Which of the chairs is closer to the camera?"]
     images = [[Image.linear_gradient("L").resize(shape).convert("RGB")] for shape in ((112, 112), (84, 112))]
     batch = processor(
         text=texts,
-        images=images if pictures else None,
+        images=images if with_images else None,
         padding=True,
         padding_side=side,
         return_tensors="pt",
@@ -69,12 +69,12 @@ def assert_eager_maps(layers, attentions, real):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("pictures", [False, True], ids=["text", "pictures"])
+@pytest.mark.parametrize("images", [False, True], ids=["text", "images"])
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
-def test_maps_are_those_of_eager_attention_and_logits_do_not_change(name, pictures, side):
+def test_maps_are_those_of_eager_attention_and_logits_do_not_change(name, with_images, side):
     model, _ = twin(name)
-    batch = inputs(name, pictures, side)
+    batch = inputs(name, with_images, side)
     real = batch["attention_mask"].bool()
     assert not real.all()
     untouched = model(**batch).logits

@@ -30,8 +30,8 @@ from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.export import save_adapter
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.picture_data import PictureData
-from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, picture
+from tests.lightning_modules.vlm.image_data import ImageData
+from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, noise_image
 from tests.lightning_modules.vlm.small import as_if_trained
 
 SMALL = TwinSize(width=64, layers=2, vision_layers=2)
@@ -95,7 +95,7 @@ def learn(
 
 READERS = {
     "the same tokens": ({}, {}),
-    "other pictures": ({"twin_size": replace(DEEPER, image_size=168)}, {}),
+    "other images": ({"twin_size": replace(DEEPER, image_size=168)}, {}),
     "another family": (
         {"model": "qwen2_5_vl_7b"},
         {"model": "internvl3_1b"},
@@ -186,7 +186,7 @@ def no_model(*_: Any, **__: Any) -> Any:
 
 
 def test_a_training_from_lessons_loads_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = PictureData(batch_size=2)
+    data = ImageData(batch_size=2)
     settings = Teacher("smolvlm_500m", twin=True, twin_size=DEEPER, cache=str(tmp_path), cache_k=4)
     model = student(settings, attention=POOLED)
     writing = LessonWriting(model, torch.device("cpu"))
@@ -381,8 +381,8 @@ OTHER = {
     "the answer": ASKED.replace(answer="B"),
     "the answer of an example": ASKED.replace(examples=(letter_question(1, answer="C"),)),
     "no example": ASKED.replace(examples=()),
-    "one more picture": ASKED.replace(further_images=(picture(9),)),
-    "no picture": ASKED.replace(image=None),
+    "one more image": ASKED.replace(further_images=(noise_image(9),)),
+    "no image": ASKED.replace(image=None),
     "rotated choices": RotatedChoices(1)(ASKED),
     "grey": Grayscale()(ASKED),
 }
@@ -410,10 +410,10 @@ def test_the_key_knows_neither_names_nor_batches(tmp_path: Path) -> None:
     assert collate(SAMPLES)["lesson_keys"] == alone == collate(SAMPLES[::-1])["lesson_keys"][::-1]
 
 
-def test_a_picture_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_image_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    shown = picture(1)
-    monkeypatch.setattr(OpenedImage, "open", lambda self: opened.append(self) or self.picture)
+    shown = noise_image(1)
+    monkeypatch.setattr(OpenedImage, "open", lambda self: opened.append(self) or self.noise_image)
     seen: dict[ImageSource, bytes] = {}
     keys = [lesson_key(letter_question(number, image=shown), False, seen) for number in range(3)]
     assert len(set(keys)) == 3

@@ -28,7 +28,7 @@ from tests.lightning_modules.vlm.sample_questions import SMALL, letter_question,
 
 families = pytest.mark.parametrize("family", sorted(FAMILIES))
 writers = pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl", "paligemma"])
-"""Without token types, with those of pictures, and with those of prompt and answer."""
+"""Without token types, with those of images, and with those of prompt and answer."""
 
 NEVER = -1e9
 
@@ -116,7 +116,7 @@ def test_with_the_true_answers_the_batch_is_the_collators_own(family, chosen, ra
 @given(data=st.data())
 @settings(max_examples=4, deadline=None)
 def test_each_token_is_judged_as_if_its_sample_were_alone(family, data):
-    """Any tokens but pictures, special ones and padding included; teacher-forced one sample at a time."""
+    """Any tokens but images, special ones and padding included; teacher-forced one sample at a time."""
     model, processor, known = twin(family)
     ordinary = st.integers(0, len(processor.tokenizer) - 1).filter(lambda n: n != processor.image_token_id)
     samples = many_questions(family)
@@ -244,8 +244,8 @@ def test_tokens_are_drawn_as_often_as_the_model_says_whatever_its_file_says(temp
 
 
 @writers
-def test_neither_pictures_nor_numbers_without_a_token_are_written(family):
-    """However likely: the models refuse a placeholder without its picture."""
+def test_neither_images_nor_numbers_without_a_token_are_written(family):
+    """However likely: the models refuse a placeholder without its image."""
     model, processor = make_twin(family, size=TwinSize(width=64, layers=1, vision_layers=1))
     tokens = len(processor.tokenizer)
     model.resize_token_embeddings(tokens + 32, mean_resizing=False)

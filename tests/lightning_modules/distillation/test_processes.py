@@ -18,7 +18,7 @@ from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.twins import TwinSize
 from tests.forked import in_processes
-from tests.lightning_modules.vlm.questions import picture, question
+from tests.lightning_modules.vlm.questions import noise_image, question
 
 SIZE = TwinSize(width=64, layers=2, vision_layers=1)
 STUDENT: dict[str, Any] = {
@@ -31,10 +31,10 @@ STUDENT: dict[str, Any] = {
 }
 # Answers of one to thirty tokens, and one sample more in the first process than in the second.
 SAMPLES = [
-    question(picture(1), 0).replace(rationale="The chair is at the back of the room, so it is the lamp."),
-    question(picture(2), 1).replace(rationale="One, two."),
-    question(picture(3), 3),
-    question(picture(4), 2, 2),
+    question(noise_image(1), 0).replace(rationale="The chair is at the back of the room, so it is the lamp."),
+    question(noise_image(2), 1).replace(rationale="One, two."),
+    question(noise_image(3), 3),
+    question(noise_image(4), 2, 2),
     question(None, 4).replace(rationale="The door is two metres high, and so is the lamp. " * 3),
 ]
 SHARES = (slice(0, 3), slice(3, 5))

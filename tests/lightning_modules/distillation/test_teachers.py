@@ -1,4 +1,4 @@
-"""Teachers that read otherwise than their students: other families, other pictures, other prompts."""
+"""Teachers that read otherwise than their students: other families, other images, other prompts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ from lightning_modules.vlm.export import AdapterError
 from lightning_modules.vlm.twins import TwinSize
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.vlm.composed_models import tiny_composed
-from tests.lightning_modules.vlm.questions import picture, question
+from tests.lightning_modules.vlm.questions import noise_image, question
 
 SMALL = TwinSize(width=64, layers=2, vision_layers=2)
 WIDER = TwinSize(width=64, layers=3, vision_layers=2, image_size=168)
-SAMPLES = [question(picture(1), 0), question(None, 2, 2), question(picture(2), 1), question(picture(1), 3, 3)]
+SAMPLES = [
+    question(noise_image(1), 0),
+    question(None, 2, 2),
+    question(noise_image(2), 1),
+    question(noise_image(1), 3, 3),
+]
 
 
 def student(teacher: Teacher, **options: Any) -> DistilledStudent:
@@ -46,7 +51,7 @@ def reads_by_itself(model: DistilledStudent) -> LiveTeacher:
 
 PAIRS = {
     "SmolVLM2 to SmolVLM": (Teacher("smolvlm_2b", twin=True, twin_size=WIDER), {}),
-    "other picture sizes": (Teacher("smolvlm_500m", twin=True, twin_size=WIDER), {}),
+    "other image sizes": (Teacher("smolvlm_500m", twin=True, twin_size=WIDER), {}),
     "Qwen to InternVL": (
         Teacher("qwen2_5_vl_7b", twin=True, twin_size=SMALL),
         {"model": "internvl3_1b"},

@@ -18,7 +18,7 @@ from lightning_modules.distillation.weights import Ramp
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.twins import TwinSize
 from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.picture_data import PictureData
+from tests.lightning_modules.vlm.image_data import ImageData
 
 SIZE = TwinSize(width=64, layers=2, vision_layers=1)
 WHOLE = AdapterConfig("full", parts=["language_model", "connector"])
@@ -52,7 +52,7 @@ def trained(steps: int, optimizer: OptimizerCallable | None = None, **options: A
     )
     terms = Terms()
     trainer = bare_trainer(max_steps=steps, max_epochs=-1, callbacks=[terms])
-    trainer.fit(model, datamodule=PictureData())
+    trainer.fit(model, datamodule=ImageData())
     return terms.steps
 
 

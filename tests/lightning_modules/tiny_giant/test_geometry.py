@@ -13,7 +13,7 @@ from lightning_modules.tiny_giant.geometry import (
     fit_floor,
     relation_count,
 )
-from tests.lightning_modules.scenes import FIELD_OF_VIEW, as_picture, floor_depth
+from tests.lightning_modules.scenes import FIELD_OF_VIEW, as_image, floor_depth
 
 HEIGHT, WIDTH = 128, 224
 
@@ -24,13 +24,13 @@ HEIGHT, WIDTH = 128, 224
 def test_the_pitch_is_found_within_a_degree_and_positions_within_three_percent(camera_m, degrees, wall_m):
     pitch = np.radians(degrees)
     metres = floor_depth(HEIGHT, WIDTH, camera_m, pitch, wall_m)
-    fit = fit_floor(as_picture(metres), FIELD_OF_VIEW)
+    fit = fit_floor(as_image(metres), FIELD_OF_VIEW)
     assert abs(np.degrees(fit.pitch) - degrees) < 1.0
     row = int(HEIGHT * 0.9)
     focal = WIDTH / 2 / np.tan(np.radians(FIELD_OF_VIEW / 2))
     slope = (row + 0.5 - HEIGHT / 2) / focal
     z = metres[row, 0]
-    _, ahead, above = fit.points(as_picture(metres)[row, :1].astype(float), np.zeros(1), np.array([slope]))
+    _, ahead, above = fit.points(as_image(metres)[row, :1].astype(float), np.zeros(1), np.array([slope]))
     true_ahead = z * (np.cos(pitch) - slope * np.sin(pitch)) / camera_m
     assert ahead[0] == pytest.approx(true_ahead, rel=0.03)
     assert abs(above[0]) < 0.03
@@ -42,7 +42,7 @@ def test_things_that_stand_on_the_floor_do_not_move_the_fit():
     for _ in range(25):
         top, left = rng.integers(0, HEIGHT - 30), rng.integers(0, WIDTH - 40)
         metres[top : top + 30, left : left + 40] *= rng.uniform(0.6, 0.95)
-    assert abs(fit_floor(as_picture(metres), FIELD_OF_VIEW).pitch - 0.6) < 0.02
+    assert abs(fit_floor(as_image(metres), FIELD_OF_VIEW).pitch - 0.6) < 0.02
 
 
 def test_a_wall_is_not_taken_for_a_floor():
@@ -63,7 +63,7 @@ def test_distances_between_regions_on_the_floor_are_those_of_the_scene_in_camera
         z = metres[row, column]
         points.append((slope_x * z, z * (np.cos(pitch) - slope_y * np.sin(pitch))))
     truth = np.hypot(*np.subtract(*points)) / camera_m
-    _, relations = describe_regions(masks, as_picture(metres), "floor_fit", FIELD_OF_VIEW)
+    _, relations = describe_regions(masks, as_image(metres), "floor_fit", FIELD_OF_VIEW)
     assert relations[0, 1, MASK_RELATIONS + 2] == pytest.approx(truth, rel=0.03)
     assert relations[0, 1, MASK_RELATIONS + 3] == pytest.approx(np.log(truth + 0.05), abs=0.03)
 
@@ -85,7 +85,7 @@ def test_what_stands_in_a_zone_is_inside_it_and_not_the_other_way_round():
 
 
 @pytest.mark.parametrize("geometry", ["none", "mask", "floor_fit"])
-@pytest.mark.parametrize("depth", [None, as_picture(floor_depth(HEIGHT, WIDTH, 5.0, 0.5))])
+@pytest.mark.parametrize("depth", [None, as_image(floor_depth(HEIGHT, WIDTH, 5.0, 0.5))])
 def test_empty_masks_and_missing_depth_give_finite_numbers(geometry, depth):
     masks = np.zeros((3, HEIGHT, WIDTH), bool)
     masks[0, 3, 4] = True
@@ -96,10 +96,10 @@ def test_empty_masks_and_missing_depth_give_finite_numbers(geometry, depth):
     assert not features[1:, :MASK_FEATURES].any()
 
 
-def test_mirroring_the_picture_mirrors_the_places():
+def test_mirroring_the_image_mirrors_the_places():
     rng = np.random.default_rng(1)
     masks = rng.random((2, HEIGHT, WIDTH)) > 0.97
-    depth = as_picture(floor_depth(HEIGHT, WIDTH, 5.0, 0.6))
+    depth = as_image(floor_depth(HEIGHT, WIDTH, 5.0, 0.6))
     there, _ = describe_regions(masks, depth, "floor_fit", FIELD_OF_VIEW)
     back, _ = describe_regions(masks[:, :, ::-1], depth[:, ::-1], "floor_fit", FIELD_OF_VIEW)
     assert back[:, 0] == pytest.approx(-there[:, 0], abs=1e-5)

@@ -1,4 +1,4 @@
-"""Questions about small random pictures, of every form of answer."""
+"""Questions about small random images, of every form of answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def twin(name: str) -> tuple[Any, Any, Family]:
     return model, processor, FAMILIES[name]
 
 
-def picture(seed: int, height: int = 60, width: int = 90) -> OpenedImage:
+def noise_image(seed: int, height: int = 60, width: int = 90) -> OpenedImage:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return OpenedImage(f"{seed}.png", Image.fromarray(pixels))
 
@@ -32,7 +32,7 @@ def letter_question(number: int = 0, **changes: Any) -> SpatialSample:
     sample = SpatialSample(
         f"letter-{number}",
         "Which object is closer to the camera?",
-        image=picture(number),
+        image=noise_image(number),
         choices=("the red chair", "the zürich lamp", "the box"),
         answer="ABC"[number % 3],
         answer_type=AnswerType.LETTER,
@@ -42,8 +42,8 @@ def letter_question(number: int = 0, **changes: Any) -> SpatialSample:
 
 
 def many_questions(family: str = "") -> list[SpatialSample]:
-    """One question of each form; two share a picture, one has none, one has two (not for PaliGemma)."""
-    shared = picture(50, 64, 64)
+    """One question of each form; two share an image, one has none, one has two (not for PaliGemma)."""
+    shared = noise_image(50, 64, 64)
     return [
         letter_question(1),
         letter_question(2, id="blind", image=None),
@@ -61,14 +61,14 @@ def many_questions(family: str = "") -> list[SpatialSample]:
         SpatialSample(
             "distance",
             "How far apart are the <mask> and the <mask>, if both of them stand on the floor?",
-            image=picture(51, 90, 40),
-            further_images=() if family == "paligemma" else (picture(52),),
+            image=noise_image(51, 90, 40),
+            further_images=() if family == "paligemma" else (noise_image(52),),
             answer="3.25",
             answer_type=AnswerType.DISTANCE,
             rationale="<think>The floor reaches far.</think>",
         ),
         SpatialSample(
-            "count", "How many boxes?", image=picture(53), answer="12", answer_type=AnswerType.COUNT
+            "count", "How many boxes?", image=noise_image(53), answer="12", answer_type=AnswerType.COUNT
         ),
-        SpatialSample("text", "Describe it.", image=picture(54), answer="A wide room.\nWith a door."),
+        SpatialSample("text", "Describe it.", image=noise_image(54), answer="A wide room.\nWith a door."),
     ]

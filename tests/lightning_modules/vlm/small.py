@@ -32,11 +32,11 @@ def adapted(name: str, config: AdapterConfig) -> tuple[Any, Any]:
 
 
 def question(processor: Any, config: AdapterConfig | None = None) -> dict[str, Tensor]:
-    """A picture and a question; for prompt tuning the added tokens stand in front of it."""
+    """An image and a question; for prompt tuning the added tokens stand in front of it."""
     added = "".join(prompt_tokens(config)) if config else ""
-    picture = Image.linear_gradient("L").resize((112, 112)).convert("RGB")
+    image = Image.linear_gradient("L").resize((112, 112)).convert("RGB")
     text = f"{processor.image_token}{added}How many chairs are there?"
-    batch = processor(text=[text], images=[[picture]], return_tensors="pt")
+    batch = processor(text=[text], images=[[image]], return_tensors="pt")
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
 

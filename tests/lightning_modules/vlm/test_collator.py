@@ -18,7 +18,7 @@ from tests.lightning_modules.vlm.sample_questions import (
     TWIN_FAMILIES,
     letter_question,
     many_questions,
-    picture,
+    noise_image,
     twin,
 )
 
@@ -72,31 +72,31 @@ def test_labelled_positions_are_the_answer_and_its_end_and_nothing_else(family, 
 
 @families
 def test_inputs_are_those_of_the_models_own_processor(family):
-    """Prompts with pictures, by the processor's own call, question by question."""
+    """Prompts with images, by the processor's own call, question by question."""
     _, processor, known = twin(family)
     collate = collator(family, learning=False)
     for sample in many_questions(family):
         if sample.image is None:
-            continue  # PaliGemma's processor takes no text without a picture.
+            continue  # PaliGemma's processor takes no text without an image.
         prompt = collate([sample])["prompt"]
         text = collate.conversation.prompt(turns_of(sample, ()))
         if not known.chat:
             # This processor puts the beginning of the text and the line break there itself.
             text = text.replace(processor.tokenizer.bos_token, "").removesuffix("\n")
             assert text.startswith("<image>answer en ")
-        pictures = [[source.open() for source in images_of(sample)]]
-        whole = processor(images=pictures, text=[text], return_tensors="pt")
+        images = [[source.open() for source in images_of(sample)]]
+        whole = processor(images=images, text=[text], return_tensors="pt")
         whole.pop("labels", None)
         if family == "paligemma":
             whole["token_type_ids"] = torch.zeros_like(whole["input_ids"])
         assert set(prompt) == set(whole)
         for name, tensor in whole.items():
-            if name.startswith("pixel_") and known.nested_pictures:
+            if name.startswith("pixel_") and known.nested_images:
                 tensor = tensor.transpose(0, 1)
             assert torch.equal(prompt[name], tensor), name
 
 
-def test_a_picture_cut_into_tiles_takes_the_tokens_of_all_its_tiles():
+def test_a_image_cut_into_tiles_takes_the_tokens_of_all_its_tiles():
     size = TwinSize(width=64, layers=1, vision_layers=1, image_size=56, image_tiles=5)
     for family in ("idefics3", "smolvlm", "internvl"):
         model, processor = make_twin(family, size=size)
@@ -161,7 +161,7 @@ def test_questions_can_be_taken_out_of_a_batch(family):
 
 
 @families
-def test_a_batch_without_pictures_and_one_picture_for_many_questions(family):
+def test_a_batch_without_images_and_one_image_for_many_questions(family):
     model, _, _ = twin(family)
     collate = collator(family)
     blind = collate([letter_question(0, image=None), letter_question(1, image=None)])
@@ -174,7 +174,7 @@ def test_a_batch_without_pictures_and_one_picture_for_many_questions(family):
 
         def open(self):
             Counted.opened += 1
-            return picture(0).open()
+            return noise_image(0).open()
 
     shared = Counted()
     collate([letter_question(number, image=shared) for number in range(4)])
@@ -185,9 +185,9 @@ def test_a_batch_without_pictures_and_one_picture_for_many_questions(family):
 def test_candidates_are_the_tokens_of_trained_answers(family):
     collate = collator(family)
     samples = many_questions(family)
-    drawn = SpatialSample("drawn", "Which?", image=picture(3), answer="D", answer_type=AnswerType.LETTER)
+    drawn = SpatialSample("drawn", "Which?", image=noise_image(3), answer="D", answer_type=AnswerType.LETTER)
     many = "Which of " + "<mask> " * 12 + "is leftmost?"
-    regions = SpatialSample("many", many, image=picture(4), answer="11", answer_type=AnswerType.REGION)
+    regions = SpatialSample("many", many, image=noise_image(4), answer="11", answer_type=AnswerType.REGION)
     batch = collate([*samples, drawn, regions])
     texts = batch["candidate_texts"]
     assert texts[:4] == [list("ABC"), list("ABC"), ["0", "1", "2"], ["left", "right"]]
@@ -210,7 +210,7 @@ several_images = pytest.mark.parametrize("family", [name for name in TWIN_FAMILI
 @several_images
 @given(window=st.integers(60, 260))
 @settings(max_examples=12, deadline=None)
-def test_too_long_text_is_shortened_and_pictures_never(family, window):
+def test_too_long_text_is_shortened_and_images_never(family, window):
     """Reasoning goes first, then the first examples; what cannot be shortened names the sample."""
     _, processor, _ = twin(family)
     long = "The chair stands next to the lamp. " * 8
@@ -230,8 +230,8 @@ def test_too_long_text_is_shortened_and_pictures_never(family, window):
     assert batch["shortened"] == int(free["tokens"] > window)
     tiles = batch["inputs"]["pixel_values"]
     single = collator(family)([letter_question(1)])["inputs"]["input_ids"]
-    per_picture = int((single == processor.image_token_id).sum())
-    shown = int((tokens == processor.image_token_id).sum()) / per_picture
+    per_image = int((single == processor.image_token_id).sum())
+    shown = int((tokens == processor.image_token_id).sum()) / per_image
     assert shown in (1, 2, 3)
     assert len(tiles) == len(free["inputs"]["pixel_values"]) * shown / 3
     learnt = processor.tokenizer.decode(batch["labels"][0][batch["labels"][0] != -100])
@@ -255,10 +255,10 @@ def test_examples_are_earlier_turns_with_their_answers(family):
         else "assistant\nC<|im_end|>"
     )
     assert prompt.index("Which object") < solved < prompt.rindex("Which object")
-    pictures = [
+    images = [
         collator(family)([one])["prompt_rows"]["pixel_values"][0] for one in (example, letter_question(1))
     ]
-    assert batch["prompt_rows"]["pixel_values"] == [sum(pictures)]
+    assert batch["prompt_rows"]["pixel_values"] == [sum(images)]
 
 
 def test_the_collator_pickles_and_makes_the_same_batch_afterwards():
@@ -308,7 +308,7 @@ def test_an_answer_longer_than_the_window_names_both_lengths():
         collator("smolvlm", maximum_tokens=300)([sample])
 
 
-def test_a_picture_the_model_cannot_look_at_is_named(monkeypatch):
+def test_a_image_the_model_cannot_look_at_is_named(monkeypatch):
     def refuse(*arguments):
         raise ValueError("absolute aspect ratio")
 
@@ -346,8 +346,8 @@ def test_paligemma_is_asked_one_question_about_one_image_as_it_was_trained():
 @pytest.mark.parametrize(
     ("changes", "shows"),
     [
-        ({"further_images": (picture(1),)}, "2 images"),
-        ({"further_images": (picture(1), picture(2))}, "3 images"),
+        ({"further_images": (noise_image(1),)}, "2 images"),
+        ({"further_images": (noise_image(1), noise_image(2))}, "3 images"),
         ({"examples": (letter_question(1),)}, "solved examples with images"),
         ({"image": None, "examples": (letter_question(1),)}, "solved examples with images"),
     ],
@@ -357,7 +357,7 @@ def test_paligemma_is_not_shown_several_images(changes, shows, learning):
     sample = letter_question(0, **changes)
     with pytest.raises(CollatorError, match=rf"'letter-0' shows {shows}, but paligemma.*leave out"):
         collator("paligemma", learning)([sample])
-    # Texts alone, or a picture that only some models look at, are no further images.
+    # Texts alone, or an image that only some models look at, are no further images.
     collator("paligemma", learning)(
-        [letter_question(0, depth=picture(3), examples=(letter_question(1, image=None),))]
+        [letter_question(0, depth=noise_image(3), examples=(letter_question(1, image=None),))]
     )

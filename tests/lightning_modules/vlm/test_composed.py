@@ -37,9 +37,9 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), 
 
 def sample(colour: str, question: str = "Which colour is the box?", image: bool = True) -> SpatialSample:
     pixels = np.full((40, 60, 3), COLOURS[colour], np.uint8)
-    picture = OpenedImage(f"{colour}.png", Image.fromarray(pixels)) if image else None
+    opened = OpenedImage(f"{colour}.png", Image.fromarray(pixels)) if image else None
     return SpatialSample(
-        id=colour, image=picture, question=question, answer=colour, answer_type=AnswerType.TEXT
+        id=colour, image=opened, question=question, answer=colour, answer_type=AnswerType.TEXT
     )
 
 
@@ -63,9 +63,9 @@ def test_every_encoder_gives_the_tokens_the_prompt_has_room_for(
     model, processor = tiny_composed(encoder, image_size, image_tokens, reduction=reduction)
     batch = batch_of(processor, sample("red"), sample("blue"))
     tokens = image_tokens or feature_map_shape(encoder, image_size)[1] ** 2
-    pictures = batch["inputs"]["pixel_values"]
-    assert pictures.shape == (2, 3, image_size, image_size)
-    features = model.get_image_features(pictures).pooler_output
+    images = batch["inputs"]["pixel_values"]
+    assert images.shape == (2, 3, image_size, image_size)
+    features = model.get_image_features(images).pooler_output
     assert isinstance(features, torch.Tensor)
     assert features.shape == (2, tokens, 32)
     assert (batch["inputs"]["input_ids"] == processor.image_token_id).sum(1).tolist() == [tokens, tokens]
@@ -100,7 +100,7 @@ def test_shuffling_keeps_each_square_of_features_together() -> None:
     assert set(tokens[0, 1].tolist()) == set(features[0, :, :2, 2:].flatten().tolist())
 
 
-def test_pictures_are_normalised_as_timm_does() -> None:
+def test_images_are_normalised_as_timm_does() -> None:
     _, processor = tiny_composed("test_efficientnet", 128, None)
     config = timm.get_pretrained_cfg("test_efficientnet")
     transform = timm.data.create_transform(
@@ -129,7 +129,7 @@ def test_padding_and_neighbours_change_nothing() -> None:
         assert torch.allclose(logits[row, :length], model(**alone).logits[0], atol=1e-4)
 
 
-def test_a_batch_without_any_picture() -> None:
+def test_a_batch_without_any_image() -> None:
     model, processor = make_twin("composed")
     batch = batch_of(processor, sample("red", image=False))
     assert "pixel_values" not in batch["inputs"]
@@ -139,7 +139,7 @@ def test_a_batch_without_any_picture() -> None:
     assert torch.equal(output.loss, reference.loss)
 
 
-def test_the_picture_is_seen_and_the_gradient_reaches_every_part() -> None:
+def test_the_image_is_seen_and_the_gradient_reaches_every_part() -> None:
     model, processor = make_twin("composed")
     batch = batch_of(processor, sample("red"), sample("blue"))
     model.train()
@@ -214,7 +214,7 @@ def test_parts_keep_the_weights_they_came_with() -> None:
         assert all(torch.equal(tensor, tensors[name]) for name, tensor in part.state_dict().items())
 
 
-def test_four_pictures_are_learnt_by_heart() -> None:
+def test_four_images_are_learnt_by_heart() -> None:
     model, processor = make_twin("composed")
     batch = batch_of(processor, *(sample(colour) for colour in COLOURS))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)

@@ -15,7 +15,7 @@ from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.twins import TwinSize, make_twin
-from tests.lightning_modules.vlm.questions import picture, question
+from tests.lightning_modules.vlm.questions import noise_image, question
 
 SIZE = TwinSize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
 ANSWERS = ("the red chair is closer", "4.25", "B")
@@ -27,7 +27,7 @@ def prompt_of(family: str, processor: Any, samples: list[SpatialSample]) -> dict
 
 def samples_with_answers() -> list[SpatialSample]:
     return [
-        question(picture(number, 60 + 40 * number), number, choices=0).replace(
+        question(noise_image(number, 60 + 40 * number), number, choices=0).replace(
             answer=answer, answer_type=AnswerType.TEXT
         )
         for number, answer in enumerate(ANSWERS)
@@ -60,7 +60,7 @@ def test_what_was_learnt_is_written_and_nothing_after_it(learnt: tuple[str, Any,
 
 def test_batches_write_the_same_as_single_prompts(learnt: tuple[str, Any, Any]) -> None:
     family, model, processor = learnt
-    samples = [question(picture(n, 40 + 30 * n), n, choices=n % 3) for n in range(5)]
+    samples = [question(noise_image(n, 40 + 30 * n), n, choices=n % 3) for n in range(5)]
     together = generate_texts(model, processor, prompt_of(family, processor, samples), 20)
     alone = [generate_texts(model, processor, prompt_of(family, processor, [s]), 20)[0] for s in samples]
     assert together == alone

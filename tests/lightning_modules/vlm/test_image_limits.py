@@ -16,7 +16,7 @@ from transformers import AutoProcessor
 from datamodules.samples import OpenedImage
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES, Family
-from lightning_modules.vlm.image_inputs import Picture, prepare_picture
+from lightning_modules.vlm.image_inputs import ProcessedImage, prepare_image
 from lightning_modules.vlm.image_limits import share_of_each
 from lightning_modules.vlm.loading import family_named
 from lightning_modules.vlm.twins import TwinSize, make_twin
@@ -33,7 +33,7 @@ PUBLISHED = {
 
 
 def large(name: str) -> TwinSize:
-    """A twin with pictures of many tokens or tiles."""
+    """A twin with images of many tokens or tiles."""
     edge = 448 if name == "qwen2_5_vl" else 56
     return TwinSize(width=64, layers=1, vision_layers=1, image_size=edge, image_tiles=17)
 
@@ -42,8 +42,8 @@ _edges = st.one_of(st.sampled_from([1, 2, 27, 28, 29, 100, 512, 1080, 2000]), st
 sizes = st.tuples(_edges, _edges)
 
 
-def shown(family: Family, processor: Any, size: tuple[int, int], limit: int | None = None) -> Picture:
-    return prepare_picture(OpenedImage("image", Image.new("RGB", size)), processor, family, limit)
+def shown(family: Family, processor: Any, size: tuple[int, int], limit: int | None = None) -> ProcessedImage:
+    return prepare_image(OpenedImage("image", Image.new("RGB", size)), processor, family, limit)
 
 
 def limited(family: Family, processor: Any, tokens: int) -> Any:

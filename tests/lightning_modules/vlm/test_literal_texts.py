@@ -14,13 +14,13 @@ from lightning_modules.vlm.collator import IGNORED, CollatorError, VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from tests.lightning_modules.scenes import questions
 from tests.lightning_modules.tiny_giant.test_model import collator_for
-from tests.lightning_modules.vlm.sample_questions import TWIN_FAMILIES, letter_question, picture, twin
+from tests.lightning_modules.vlm.sample_questions import TWIN_FAMILIES, letter_question, noise_image, twin
 
 FREE = {"choices": (), "answer_type": AnswerType.TEXT}
 
 
 def specials(processor: Any, end: int) -> list[str]:
-    """The placeholder of a picture, the end of an answer, the end of texts, and what begins them."""
+    """The placeholder of an image, the end of an answer, the end of texts, and what begins them."""
     tokenizer = processor.tokenizer
     names = [
         processor.image_token,
@@ -107,7 +107,7 @@ def test_real_tokenizers_write_them(zoo: Path, name: str) -> None:
     processor = AutoProcessor.from_pretrained(zoo / name)
     family = {"sm": "idefics3", "qw": "qwen2_5_vl", "pa": "paligemma", "in": "internvl"}[name[:2]]
     collate = VlmCollator(processor, FAMILIES[family], learning=True)
-    sample = SpatialSample("q", "What?", image=picture(0), answer_type=AnswerType.TEXT)
+    sample = SpatialSample("q", "What?", image=noise_image(0), answer_type=AnswerType.TEXT)
     for special in specials(processor, collate.conversation.end_id):
         labels = collate([sample.replace(answer=f"a {special} b")])["labels"][0]
         tokens = [label for label in labels.tolist() if label != IGNORED]

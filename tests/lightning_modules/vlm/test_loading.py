@@ -58,7 +58,7 @@ def test_generation_stops_where_an_answer_ends(family):
 
 
 @families
-def test_a_picture_takes_no_more_tokens_than_allowed(family):
+def test_a_image_takes_no_more_tokens_than_allowed(family):
     known = FAMILIES[family]
     big = letter_question(0, image=None).replace(image=many_questions()[4].image)
     for tokens in (4, 9, 21, 40):
@@ -71,7 +71,7 @@ def test_a_picture_takes_no_more_tokens_than_allowed(family):
         known.limit_image_tokens(processor, 3)
 
 
-def test_more_tokens_show_more_of_a_picture():
+def test_more_tokens_show_more_of_a_image():
     for family in ("idefics3", "smolvlm", "qwen2_5_vl", "internvl"):
         counts = []
         for tokens in (4, 40):

@@ -1,4 +1,4 @@
-"""What does not fit into the window: pictures are scaled down, and what was done to them is counted."""
+"""What does not fit into the window: images are scaled down, and what was done to them is counted."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from lightning_modules.vlm.loading import family_named
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.picture_data import FourPictures, PictureData
-from tests.lightning_modules.vlm.sample_questions import letter_question, picture
+from tests.lightning_modules.vlm.image_data import FourImages, ImageData
+from tests.lightning_modules.vlm.sample_questions import letter_question, noise_image
 
 SCALABLE = ("idefics3", "smolvlm", "qwen2_5_vl", "internvl")
-LARGE = picture(7, 500, 640)
+LARGE = noise_image(7, 500, 640)
 REASONING = "The chair stands next to the lamp. " * 4
 
 _processors: dict[str, Any] = {}
 
 
 def size_of(family: str) -> TwinSize:
-    """A twin with pictures of many tokens or tiles."""
+    """A twin with images of many tokens or tiles."""
     edge = 448 if family == "qwen2_5_vl" else 112
     return TwinSize(width=64, layers=1, vision_layers=1, image_size=edge, image_tiles=10)
 
@@ -50,7 +50,7 @@ def placeholders(collate: VlmCollator, batch: Any) -> int:
 
 @pytest.mark.parametrize("family", SCALABLE)
 @pytest.mark.parametrize("learning", [True, False])
-def test_a_picture_is_scaled_down_until_prompt_and_answer_fit(family: str, learning: bool) -> None:
+def test_a_image_is_scaled_down_until_prompt_and_answer_fit(family: str, learning: bool) -> None:
     sample = letter_question(1, image=LARGE)
     name = "inputs" if learning else "prompt"
     whole_collator = collator(family, learning=learning)
@@ -96,8 +96,8 @@ def test_models_take_what_was_scaled(family: str) -> None:
         assert torch.isfinite(model(**batch["inputs"]).logits).all()
 
 
-def test_the_largest_of_several_pictures_shrinks_first() -> None:
-    small = picture(8, 60, 90)
+def test_the_largest_of_several_images_shrinks_first() -> None:
+    small = noise_image(8, 60, 90)
     sample = letter_question(1, image=LARGE, further_images=(small,))
     whole = collator("qwen2_5_vl")([sample])
     batch = collator("qwen2_5_vl", maximum_tokens=whole["tokens"] - 4)([sample])
@@ -108,7 +108,7 @@ def test_the_largest_of_several_pictures_shrinks_first() -> None:
 
 @given(window=st.integers(60, 400))
 @settings(max_examples=25, deadline=None)
-def test_reasoning_goes_first_and_stays_where_pictures_have_to_shrink_anyway(window: int) -> None:
+def test_reasoning_goes_first_and_stays_where_images_have_to_shrink_anyway(window: int) -> None:
     sample = letter_question(1, image=LARGE, rationale=REASONING)
     whole = collator("internvl", rationale=True)([sample])
     bare = collator("internvl", rationale=True)([sample.replace(rationale="")])
@@ -133,26 +133,26 @@ def test_reasoning_goes_first_and_stays_where_pictures_have_to_shrink_anyway(win
             assert placeholders(collate, batch) <= window // 2
 
 
-def test_the_window_of_the_published_files_holds_a_large_picture(zoo: Path) -> None:
-    """Qwen's YAML files say 4096; a picture of a modern camera takes 10,549 tokens."""
+def test_the_window_of_the_published_files_holds_a_large_image(zoo: Path) -> None:
+    """Qwen's YAML files say 4096; an image of a modern camera takes 10,549 tokens."""
     processor = AutoProcessor.from_pretrained(zoo / "qwen2_5_vl_3b")
-    camera = letter_question(1, image=picture(9, 2160, 3840))
+    camera = letter_question(1, image=noise_image(9, 2160, 3840))
     batch = VlmCollator(processor, family_named("qwen2_5_vl"), True, maximum_tokens=4096)([camera])
     assert 3500 < batch["tokens"] <= 4096
     assert "takes 10549 tokens" in batch["scaled"]["9.png"]
 
 
-class Unequal(FourPictures):
-    """The first picture is large, the second one and the third one are thin."""
+class Unequal(FourImages):
+    """The first image is large, the second one and the third one are thin."""
 
     shapes = ((400, 400), (2, 600), (600, 2), (40, 60))
 
     def samples(self, group: int, chosen: Any) -> list[SpatialSample]:
-        image = picture(group, *self.shapes[group])
+        image = noise_image(group, *self.shapes[group])
         return [sample.replace(image=image) for sample in super().samples(group, chosen)]
 
 
-class UnequalData(PictureData):
+class UnequalData(ImageData):
     def open_split(self, role: Role) -> Any:
         return Unequal()
 

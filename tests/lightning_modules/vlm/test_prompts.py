@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.vlm.prompts import candidates_of, question_text, turns_of
-from tests.lightning_modules.vlm.sample_questions import letter_question, picture
+from tests.lightning_modules.vlm.sample_questions import letter_question, noise_image
 
 
 def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter():
@@ -19,7 +19,7 @@ def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter():
     )
 
 
-def test_choices_drawn_in_the_picture_are_asked_for_by_letter_too():
+def test_choices_drawn_in_the_image_are_asked_for_by_letter_too():
     sample = letter_question(choices=(), answer="D")
     assert question_text(sample) == "Which object is closer to the camera?\nAnswer with the option's letter."
     assert candidates_of(sample) == ["A", "B", "C", "D"]
@@ -44,8 +44,8 @@ def test_nothing_of_the_answer_shows_in_the_question(answer, kind, rationale):
     assert question_text(sample, rationale) == question_text(sample.replace(answer=None), rationale)
 
 
-def test_solved_examples_come_first_with_pictures_and_replies_of_their_own():
-    first, second = letter_question(1), letter_question(2, further_images=(picture(9),))
+def test_solved_examples_come_first_with_images_and_replies_of_their_own():
+    first, second = letter_question(1), letter_question(2, further_images=(noise_image(9),))
     turns = turns_of(letter_question(0), (first, second))
     assert [len(turn.images) for turn in turns] == [1, 2, 1]
     assert [turn.reply for turn in turns] == ["B", "C", None]

@@ -31,8 +31,8 @@ from lightning_modules.vlm.loading import family_named, load_vlm
 from lightning_modules.vlm.prompts import Turn, question_text
 from lightning_modules.vlm.sft import PeftSft
 from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.picture_data import PictureData
-from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, picture
+from tests.lightning_modules.vlm.image_data import ImageData
+from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, noise_image
 
 MODELS = ("smolvlm_500m", "smolvlm_2b", "qwen2_5_vl_3b", "internvl3_1b", "paligemma2_3b")
 """One of each family."""
@@ -80,7 +80,7 @@ def test_answers_are_those_of_the_model_as_its_page_opens_it(name: str, folder: 
     """By `rank` and by `generate`, without any limit on the images."""
     model = AutoModelForImageTextToText.from_pretrained(folder(name), dtype=torch.float32).eval()
     processor = AutoProcessor.from_pretrained(folder(name))
-    sample = letter_question(1, image=picture(3, 90, 120))
+    sample = letter_question(1, image=noise_image(3, 90, 120))
     inputs = plain_inputs(processor, sample)
     space = " " if "smolvlm" in name else ""
     letters = [processor.tokenizer(space + one, add_special_tokens=False)["input_ids"] for one in "ABC"]
@@ -113,7 +113,7 @@ def test_a_run_without_training_scores_every_question(name: str, answering: Any,
         maximum_new_tokens=2,
         image_tokens=limit(name),
     )
-    bare_trainer().test(module, datamodule=PictureData(batch_size=4), verbose=False)
+    bare_trainer().test(module, datamodule=ImageData(batch_size=4), verbose=False)
     assert module.summary is not None and module.summary["n"] == 4
     if answering == "rank":
         assert module.summary["unreadable"] == 0
@@ -181,7 +181,7 @@ def test_an_adapter_learns_and_plain_peft_opens_what_is_written(
     )
 
 
-class OneQuestion(PictureData):
+class OneQuestion(ImageData):
     """The question that the test looks at, as the only one to learn."""
 
     def open_split(self, role: Any) -> Any:
@@ -330,7 +330,7 @@ def test_a_published_template_writes_the_systems_words_in_place_of_its_own(name:
         [*turns, {"role": "user", "content": content}], add_generation_prompt=True
     )
     conversation = Conversation(processor, family_named(folder(name)), system="Look closely.")
-    text = conversation.prompt([Turn((picture(0),), "Which?")])
+    text = conversation.prompt([Turn((noise_image(0),), "Which?")])
     assert text == expected
     assert text.count("Look closely.") == 1
     assert "helpful assistant" not in text

@@ -14,13 +14,13 @@ from datamodules.samples import OpenedImage, SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.vlm import prompt_reading
 from lightning_modules.vlm.collator import VlmCollator
-from lightning_modules.vlm.distinct_pictures import embed_prompts
+from lightning_modules.vlm.distinct_images import embed_prompts
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.prompt_reading import read_prompts
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.shared_prefixes import shared_beginnings
 from lightning_modules.vlm.twins import TwinSize, make_twin
-from tests.lightning_modules.vlm.questions import picture, question
+from tests.lightning_modules.vlm.questions import noise_image, question
 
 SIZE = TwinSize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
 LETTERS = [[10], [11], [12], [13]]
@@ -71,9 +71,9 @@ def close(ours: list[list[float]], theirs: list[list[float]]) -> None:
 
 
 def questions(kind: str) -> list[SpatialSample]:
-    a, b, wide = picture(1), picture(2), picture(3, 100, 30)
+    a, b, wide = noise_image(1), noise_image(2), noise_image(3, 100, 30)
     return {
-        # Three questions about one picture, two about another one, one about a third.
+        # Three questions about one image, two about another one, one about a third.
         "shared": [
             question(a, 0),
             question(b, 1),
@@ -84,10 +84,10 @@ def questions(kind: str) -> list[SpatialSample]:
         ],
         "distinct": [question(a, 0), question(b, 1), question(wide, 2)],
         # The same pixels in another object.
-        "copies": [question(a, 0), question(picture(1), 4), question(a, 3), question(picture(1), 2)],
+        "copies": [question(a, 0), question(noise_image(1), 4), question(a, 3), question(noise_image(1), 2)],
         "mixed": [question(a, 0), question(None, 1), question(a, 2), question(None, 3), question(a, 4)],
         "blind": [question(None, 1), question(None, 2)],
-        "two_pictures": [
+        "two_images": [
             question(a, 0).replace(further_images=(b,)),
             question(a, 1).replace(further_images=(b,)),
             question(a, 2),
@@ -97,13 +97,13 @@ def questions(kind: str) -> list[SpatialSample]:
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["shared", "distinct", "copies", "mixed", "blind", "two_pictures", "alone"])
+@pytest.mark.parametrize("kind", ["shared", "distinct", "copies", "mixed", "blind", "two_images", "alone"])
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_ranking_equals_scoring_in_full(family: str, kind: str) -> None:
     if family == "paligemma" and kind in ("mixed", "blind"):
-        pytest.skip("PaliGemma's processor knows no prompt without a picture")
-    if family == "paligemma" and kind == "two_pictures":
-        pytest.skip("PaliGemma looks at one picture")
+        pytest.skip("PaliGemma's processor knows no prompt without an image")
+    if family == "paligemma" and kind == "two_images":
+        pytest.skip("PaliGemma looks at one image")
     model, processor = twin(family)
     samples = questions(kind)
     prompt = prompt_of(family, processor, samples)
@@ -143,7 +143,7 @@ def test_a_batch_of_letters_takes_one_pass_and_only_the_last_logits(monkeypatch:
     assert [(call["logits_to_keep"], call["use_cache"]) for call in calls] == [(1, False)]
 
 
-def test_each_picture_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_image_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for family in sorted(FAMILIES):
         model, processor = twin(family)
         samples = questions("copies") + questions("distinct")
@@ -156,12 +156,12 @@ def test_each_picture_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
             return encode(**inputs)
 
         monkeypatch.setattr(model, "get_image_features", counted)
-        pictures = embed_prompts(model, prompt).pictures
+        images = embed_prompts(model, prompt).images
         assert seen == [3], family
-        assert pictures == [(0,), (0,), (0,), (0,), (0,), (1,), (2,)]
+        assert images == [(0,), (0,), (0,), (0,), (0,), (1,), (2,)]
 
 
-def test_pictures_of_equal_patches_but_another_shape_are_not_the_same() -> None:
+def test_images_of_equal_patches_but_another_shape_are_not_the_same() -> None:
     model, processor = twin("qwen2_5_vl")
     grey = [
         OpenedImage(f"{width}", Image.new("RGB", (width, height), (128, 128, 128)))
@@ -171,7 +171,7 @@ def test_pictures_of_equal_patches_but_another_shape_are_not_the_same() -> None:
     prompt = prompt_of("qwen2_5_vl", processor, samples)
     first, second = prompt["pixel_values"].chunk(2)
     assert torch.equal(first, second)
-    assert embed_prompts(model, prompt).pictures == [(0,), (1,)]
+    assert embed_prompts(model, prompt).images == [(0,), (1,)]
     close(
         rank_candidates(model, prompt, [LETTERS] * 2),
         one_by_one(model, "qwen2_5_vl", processor, samples, [LETTERS] * 2),
@@ -189,7 +189,7 @@ def test_the_shared_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> N
         return forward(**inputs)
 
     monkeypatch.setattr(model, "forward", counted)
-    samples = [question(picture(1, 100, 100), text) for text in (0, 1, 2, 3, 4)]
+    samples = [question(noise_image(1, 100, 100), text) for text in (0, 1, 2, 3, 4)]
     prompt = prompt_of("qwen2_5_vl", processor, samples)
     rank_candidates(model, prompt, [LETTERS] * 5)
     assert tokens < 0.75 * prompt["input_ids"].numel()
@@ -242,17 +242,17 @@ def test_no_candidates_at_all() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_beginnings_are_shared_where_tokens_and_pictures_agree(data: st.DataObject) -> None:
-    picture_token = 9
-    rows, pictures = [], []
+def test_beginnings_are_shared_where_tokens_and_images_agree(data: st.DataObject) -> None:
+    image_token = 9
+    rows, images = [], []
     for _ in range(data.draw(st.integers(1, 6))):
         shown = data.draw(st.sampled_from([(), (0,), (1,), (0, 1)]))
         rest = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=6))
-        rows.append([5, 5, *[picture_token] * (12 * len(shown)), *rest])
-        pictures.append(shown)
+        rows.append([5, 5, *[image_token] * (12 * len(shown)), *rest])
+        images.append(shown)
     longest = max(len(row) for row in rows)
     ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-    found = shared_beginnings(ids, (ids > 0).long(), ids == picture_token, pictures)
+    found = shared_beginnings(ids, (ids > 0).long(), ids == image_token, images)
     if found is None:
         return
     for index, (row, length, group) in enumerate(zip(rows, found.length, found.group, strict=True)):
@@ -260,5 +260,5 @@ def test_beginnings_are_shared_where_tokens_and_pictures_agree(data: st.DataObje
         assert 0 < length < len(row)
         assert rows[first][:length] == row[:length]
         if first != index:
-            assert pictures[first] == pictures[index] != ()
-            assert picture_token not in row[length:]
+            assert images[first] == images[index] != ()
+            assert image_token not in row[length:]

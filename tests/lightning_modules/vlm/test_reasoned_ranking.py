@@ -35,7 +35,7 @@ from tests.lightning_modules.vlm.sample_questions import (
     TWIN_FAMILIES,
     letter_question,
     many_questions,
-    picture,
+    noise_image,
     twin,
 )
 
@@ -202,7 +202,7 @@ def as_double(prompt: dict[str, Tensor]) -> dict[str, Tensor]:
 def samples_of(family: str, kind: str) -> list[SpatialSample]:
     if kind == "distinct":
         return [sample for sample in many_questions(family) if family != "paligemma" or sample.image][:4]
-    shared = picture(7)
+    shared = noise_image(7)
     asked = [letter_question(number, image=shared) for number in range(3)]
     return [
         sample.replace(question=f"{sample.question} {'Look! ' * number}")
@@ -213,7 +213,7 @@ def samples_of(family: str, kind: str) -> list[SpatialSample]:
 @pytest.mark.parametrize("kind", ["shared", "distinct"])
 @pytest.mark.parametrize("family", [*TWIN_FAMILIES, "composed"])
 def test_likelihoods_are_those_of_the_whole_text_in_one_piece(family: str, kind: str) -> None:
-    """After reasonings of different lengths, with pictures in common or not, many at once or one by one."""
+    """After reasonings of different lengths, with images in common or not, many at once or one by one."""
     model, collate = open_twin(family)
     samples = samples_of(family, kind)
     texts = list(REASONS)
@@ -242,9 +242,9 @@ def test_without_a_reasoning_the_likelihoods_are_those_of_ranking() -> None:
 
 
 def test_what_prompts_share_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The picture and what stands before the question; the reasoning is each question's own."""
+    """The image and what stands before the question; the reasoning is each question's own."""
     model, collate = open_twin("qwen2_5_vl")
-    samples = [letter_question(number, image=picture(7, 112, 112)) for number in range(5)]
+    samples = [letter_question(number, image=noise_image(7, 112, 112)) for number in range(5)]
     read = 0
     forward = model.forward
 
@@ -339,7 +339,7 @@ def test_nothing_is_unreadable_that_has_a_closed_set_of_answers(
     samples = [
         letter_question(1, task="other"),
         SpatialSample(
-            "n", "How many?", image=picture(3), answer="2", answer_type=AnswerType.COUNT, task="count"
+            "n", "How many?", image=noise_image(3), answer="2", answer_type=AnswerType.COUNT, task="count"
         ),
     ]
     monkeypatch.setattr(

@@ -10,7 +10,7 @@ from lightning_modules.placement import Placement, placed
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from tests.lightning_modules.vlm.picture_data import PictureData
+from tests.lightning_modules.vlm.image_data import ImageData
 from tests.lightning_modules.vlm.sample_questions import SMALL, TWIN_FAMILIES, many_questions, twin
 
 families = pytest.mark.parametrize("family", TWIN_FAMILIES)
@@ -133,7 +133,7 @@ def test_ranking_beside_a_rationale_is_refused():
 
 
 def test_only_trained_tensors_are_saved_and_the_same_twin_takes_them_back(tmp_path):
-    module, data = sft(), PictureData()
+    module, data = sft(), ImageData()
     run = trainer(tmp_path, limit_val_batches=0)
     run.fit(module, data)
     run.save_checkpoint(tmp_path / "kept.ckpt")
@@ -160,7 +160,7 @@ def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path
 
     module = Watching("qwen2_5_vl", twin=True, twin_size=SMALL)
     run = trainer(tmp_path)
-    run.fit(module, PictureData())
+    run.fit(module, ImageData())
     metrics = run.callback_metrics
     assert metrics["batch/tokens_per_second"] > 0
     assert 0 <= metrics["batch/padding_fraction"] < 0.5
@@ -171,7 +171,7 @@ def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path
     # A validation answers, and takes the loss of the true answers.
     assert {"prompt", "inputs"} <= seen[-1]
     seen.clear()
-    run.test(module, PictureData(), verbose=False)
+    run.test(module, ImageData(), verbose=False)
     assert "prompt" in seen[0] and "inputs" not in seen[0]
 
 
@@ -192,8 +192,8 @@ def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl"])
-def test_four_pictures_are_learnt_by_heart(family, tmp_path):
-    """The question is the same and only the picture tells which answer is right."""
+def test_four_images_are_learnt_by_heart(family, tmp_path):
+    """The question is the same and only the image tells which answer is right."""
     module = sft(
         family,
         adapter=FULL,
@@ -202,10 +202,10 @@ def test_four_pictures_are_learnt_by_heart(family, tmp_path):
         schedule=WarmupCosine(0.1, 0.1),
     )
     run = trainer(tmp_path, max_epochs=60, limit_val_batches=0, gradient_clip_val=1.0)
-    run.fit(module, PictureData())
+    run.fit(module, ImageData())
     for answering in ("generate", "rank"):
         module.answering = answering
-        run.test(module, PictureData(), verbose=False)
+        run.test(module, ImageData(), verbose=False)
         assert module.summary["n"] == 4
         assert module.summary["score"] == 100.0
 

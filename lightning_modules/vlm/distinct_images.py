@@ -1,7 +1,7 @@
-"""Prompts as embeddings, with every distinct picture of a batch encoded once.
+"""Prompts as embeddings, with every distinct image of a batch encoded once.
 
-Questions of one batch are often about the same picture. Its pixels then stand in the batch several times; the
-vision tower sees them once, and all placeholders of that picture get the same features.
+Questions of one batch are often about the same image. Its pixels then stand in the batch several times; the
+vision tower sees them once, and all placeholders of that image get the same features.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from lightning_modules.base import ModelError
 
 _STRIDE = 61
-"""Every how many numbers of a picture are added up; no divisor of rows or patches, so it falls everywhere."""
+"""Every how many numbers of an image are added up; no divisor of rows or patches, so it falls everywhere."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,21 @@ class EmbeddedPrompts:
     """Prompts ready for the language model.
 
     Attributes:
-        embeddings: `[questions, tokens, hidden size]`, with pictures in their places.
-        pictures: for each question the numbers of its pictures (or tiles of pictures), in order; the same
-            number is the same picture.
+        embeddings: `[questions, tokens, hidden size]`, with images in their places.
+        images: for each question the numbers of its images (or tiles of images), in order; the same
+            number is the same image.
     """
 
     embeddings: Tensor
-    pictures: list[tuple[int, ...]]
+    images: list[tuple[int, ...]]
 
 
 def embed_prompts(network: Any, prompt: Mapping[str, Tensor]) -> EmbeddedPrompts:
-    """Look up the embeddings of prompts and put the pictures' features in.
+    """Look up the embeddings of prompts and put the images' features in.
 
     Args:
         network: the transformers model, without an adapter's wrapper around it.
-        prompt: its inputs: `input_ids` and, where there are pictures, their tensors.
+        prompt: its inputs: `input_ids` and, where there are images, their tensors.
 
     Raises:
         ModelError: the features do not fill the placeholders.
@@ -51,7 +51,7 @@ def embed_prompts(network: Any, prompt: Mapping[str, Tensor]) -> EmbeddedPrompts
     found = sum(len(features[identity]) for identity in identities)
     if sum(expected) != found:
         raise ModelError(
-            f"The prompts hold {sum(expected)} placeholders for image tokens, but the pictures have {found} "
+            f"The prompts hold {sum(expected)} placeholders for image tokens, but the images have {found} "
             "such tokens: let the model's own processor make both."
         )
     if identities:
@@ -61,13 +61,13 @@ def embed_prompts(network: Any, prompt: Mapping[str, Tensor]) -> EmbeddedPrompts
 
 
 def _encode_distinct(network: Any, prompt: Mapping[str, Tensor]) -> tuple[list[Tensor], list[int]]:
-    """The features of distinct pictures, and which of them stand in the prompts, in order."""
+    """The features of distinct images, and which of them stand in the prompts, in order."""
     pixels = prompt.get("pixel_values")
     if pixels is None:
         return [], []
     grid = prompt.get("image_grid_thw")
     if grid is not None:
-        # Qwen2.5-VL: patches of all pictures one after another.
+        # Qwen2.5-VL: patches of all images one after another.
         patches = list(pixels.split(grid.prod(-1).tolist()))
         chosen, identities = _distinct(list(zip(patches, grid, strict=True)))
         inputs = {"pixel_values": pixels, "image_grid_thw": grid}
@@ -116,7 +116,7 @@ def _distinct(units: list[tuple[Tensor, ...]]) -> tuple[list[int], list[int]]:
 
 
 def _by_question(features: list[Tensor], identities: list[int], tokens: list[int]) -> list[tuple[int, ...]]:
-    """Deal the pictures out to the questions, by how many placeholders each question has."""
+    """Deal the images out to the questions, by how many placeholders each question has."""
     remaining = iter(identities)
     dealt = []
     for count in tokens:

@@ -1,4 +1,4 @@
-"""Pictures of every kind on every way they take: turned, deep, transparent, with a palette."""
+"""Images of every kind on every way they take: turned, deep, transparent, with a palette."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.datamodules.parquet_files import (
     write_space_thinker,
 )
 from tests.datamodules.track3_files import record, write_split
-from tests.kinds_of_pictures import (
+from tests.kinds_of_images import (
     COLOURS,
     DEPTHS,
     HEIGHT,
@@ -54,30 +54,30 @@ from tests.kinds_of_pictures import (
 STORED = red_quarter_shown(1)
 
 
-def cv_bench(folder: Path, picture: bytes, **options: Any) -> SpatialDataModule:
-    """Parquet rows with the bytes of a picture."""
-    write_cv_bench(folder / "test_2d.parquet", [cv_bench_row(0, image={"bytes": picture, "path": None})])
+def cv_bench(folder: Path, image: bytes, **options: Any) -> SpatialDataModule:
+    """Parquet rows with the bytes of an image."""
+    write_cv_bench(folder / "test_2d.parquet", [cv_bench_row(0, image={"bytes": image, "path": None})])
     return CvBench(root=str(folder), cache=str(folder / "cache"), num_workers=0, **options)
 
 
-def space_thinker(folder: Path, picture: bytes, **options: Any) -> SpatialDataModule:
-    """Parquet rows with a list of pictures."""
-    rows = [space_thinker_row(0, images=[{"bytes": picture, "path": None}])]
+def space_thinker(folder: Path, image: bytes, **options: Any) -> SpatialDataModule:
+    """Parquet rows with a list of images."""
+    rows = [space_thinker_row(0, images=[{"bytes": image, "path": None}])]
     write_space_thinker(folder / "data" / "test-00000-of-00001.parquet", rows)
     return SpaceThinker(root=str(folder), cache=str(folder / "cache"), num_workers=0, **options)
 
 
-def omni_spatial(folder: Path, picture: bytes, **options: Any) -> SpatialDataModule:
+def omni_spatial(folder: Path, image: bytes, **options: Any) -> SpatialDataModule:
     """Files of a benchmark."""
     write_omni_spatial(folder, [omni_row(0)])
-    (folder / omni_row(0)["task_type"] / "0.png").write_bytes(picture)
+    (folder / omni_row(0)["task_type"] / "0.png").write_bytes(image)
     return OmniSpatial(root=str(folder), num_workers=0, **options)
 
 
-def own_images(folder: Path, picture: bytes, **options: Any) -> SpatialDataModule:
+def own_images(folder: Path, image: bytes, **options: Any) -> SpatialDataModule:
     """Files of a user."""
     folder.mkdir(exist_ok=True)
-    (folder / "a.png").write_bytes(picture)
+    (folder / "a.png").write_bytes(image)
     (folder / "questions.csv").write_text("image,question\na.png,What?\n")
     return OwnImages(root=str(folder), num_workers=0, **options)
 
@@ -94,7 +94,7 @@ def loaded(data: SpatialDataModule) -> SpatialSample:
 
 
 def ways(data: SpatialDataModule) -> Iterator[Image.Image]:
-    """A sample's picture as the record, the loader, a model and the report have it."""
+    """A sample's image as the record, the loader, a model and the report have it."""
     (light,) = data.split("test").samples(0, [0])
     assert light.image is not None
     opened = loaded(data).image
@@ -104,29 +104,29 @@ def ways(data: SpatialDataModule) -> Iterator[Image.Image]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("turned", TURNS)
-def test_pictures_are_shown_upright(tmp_path: Path, layout: str, turned: int) -> None:
+def test_images_are_shown_upright(tmp_path: Path, layout: str, turned: int) -> None:
     data = LAYOUTS[layout](tmp_path / "data", red_corner(turned))
-    for picture in ways(data):
-        assert np.array_equal(is_red(picture), red_quarter_shown(turned))
+    for image in ways(data):
+        assert np.array_equal(is_red(image), red_quarter_shown(turned))
     (sample,) = data.split("test").samples(0, [0])
     drawn = draw_question(sample, red_quarter_shown(turned).shape[1])
     assert drawn is not None and np.array_equal(is_red(drawn), red_quarter_shown(turned))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", [kind for kind, (picture, _) in COLOURS.items() if picture.mode != "La"])
-def test_every_kind_of_picture_has_its_colours(tmp_path: Path, layout: str, kind: str) -> None:
-    picture, expected = COLOURS[kind]
-    ending = "tif" if picture.mode in ("F", "I", "CMYK", "I;16B") else "png"
-    for seen in ways(LAYOUTS[layout](tmp_path / "data", file_of(picture, ending))):
+@pytest.mark.parametrize("kind", [kind for kind, (image, _) in COLOURS.items() if image.mode != "La"])
+def test_every_kind_of_image_has_its_colours(tmp_path: Path, layout: str, kind: str) -> None:
+    image, expected = COLOURS[kind]
+    ending = "tif" if image.mode in ("F", "I", "CMYK", "I;16B") else "png"
+    for seen in ways(LAYOUTS[layout](tmp_path / "data", file_of(image, ending))):
         assert seen.mode == "RGB"
         assert_colours(seen, expected)
 
 
 @pytest.mark.parametrize("kind", COLOURS)
-def test_pictures_that_are_open_have_the_same_colours(kind: str) -> None:
-    picture, expected = COLOURS[kind]
-    source = OpenedImage("a", picture)
+def test_images_that_are_open_have_the_same_colours(kind: str) -> None:
+    image, expected = COLOURS[kind]
+    source = OpenedImage("a", image)
     assert_colours(open_rgb(source), expected)
     brightness = np.asarray(open_rgb(OpenedImage("a", open_rgb(source).convert("L"))))
     grey = Grayscale()(SpatialSample("a", "?", image=source)).image
@@ -147,16 +147,16 @@ def test_numbers_that_are_no_colours_are_refused_by_name(tmp_path: Path, kind: s
 
 @pytest.mark.parametrize("kind", DEPTHS)
 def test_depth_is_scaled_to_its_largest_value(tmp_path: Path, kind: str) -> None:
-    picture, expected = DEPTHS[kind]
-    ending = "tif" if picture.mode in ("F", "I", "I;16B") else "png"
+    image, expected = DEPTHS[kind]
+    ending = "tif" if image.mode in ("F", "I", "I;16B") else "png"
     file = tmp_path / f"depth.{ending}"
-    file.write_bytes(file_of(picture, ending))
+    file.write_bytes(file_of(image, ending))
     sample = SpatialSample("a", "?", depth=ImageFile(file))
     assert sample.depth is not None
     shown = DepthAsImage()(sample).further_images[0]
-    given = DepthAsImage()(SpatialSample("a", "?", depth=OpenedImage("a", picture)))
+    given = DepthAsImage()(SpatialSample("a", "?", depth=OpenedImage("a", image)))
     for seen in (
-        *(sample.depth.open(), open_depth(sample.depth), open_depth(OpenedImage("a", picture))),
+        *(sample.depth.open(), open_depth(sample.depth), open_depth(OpenedImage("a", image))),
         *(shown.open().convert("L"), open_rgb(given.further_images[0]).convert("L")),
     ):
         assert np.abs(np.asarray(seen).ravel().astype(int) - expected).max() <= 1
@@ -183,7 +183,7 @@ def test_masks_of_track3_are_those_of_stored_pixels(tmp_path: Path, turned: int,
 
 
 @pytest.mark.parametrize("turned", TURNS)
-def test_masks_boxes_and_depth_of_own_images_are_those_of_the_shown_picture(
+def test_masks_boxes_and_depth_of_own_images_are_those_of_the_shown_image(
     tmp_path: Path, turned: int
 ) -> None:
     shown = red_quarter_shown(turned)
@@ -217,7 +217,7 @@ def coco(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": Region.from_mask(mask).counts}
 
 
-def assert_colours(picture: Image.Image, expected: list[Any]) -> None:
-    """The row of a picture has these colours; a number stands for a grey."""
+def assert_colours(image: Image.Image, expected: list[Any]) -> None:
+    """The row of an image has these colours; a number stands for a grey."""
     colours = np.array([each if isinstance(each, tuple) else (each,) * 3 for each in expected])
-    assert np.abs(np.asarray(picture)[0].astype(int) - colours).max() <= 1
+    assert np.abs(np.asarray(image)[0].astype(int) - colours).max() <= 1

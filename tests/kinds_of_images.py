@@ -1,4 +1,4 @@
-"""Pictures as cameras and programs write them, and what is to be seen in them."""
+"""Images as cameras and programs write them, and what is to be seen in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 WIDTH, HEIGHT = 40, 20
 TURNS = range(2, 9)
-"""The EXIF orientations that turn a picture."""
+"""The EXIF orientations that turn an image."""
 
 
 def red_corner(turned: int = 1, ending: str = "png") -> bytes:
@@ -28,35 +28,35 @@ def red_quarter_shown(turned: int) -> np.ndarray:
     return ((rows >= height // 2) == low) & ((columns >= width // 2) == right)
 
 
-def is_red(picture: Image.Image) -> np.ndarray:
+def is_red(image: Image.Image) -> np.ndarray:
     """Which pixels are red, `[height, width]`."""
-    return np.asarray(picture.convert("RGB"))[..., 0] > 128
+    return np.asarray(image.convert("RGB"))[..., 0] > 128
 
 
-def file_of(picture: Image.Image, ending: str = "png", turned: int = 1) -> bytes:
-    """The bytes of a picture's file."""
+def file_of(image: Image.Image, ending: str = "png", turned: int = 1) -> bytes:
+    """The bytes of an image's file."""
     exif = Image.Exif()
     if turned != 1:
         exif[0x0112] = turned
     options: dict[str, Any] = {"exif": exif} if turned != 1 else {}
     buffer = io.BytesIO()
     Image.registered_extensions()
-    picture.save(buffer, {"jpg": "JPEG", "tif": "TIFF"}.get(ending, ending.upper()), **options)
+    image.save(buffer, {"jpg": "JPEG", "tif": "TIFF"}.get(ending, ending.upper()), **options)
     return buffer.getvalue()
 
 
 def grey(values: list[Any], dtype: Any) -> Image.Image:
-    """One row of numbers as a picture."""
+    """One row of numbers as an image."""
     return Image.fromarray(np.array([values], dtype=dtype))
 
 
 def clear_palette() -> Image.Image:
     """Two colours of a palette, red and one that is transparent."""
-    picture = Image.new("P", (2, 1))
-    picture.putpalette([255, 0, 0, 7, 7, 7])
-    picture.putpixel((1, 0), 1)
-    picture.info["transparency"] = 1
-    return picture
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 7, 7, 7])
+    image.putpixel((1, 0), 1)
+    image.info["transparency"] = 1
+    return image
 
 
 COLOURS: dict[str, tuple[Image.Image, list[Any]]] = {
@@ -79,7 +79,7 @@ COLOURS: dict[str, tuple[Image.Image, list[Any]]] = {
     "grey, clear": (Image.fromarray(np.array([[[9, 0], [40, 255]]], np.uint8)), [255, 40]),
     "grey, multiplied": (Image.fromarray(np.array([[[0, 0], [40, 255]]], np.uint8)).convert("La"), [255, 40]),
 }
-"""Pictures of one row, and the colour of each pixel."""
+"""Images of one row, and the colour of each pixel."""
 
 NO_COLOURS = {
     "metres": grey([0, 2.5], np.float32),

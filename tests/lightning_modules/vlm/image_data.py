@@ -1,4 +1,4 @@
-"""Four random pictures with one and the same question and four answers: only the picture tells them apart."""
+"""Four random images with one and the same question and four answers: only the image tells them apart."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from datamodules.base import Role, SpatialDataModule
 from datamodules.samples import AnswerType, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
-from tests.lightning_modules.vlm.sample_questions import picture
+from tests.lightning_modules.vlm.sample_questions import noise_image
 
-PICTURES = 4
+IMAGES = 4
 
 
-class FourPictures:
+class FourImages:
     def __len__(self) -> int:
-        return PICTURES
+        return IMAGES
 
     def group_sizes(self) -> np.ndarray:
-        return np.ones(PICTURES, int)
+        return np.ones(IMAGES, int)
 
     def samples(self, group: int, chosen: Sequence[int]) -> list[SpatialSample]:
         sample = SpatialSample(
             str(group),
             "Which of <mask> <mask> <mask> <mask> holds the chair?",
-            image=picture(group),
+            image=noise_image(group),
             answer=str(group),
             answer_type=AnswerType.REGION,
             rationale="I look at it.",
@@ -35,17 +35,17 @@ class FourPictures:
         return [sample for _ in chosen]
 
     def texts(self, limit: int) -> Iterator[tuple[str, str, str]]:
-        for group in range(PICTURES):
+        for group in range(IMAGES):
             sample = self.samples(group, [0])[0]
             yield sample.question, sample.rationale, sample.answer or ""
 
     def labels(self) -> Iterator[tuple[str, str]]:
-        for group in range(PICTURES):
+        for group in range(IMAGES):
             yield "mcq", str(group)
 
 
-class PictureData(SpatialDataModule):
-    """The four pictures in every split."""
+class ImageData(SpatialDataModule):
+    """The four images in every split."""
 
     def __init__(self, **shared) -> None:
         super().__init__(**{"num_workers": 0, "batch_size": 4, **shared})
@@ -53,8 +53,8 @@ class PictureData(SpatialDataModule):
     def prepare_split(self, role: Role) -> None:
         pass
 
-    def open_split(self, role: Role) -> FourPictures:
-        return FourPictures()
+    def open_split(self, role: Role) -> FourImages:
+        return FourImages()
 
     def metric(self, stage: str = "test") -> Track3Metric:
         return Track3Metric()

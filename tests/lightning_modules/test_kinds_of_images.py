@@ -1,4 +1,4 @@
-"""What models are given of pictures of every kind: the same as of the picture that a person sees."""
+"""What models are given of images of every kind: the same as of the image that a person sees."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from PIL import Image
 from datamodules.samples import ImageFile, ImageSource, OpenedImage, SpatialSample, UnreadableImage
 from lightning_modules.distillation.teachers.output_keys import lesson_key
 from lightning_modules.vlm.collator import VlmCollator
-from tests.kinds_of_pictures import COLOURS, DEPTHS, NO_COLOURS, file_of, red_corner, red_quarter_shown
+from tests.kinds_of_images import COLOURS, DEPTHS, NO_COLOURS, file_of, red_corner, red_quarter_shown
 from tests.lightning_modules.tiny_giant.test_model import collator_for
 from tests.lightning_modules.vlm.sample_questions import TWIN_FAMILIES, twin
 
 SIDE = 64
-"""Edge of the pictures that models are given here, in pixels; a row of pixels becomes vertical stripes."""
+"""Edge of the images that models are given here, in pixels; a row of pixels becomes vertical stripes."""
 
 
 def pixels_for(family: str) -> Callable[[ImageSource], torch.Tensor]:
-    """From a picture to what a model is given of it."""
+    """From an image to what a model is given of it."""
     if family == "tiny_giant":
         collate: Any = collator_for()
         return lambda source: collate([SpatialSample("a", "Left?", image=source)])["rgb"]
@@ -32,11 +32,11 @@ def pixels_for(family: str) -> Callable[[ImageSource], torch.Tensor]:
     return lambda source: collate([SpatialSample("a", "Left?", image=source)])["prompt"]["pixel_values"]
 
 
-def stripes(picture: Image.Image) -> Image.Image:
-    """A picture of one row, made higher and wider without any new value."""
-    factor = -(-SIDE // picture.width)
-    larger = picture.resize((picture.width * factor, SIDE), Image.Resampling.NEAREST)
-    larger.info = picture.info
+def stripes(stripe: Image.Image) -> Image.Image:
+    """An image of one row, made higher and wider without any new value."""
+    factor = -(-SIDE // stripe.width)
+    larger = stripe.resize((stripe.width * factor, SIDE), Image.Resampling.NEAREST)
+    larger.info = stripe.info
     return larger
 
 
@@ -49,9 +49,9 @@ def as_seen(expected: list[Any]) -> OpenedImage:
 @pytest.mark.parametrize("family", ["tiny_giant", *TWIN_FAMILIES])
 def test_every_model_is_given_what_is_seen(family: str) -> None:
     pixels = pixels_for(family)
-    for kind, (picture, expected) in COLOURS.items():
-        if picture.mode not in ("La", "I;16B"):  # Pillow does not enlarge these
-            given, seen = pixels(OpenedImage("a", stripes(picture))), pixels(as_seen(expected))
+    for kind, (stripe, expected) in COLOURS.items():
+        if stripe.mode not in ("La", "I;16B"):  # Pillow does not enlarge these
+            given, seen = pixels(OpenedImage("a", stripes(stripe))), pixels(as_seen(expected))
             assert (given.float() - seen.float()).abs().max() <= (
                 1 if given.dtype == torch.uint8 else 0.02
             ), kind
@@ -60,7 +60,7 @@ def test_every_model_is_given_what_is_seen(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["tiny_giant", *TWIN_FAMILIES])
-def test_every_model_is_given_pictures_upright(tmp_path: Path, family: str) -> None:
+def test_every_model_is_given_images_upright(tmp_path: Path, family: str) -> None:
     pixels = pixels_for(family)
     for turned in (3, 6):
         file = tmp_path / f"{turned}.png"
@@ -75,24 +75,24 @@ def test_every_model_is_given_pictures_upright(tmp_path: Path, family: str) -> N
 
 def test_tiny_giant_is_given_depth_that_is_scaled_and_upright(tmp_path: Path) -> None:
     collate = collator_for()
-    picture = OpenedImage("a", Image.new("RGB", (SIDE, SIDE)))
+    stripe = OpenedImage("a", Image.new("RGB", (SIDE, SIDE)))
     for kind, (depth, expected) in DEPTHS.items():
         if depth.mode == "I;16B":
             continue
         given, seen = (
-            collate([SpatialSample("a", "?", image=picture, depth=OpenedImage("d", each))])["depth"].float()
-            for each in (stripes(depth), as_seen(expected).picture.convert("L"))
+            collate([SpatialSample("a", "?", image=stripe, depth=OpenedImage("d", each))])["depth"].float()
+            for each in (stripes(depth), as_seen(expected).stripe.convert("L"))
         )
         assert (given - seen).abs().max() <= 1, kind
     near = Image.fromarray((red_quarter_shown(1) * 9000).astype(np.uint16))
     (tmp_path / "d.png").write_bytes(file_of(near, turned=3))
-    (given,) = collate([SpatialSample("a", "?", image=picture, depth=ImageFile(tmp_path / "d.png"))])["depth"]
+    (given,) = collate([SpatialSample("a", "?", image=stripe, depth=ImageFile(tmp_path / "d.png"))])["depth"]
     assert given[0, :20, :20].max() == 0 and given[0, -20:, -20:].min() == 255
 
 
 def test_a_cached_lesson_is_found_by_what_is_seen() -> None:
-    picture, expected = COLOURS["16 bits"]
-    given, seen = OpenedImage("a", stripes(picture)), as_seen(expected)
-    black = OpenedImage("a", Image.new("RGB", seen.picture.size))
+    stripe, expected = COLOURS["16 bits"]
+    given, seen = OpenedImage("a", stripes(stripe)), as_seen(expected)
+    black = OpenedImage("a", Image.new("RGB", seen.stripe.size))
     keys = [lesson_key(SpatialSample("a", "?", image=image), False) for image in (given, seen, black)]
     assert keys[0] == keys[1] != keys[2]
