@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import write_result
-from datamodules.answers import FINDERS, Reading, find_choice, find_length
+from datamodules.answers import FINDERS, ExtractedAnswer, find_choice, find_length
 from datamodules.samples import AnswerType
 
 FILES = (
@@ -51,7 +51,7 @@ def mutated(text: str, draw: random.Random) -> str:
     )
 
 
-def found_in(row: dict[str, Any], text: str) -> Reading[Any] | None:
+def found_in(row: dict[str, Any], text: str) -> ExtractedAnswer[Any] | None:
     """What is read out of a text in the form of a row, and how."""
     question = row.get("question", "")
     if row["reader"] == "choice":

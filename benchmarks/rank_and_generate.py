@@ -2,12 +2,12 @@
 
 python -m benchmarks.rank_and_generate
 
-Both ways answer the same batch with the same tiny twin of SmolVLM, whose one tile takes 64 tokens as in the
-real model. Generation is given its best case: it stops after two tokens, a letter and the end of the answer,
-as a trained model does. There are 6.4 questions an image, as in AI City Track 3: ranking encodes an image
-once, and reads the beginning that its questions share once. The details say what is left with one question an
-image, where ranking only saves the second token, and where up to 32 tokens are written. Results go to
-`runs/bench/rank_and_generate.json`.
+Both ways answer the same batch with the same tiny random model of SmolVLM, whose one tile takes 64 tokens as
+in the real model. Generation is given its best case: it stops after two tokens, a letter and the end of the
+answer, as a trained model does. There are 6.4 questions an image, as in AI City Track 3: ranking encodes an
+image once, and reads the beginning that its questions share once. The details say what is left with one
+question an image, where ranking only saves the second token, and where up to 32 tokens are written. Results
+go to `runs/bench/rank_and_generate.json`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.ranking import rank_candidates
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 
 QUESTIONS_PER_IMAGE = (7, 6, 7, 6, 6)
 """6.4 on average, as in AI City Track 3."""
@@ -49,7 +49,7 @@ TEXTS = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is measured: a family's twin, questions of each image of a batch, tokens written at most."""
+    """What is measured: a tiny random model, questions of each image of a batch, tokens written at most."""
 
     family: str
     questions_per_image: Sequence[int]
@@ -87,9 +87,9 @@ def questions(per_image: Sequence[int]) -> list[SpatialSample]:
 
 
 def prepared(scenario: Scenario) -> tuple[Any, Any, Batch]:
-    """The twin, its processor, and the batch of questions; making these is not measured."""
-    model, processor = make_twin(scenario.family, size=TwinSize(image_size=224))
-    collate = VlmCollator(processor, FAMILIES[scenario.family], learning=False)
+    """The tiny random model, its processor, and the batch of questions; making these is not measured."""
+    model, processor = make_tiny_model(scenario.family, size=TinySize(image_size=224))
+    collate = VlmCollator(processor, FAMILIES[scenario.family], with_labels=False)
     return model, processor, collate(questions(scenario.questions_per_image))
 
 

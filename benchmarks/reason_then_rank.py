@@ -2,14 +2,14 @@
 
 python -m benchmarks.reason_then_rank
 
-A tiny twin of SmolVLM with random weights, all of it trained, learns from nothing which of two objects in
-rendered rooms is closer to the camera (chance 50), with a sentence of reasoning before the letter. One and
-the same trained model then answers the test's questions by `generate` and by `reason_then_rank`; with a limit
-that cuts the reasoning off; after the cue alone, without any reasoning; and by `rank`, which weighs bare
-letters that it has never learnt to write. The same twin, trained for as many steps on bare letters, answers
-by `rank` as one that does not reason. `ours` and `other` are questions a second by `reason_then_rank` and by
-`generate`, on one thread; the details have the accuracy of each way with its interval, and what could not be
-read. Results go to `runs/bench/reason_then_rank.json`.
+A tiny random SmolVLM, all of it trained, learns from nothing which of two
+objects in rendered rooms is closer to the camera (chance 50), with a sentence of reasoning before the letter.
+One and the same trained model then answers the test's questions by `generate` and by `reason_then_rank`; with
+a limit that cuts the reasoning off; after the cue alone, without any reasoning; and by `rank`, which weighs
+bare letters that it has never learnt to write. The same tiny random model, trained for as many steps on bare
+letters, answers by `rank` as one that does not reason. `ours` and `other` are questions a second by
+`reason_then_rank` and by `generate`, on one thread; the details have the accuracy of each way with its
+interval, and what could not be read. Results go to `runs/bench/reason_then_rank.json`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from datamodules.views.base import View
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 
-SIZE = TwinSize(width=128, layers=2, vision_layers=2, heads=4)
+SIZE = TinySize(width=128, layers=2, vision_layers=2, heads=4)
 WHOLE = AdapterConfig(method="full", parts=("language_model", "vision_tower", "connector"))
 NEW_TOKENS = 48
 CUT_OFF = 8
@@ -77,12 +77,12 @@ def trainer(**options: Any) -> Trainer:
 
 
 def trained(questions: CvBench, reasons: bool, epochs: int) -> tuple[PeftSft, float]:
-    """The twin after its training, and how many seconds that took."""
+    """The tiny random model after its training, and how many seconds that took."""
     seed_everything(0, verbose=False)
     module = PeftSft(
         "smolvlm_500m",
-        twin=True,
-        twin_size=SIZE,
+        random_weights=True,
+        tiny_size=SIZE,
         adapter=WHOLE,
         rationale=reasons,
         answering="reason_then_rank" if reasons else "rank",

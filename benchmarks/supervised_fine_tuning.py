@@ -2,9 +2,9 @@
 
 python -m benchmarks.supervised_fine_tuning
 
-Both train the same tiny twin of SmolVLM with the same LoRA on the same rendered questions, in batches of the
-same size, in full precision, with the loss on the answers alone; images are opened and prepared in the same
-process. Each run has a process of its own, and the two take turns. What is counted is tokens that are no
+Both train the same tiny random model of SmolVLM with the same LoRA on the same rendered questions, in batches
+of the same size, in full precision, with the loss on the answers alone; images are opened and prepared in the
+same process. Each run has a process of its own, and the two take turns. What is counted is tokens that are no
 padding; the first steps do not count. TRL is the project's extra `bench`. Results go to
 `runs/bench/supervised_fine_tuning.json`.
 """
@@ -28,7 +28,7 @@ from lightning_modules.vlm.prompts import answer_text, question_text
 from lightning_modules.vlm.sft import PeftSft
 
 WARM_UP = 3
-ADAPTER = AdapterConfig(method="lora", rank=16, alpha=32, dropout=0.05, layers=["attention"])
+ADAPTER = AdapterConfig(method="lora", rank=16, alpha=32, dropout=0.05, target_modules=["attention"])
 LEARNING_RATE = 2e-4
 
 
@@ -51,7 +51,7 @@ class Tally:
 
 def make_module() -> PeftSft:
     """The model with its adapter, the same in both ways."""
-    return PeftSft("smolvlm_500m", twin=True, adapter=ADAPTER, optimizer=_optimizer)
+    return PeftSft("smolvlm_500m", random_weights=True, adapter=ADAPTER, optimizer=_optimizer)
 
 
 def _optimizer(parameters: Any) -> torch.optim.Optimizer:
@@ -206,7 +206,7 @@ def main() -> None:
         "ratio": statistics.median(ratios),
         "spread": [ratios[0], ratios[-1]],
         "unit": "tokens/s",
-        "what": f"LoRA on a tiny twin of SmolVLM, {options.steps} steps of {options.batch} rendered CV-Bench "
+        "what": f"LoRA on a tiny random SmolVLM, {options.steps} steps of {options.batch} rendered CV-Bench "
         "questions on one thread: PeftSft against TRL's SFTTrainer",
         "memory": {way: middle(way, "megabytes") for way in found} | {"unit": "MB beyond the imports"},
     }

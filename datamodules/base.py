@@ -247,14 +247,14 @@ class SpatialDataModule(LightningDataModule, ABC):
         """
         if self.trainer is not None and self.trainer.overfit_batches > 0:  # type: ignore[attr-defined]
             return self._in_fixed_order(*self._rank())
-        training, drawing = self.training_images()
+        training, sampler = self.training_images()
         batches = TrainingBatches(
             training.group_sizes(),
             self.batch_size,
             self.questions_per_image,
             self.seed,
             *self._rank(),
-            drawing=drawing,
+            sampler=sampler,
             lengths=training.lengths() if self.length_grouped else None,
         )
         loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)

@@ -130,9 +130,9 @@ class OfficialLayout(SpatialDataModule):
         Raises:
             DataError: no image has only questions of the kinds that an epoch of the curriculum asks for.
         """
-        images, drawing = super().training_images()
+        images, sampler = super().training_images()
         if not self.curriculum:
-            return images, drawing
+            return images, sampler
         sizes = images.group_sizes()
         kinds = [
             {sample.task for sample in images.samples(number, range(size))}

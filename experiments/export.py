@@ -2,7 +2,8 @@
 
 Into the run's folder, or one of your choice, it writes `adapter/`, which `PeftModel.from_pretrained` opens on
 the base model; with `--merge` also `merged/`, a model like any other of transformers; and `base/` where
-nobody else has the base model: a twin, or one that was put together here. Each has a README with the code.
+nobody else has the base model: a tiny random model, or one that was put together here. Each has a README with
+the code.
 """
 
 from __future__ import annotations
@@ -145,8 +146,8 @@ def _clear(folders: Sequence[Path], base_model: str) -> None:
 def _made_here(settings: dict[str, Any], name: str) -> str:
     """What a base model is that nobody else has; "" for one of the hub or of a folder."""
     arguments = settings["init_args"]
-    if arguments.get("twin"):
-        return f"a tiny twin of {name} with random weights"
+    if arguments.get("random_weights"):
+        return f"a tiny random model of {name} with random weights"
     return "" if isinstance(arguments["model"], str) else f"{name}, put together by SmallSpatial"
 
 

@@ -15,7 +15,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from lightning_modules.distributed import is_shared, mean_of_processes
+from lightning_modules.distributed import all_reduce_mean, is_shared
 
 QUESTIONS = "questions"
 """What a term is a mean over that says nothing else."""
@@ -47,7 +47,7 @@ class OptimizerStep:
         )
         if is_shared():
             # Whole numbers, which float32 holds as they are up to 16 million; not all devices know float64.
-            totals = mean_of_processes(totals.to(device, torch.float32)).to(totals.dtype)
+            totals = all_reduce_mean(totals.to(device, torch.float32)).to(totals.dtype)
         # Plain numbers: a tensor of the host would be copied to the device for every term.
         self.totals = dict(zip(names, totals.tolist(), strict=True))
 

@@ -23,7 +23,7 @@ from torchmetrics import Metric
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample, metric_of
 from lightning_modules.accumulation import QUESTIONS, OptimizerStep, batches_of_step
 from lightning_modules.checkpoints import keep_trainable, require_trainable
-from lightning_modules.distributed import joined_sums, mean_of_processes
+from lightning_modules.distributed import all_reduce_mean, joined_sums
 from lightning_modules.one_number import taking_answers
 from lightning_modules.optimizers import Decay, optimizer_of, require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
@@ -261,7 +261,7 @@ class SpatialModule(LightningModule, ABC):
         own = torch.stack(
             [torch.stack([terms.get(name, nothing) for name in names]) for terms in self._step_terms]
         )
-        mean = mean_of_processes(own.sum(0) / divided_by)
+        mean = all_reduce_mean(own.sum(0) / divided_by)
         # One copy to the host of all that is looked at: figures that stay on the device are waited for one by
         # one, and that of the progress bar at the end of every step.
         *parts, mean = torch.cat([own, mean[None]]).cpu()

@@ -12,7 +12,7 @@ def is_shared() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def mean_of_processes(figures: Tensor) -> Tensor:
+def all_reduce_mean(figures: Tensor) -> Tensor:
     """The mean of each figure over all processes, which all have to ask for it; without gradients."""
     mean = figures.detach().clone()
     if is_shared():

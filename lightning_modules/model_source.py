@@ -73,8 +73,8 @@ class ModelSource:
         at = "" if self.revision is None else f" --revision {self.revision}"
         return ModelError(
             f"{reason or f'The model {self} cannot be loaded: {first_line(error)}'} Or fetch it elsewhere "
-            f"with `hf download {self.place}{at}` and give its folder as `model`; or run its tiny twin with "
-            "`twin: true`."
+            f"with `hf download {self.place}{at}` and give its folder as `model`; or run its tiny random "
+            "model with `random_weights: true`."
         )
 
 

@@ -20,7 +20,7 @@ from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.bare_trainer import bare_trainer
 
 
@@ -29,19 +29,19 @@ def tiny_giant() -> SpatialModule:
 
 
 def generating() -> SpatialModule:
-    return PeftSft("smolvlm_500m", twin=True, answering="generate", maximum_new_tokens=8)
+    return PeftSft("smolvlm_500m", random_weights=True, answering="generate", maximum_new_tokens=8)
 
 
 def ranking() -> SpatialModule:
-    return PeftSft("qwen2_5_vl_3b", twin=True, answering="rank", maximum_new_tokens=8)
+    return PeftSft("qwen2_5_vl_3b", random_weights=True, answering="rank", maximum_new_tokens=8)
 
 
 def distilled() -> SpatialModule:
     return DistilledStudent(
-        Teacher("internvl3_2b", twin=True, twin_size=TwinSize(layers=6)),
+        Teacher("internvl3_2b", random_weights=True, tiny_size=TinySize(layers=6)),
         attention=AttentionDistillation(),
         model="internvl3_1b",
-        twin=True,
+        random_weights=True,
         maximum_new_tokens=8,
     )
 

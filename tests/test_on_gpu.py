@@ -218,16 +218,16 @@ def test_the_work_of_a_tinygiant_step_is_that_of_its_layers(measured, tmp_path):
 
 def test_the_work_of_a_lora_step_is_what_torch_counts():
     shapes = qwen.STAND_INS
-    with qwen.in_the_twins_place(shapes.student, shapes, "cpu"):
+    with qwen.in_place_of_the_tiny_model(shapes.student, shapes, "cpu"):
         module = PeftSft(
             "qwen2_5_vl_3b",
-            twin=True,
+            random_weights=True,
             answering="generate",
             rationale=True,
             maximum_tokens=128,
             adapter=AdapterConfig("lora", rank=16, dropout=0.0),
         )
-    question = qwen.long_question(module.reader(learning=True), shapes.edge, 128)
+    question = qwen.long_question(module.vlm_collator(with_labels=True), shapes.edge, 128)
     batch = module.collator("fit")([question.sample])
     module.train()
     with FlopCounterMode(display=False) as counted:

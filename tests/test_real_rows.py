@@ -31,7 +31,9 @@ def test_real_conversations_are_learnt_and_answered(shared_data: Path, tmp_path:
         batch_size=3,
         num_workers=0,
     )
-    model = PeftSft("qwen2_5_vl_3b", twin=True, answering="generate", rationale=True, maximum_new_tokens=8)
+    model = PeftSft(
+        "qwen2_5_vl_3b", random_weights=True, answering="generate", rationale=True, maximum_new_tokens=8
+    )
     fit = bare_trainer(max_steps=2)
     fit.fit(model, datamodule=data)
     assert fit.global_step == 2
@@ -47,6 +49,6 @@ def test_real_questions_are_answered_without_their_images(shared_data: Path, tmp
         batch_size=16,
         num_workers=0,
     )
-    model = PeftSft("smolvlm_500m", twin=True, answering="rank")
+    model = PeftSft("smolvlm_500m", random_weights=True, answering="rank")
     assert answered(model, data, limit_test_batches=4) >= 64
     assert model.summary is not None and model.summary["unreadable"] == 0

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.gpu.figures import Figures
 from benchmarks.gpu.machine import Machine, does_not_fit
-from benchmarks.gpu.qwen import Shapes, in_the_twins_place, long_question, shapes_on
+from benchmarks.gpu.qwen import Shapes, in_place_of_the_tiny_model, long_question, shapes_on
 from benchmarks.gpu.training import MadeUpData, train
 from benchmarks.matrix_units import work_of, work_of_tower
 from lightning_modules.distillation.attention.loss import AttentionDistillation
@@ -30,7 +30,7 @@ def measure_lora(machine: Machine, figures: Figures) -> None:
         how = f"LoRA, activation checkpointing: {'yes' if checkpointing else 'no'}"
         if not figures.allow(how, 20 if machine.is_gpu else 0):
             continue
-        with in_the_twins_place(shapes.student, shapes, machine.device):
+        with in_place_of_the_tiny_model(shapes.student, shapes, machine.device):
             module = PeftSft(
                 **_student(shapes, LORA_TOKENS, checkpointing),
                 adapter=AdapterConfig("lora", rank=16, alpha=32),
@@ -46,15 +46,15 @@ def measure_distillation(machine: Machine, figures: Figures) -> None:
     for terms in ("logits", "logits and attention"):
         if not figures.allow(terms, 30 if machine.is_gpu else 0):
             continue
-        with in_the_twins_place(shapes.student, shapes, machine.device):
+        with in_place_of_the_tiny_model(shapes.student, shapes, machine.device):
             module = DistilledStudent(
-                Teacher("qwen2_5_vl_7b", twin=True),
+                Teacher("qwen2_5_vl_7b", random_weights=True),
                 LogitDistillation(alpha=0.5, temperature=1.5),
                 None if terms == "logits" else AttentionDistillation(),
                 **_student(shapes, DISTILLATION_TOKENS, checkpointing=True),
-                adapter=AdapterConfig("lora", rank=128, alpha=256, layers=["query_value"]),
+                adapter=AdapterConfig("lora", rank=128, alpha=256, target_modules=["query_value"]),
             )
-        with in_the_twins_place(shapes.teacher, shapes, machine.device):
+        with in_place_of_the_tiny_model(shapes.teacher, shapes, machine.device):
             module.open_teacher()
         assert isinstance(module.teacher, LiveTeacher)
         what = f"{_name(machine, '7B')} -> 3B: distillation of {terms}"
@@ -67,7 +67,7 @@ def _student(shapes: Shapes, tokens: int, checkpointing: bool) -> dict[str, Any]
     """What both ways of training say alike of the 3B."""
     return {
         "model": "qwen2_5_vl_3b",
-        "twin": True,
+        "random_weights": True,
         "answering": "generate",
         "rationale": True,
         "maximum_tokens": tokens // shapes.shrunk,
@@ -87,10 +87,10 @@ def _measure(
 ) -> None:
     """Train some steps on one long question, and write down what that took, or that it does not fit."""
     assert module.maximum_tokens is not None
-    question = long_question(module.reader(learning=True), shapes.edge, module.maximum_tokens)
+    question = long_question(module.vlm_collator(with_labels=True), shapes.edge, module.maximum_tokens)
     batch = module.collator("fit")([question.sample])
     tokens = int(batch["tokens"])
-    learnt = batch["learnt"]
+    learnt = batch["label_count"]
     patches = len(batch["inputs"]["pixel_values"])
     operations = work_of(module.network, teacher, tokens, learnt).needed
     for model in filter(None, (module.vlm.model, teacher)):

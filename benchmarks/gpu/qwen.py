@@ -17,7 +17,7 @@ from benchmarks.language_models import SHAPES, Shape
 from benchmarks.logit_distillation import SUPERVISED
 from datamodules.loading.grouped import text_length
 from datamodules.samples import AnswerType, OpenedImage, SpatialSample
-from lightning_modules.vlm import twins
+from lightning_modules.vlm import tiny_models
 from lightning_modules.vlm.collator import VlmCollator
 
 FAMILY = "qwen2_5_vl"
@@ -83,8 +83,8 @@ def shapes_on(machine: Machine) -> Shapes:
 
 
 @contextmanager
-def in_the_twins_place(text: Shape, shapes: Shapes, device: str) -> Iterator[None]:
-    """Let the family's twin have another shape: in bfloat16 where it is on a GPU, and made there.
+def in_place_of_the_tiny_model(text: Shape, shapes: Shapes, device: str) -> Iterator[None]:
+    """Let the family's tiny random model have another shape; on a GPU it is made there, in bfloat16.
 
     Args:
         text: the shape of its language model.
@@ -92,22 +92,22 @@ def in_the_twins_place(text: Shape, shapes: Shapes, device: str) -> Iterator[Non
         device: where its weights are made.
     """
 
-    def make(size: twins.TwinSize) -> tuple[Any, Any]:
+    def make(size: tiny_models.TinySize) -> tuple[Any, Any]:
         return make_qwen(text, shapes, device)
 
-    with patch.dict(twins.TWINS, {FAMILY: make}):
+    with patch.dict(tiny_models.TINY_MODELS, {FAMILY: make}):
         yield
 
 
-_small_twin = twins.TWINS[FAMILY]
+_small_tiny_model = tiny_models.TINY_MODELS[FAMILY]
 
 
 def make_qwen(text: Shape, shapes: Shapes, device: str) -> tuple[Any, Any]:
-    """A model with random weights, and the processor of the family's twin."""
+    """A model with random weights, and the processor of the family's tiny random model."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    small, processor = _small_twin(
-        twins.TwinSize(width=64, layers=1, vision_layers=1, image_size=shapes.edge)
+    small, processor = _small_tiny_model(
+        tiny_models.TinySize(width=64, layers=1, vision_layers=1, image_size=shapes.edge)
     )
     tower = shapes.tower
     # A head's rotary channels are shared out to time, row and column: 16, 24, 24 as published.

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from datamodules.answers.choices import find_choice
 from datamodules.answers.counts import SIDES, find_count, find_region, find_side
-from datamodules.answers.forms import FORMS, WEAK, Reading
+from datamodules.answers.forms import FORMS, WEAK, ExtractedAnswer
 from datamodules.answers.grammar import NUMBER_WORDS
 from datamodules.answers.lengths import Length, find_distance, find_length
 from datamodules.samples import Answer, AnswerType
@@ -44,7 +44,7 @@ __all__ = [
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
-FINDERS: dict[AnswerType, Callable[[str, str], Reading[str] | None]] = {
+FINDERS: dict[AnswerType, Callable[[str, str], ExtractedAnswer[str] | None]] = {
     AnswerType.SIDE: find_side,
     AnswerType.REGION: find_region,
     AnswerType.COUNT: find_count,
@@ -53,7 +53,7 @@ FINDERS: dict[AnswerType, Callable[[str, str], Reading[str] | None]] = {
 """How to read an answer of each form that needs no more than text and question; letters: `find_choice`."""
 
 
-def find_answer(answer: Answer) -> Reading[str] | None:
+def find_answer(answer: Answer) -> ExtractedAnswer[str] | None:
     """The normalised answer and how it was read; the bare text where the form of the answer is not known."""
     sample = answer.sample
     if sample.answer_type is AnswerType.LETTER:
@@ -61,10 +61,10 @@ def find_answer(answer: Answer) -> Reading[str] | None:
         return find_choice(answer.raw, sample.letters, sample.choices, sample.question)
     if sample.answer_type in FINDERS:
         return FINDERS[sample.answer_type](answer.raw, sample.question)
-    return Reading(text, "bare") if (text := answer.raw.strip()) else None
+    return ExtractedAnswer(text, "bare") if (text := answer.raw.strip()) else None
 
 
-def value_of(find: Callable[Arguments, Reading[Value] | None]) -> Callable[Arguments, Value | None]:
+def value_of(find: Callable[Arguments, ExtractedAnswer[Value] | None]) -> Callable[Arguments, Value | None]:
     """A reader that gives the value alone, None where the answer is unreadable."""
 
     @functools.wraps(find)

@@ -21,7 +21,7 @@ from datamodules.answers.comparisons import (
 )
 from datamodules.answers.counts import find_count
 from datamodules.answers.final_answer import final_answer, sentences, without_markup
-from datamodules.answers.forms import Reading
+from datamodules.answers.forms import ExtractedAnswer
 from datamodules.answers.grammar import P
 
 _CUES_READ = 20
@@ -44,7 +44,7 @@ _YES_NO = {
 
 def find_choice(
     text: str, letters: str, choices: Sequence[str] = (), question: str = ""
-) -> Reading[str] | None:
+) -> ExtractedAnswer[str] | None:
     """The letter of the choice that a text decides for, upper case, and by which form it was read.
 
     A letter that is named goes before the words beside it ("(B) left" is B, whatever B stands for). The
@@ -64,7 +64,7 @@ def find_choice(
     return readings[0] if readings and len({reading and reading.value for reading in readings}) == 1 else None
 
 
-def _of_turn(text: str, named: ChoiceTexts, question: str) -> Reading[str] | None:
+def _of_turn(text: str, named: ChoiceTexts, question: str) -> ExtractedAnswer[str] | None:
     bare, said, letters = P["hedged"].sub("", text), P["ruled out"].sub(" ", text), named.letters
     bare = text if bare.strip(" .,!") in ("", "a", "i") else bare  # "I think a" is cut off
     starts = [re.match(r"([A-Za-z]+)\s*(?:[.,!;:\n-]|$)", part) for part in (said, *sentences(said)[-1:])]
@@ -94,7 +94,9 @@ def _of_turn(text: str, named: ChoiceTexts, question: str) -> Reading[str] | Non
         ("named", lambda: _named(said, named, compares)),
     ):
         if found := find():
-            return Reading(next(iter(found)), form) if len(found) == 1 and found <= {*letters} else None
+            return (
+                ExtractedAnswer(next(iter(found)), form) if len(found) == 1 and found <= {*letters} else None
+            )
     return None
 
 

@@ -106,7 +106,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in P["sentence end"].split(text.strip()) if part]
 
 
-def conclusions(text: str) -> Iterator[tuple[str, str]]:
+def answer_spans(text: str) -> Iterator[tuple[str, str]]:
     """Where to look for a value, best first, each with its form: after the last cue, then from the end."""
     if cues := list(P["cue"].finditer(text)):
         yield from (("declared", part) for part in sentences(text[cues[-1].end() :]))

@@ -22,7 +22,7 @@ WEAK = ("framed", "stated", "compared", "named")
 """The forms that a person may read otherwise; a report says how many answers they decided."""
 
 
-class Reading(NamedTuple, Generic[Value]):
+class ExtractedAnswer(NamedTuple, Generic[Value]):
     """What was read, and by which of the `FORMS`."""
 
     value: Value

@@ -6,8 +6,8 @@ import math
 import re
 from typing import NamedTuple
 
-from datamodules.answers.final_answer import conclusions, final_answer, without_markup
-from datamodules.answers.forms import Reading
+from datamodules.answers.final_answer import answer_spans, final_answer, without_markup
+from datamodules.answers.forms import ExtractedAnswer
 from datamodules.answers.grammar import METRES, WORDS, P, one_of
 from datamodules.answers.numbers import in_digits, words_in_digits
 
@@ -50,7 +50,7 @@ class _Amount(NamedTuple):
         return self.length.middle
 
 
-def find_length(text: str, question: str = "") -> Reading[Length] | None:
+def find_length(text: str, question: str = "") -> ExtractedAnswer[Length] | None:
     """The length that a text ends up with, in metres, and by which form it was read.
 
     Reads metric units, feet, inches, yards and miles, ranges ("2-3 feet", "2 ± 0.5 m"), feet with inches, a
@@ -64,33 +64,33 @@ def find_length(text: str, question: str = "") -> Reading[Length] | None:
         question: what was asked, where it is known: "how tall" is not answered by how wide.
     """
     found = _decided(text, question)
-    return Reading(found.value.length, found.form) if found else None
+    return ExtractedAnswer(found.value.length, found.form) if found else None
 
 
-def find_distance(text: str, question: str = "") -> Reading[str] | None:
+def find_distance(text: str, question: str = "") -> ExtractedAnswer[str] | None:
     """The distance in metres, as a number: the reading of Track 3, whose answers are numbers of metres.
 
     As `find_length` reads it, the middle of a range standing for it; a number may be negative.
     """
     if negative := re.fullmatch(r"(-\d+(?:\.\d+)?)(?:\s*m(?:eters?)?)?", final_answer(text)):
-        return Reading(negative[1], "bare")
+        return ExtractedAnswer(negative[1], "bare")
     found = _decided(text, question)
     as_written = found and found.value.unit in (None, 1.0) and found.value.text
-    return Reading(as_written or f"{found.value.middle:.6g}", found.form) if found else None
+    return ExtractedAnswer(as_written or f"{found.value.middle:.6g}", found.form) if found else None
 
 
-def _decided(text: str, question: str) -> Reading[_Amount] | None:
+def _decided(text: str, question: str) -> ExtractedAnswer[_Amount] | None:
     answer = P["set aside"].sub(" ", P["region name"].sub(" ", without_markup(final_answer(text))))
     digits = in_digits(answer)
     words = P["unit and a half"].sub(r"\1 and \3 \2", P["one unit"].sub(r"1 \1", digits))
     words = P["metres with centimetres"].sub(r"\1 m \2 cm", words_in_digits(words))
     words = P["feet with inches"].sub(r"\1 ft \2 in", words)
     for whole, has_unit in ((words, True), (digits, False)):
-        for form, part in conclusions(whole):
+        for form, part in answer_spans(whole):
             if picked := _picked(
                 [amount for amount in _amounts(part) if bool(amount.unit) == has_unit], part, question
             ):
-                return Reading(picked, form)
+                return ExtractedAnswer(picked, form)
     return None
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from datamodules.loading.epoch_sampler import EpochSampler, EveryImage
 
 _STEPS_IN_POOL = 50
-_LENGTH_STREAM = 1  # keeps the order of steps apart from the drawing, which has the same seed and epoch
+_LENGTH_STREAM = 1  # keeps the order of steps apart from the sampling, which has the same seed and epoch
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TrainingBatches(Sampler[BatchRequest]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
-        drawing: EpochSampler | None = None,
+        sampler: EpochSampler | None = None,
         lengths: np.ndarray | None = None,
     ) -> None:
         """`group_sizes` counts the questions of each image; `batch_size` counts images."""
@@ -76,7 +76,7 @@ class TrainingBatches(Sampler[BatchRequest]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
-        self.drawing = drawing or EveryImage(len(group_sizes))
+        self.sampler = sampler or EveryImage(len(group_sizes))
         self.lengths = lengths
         self.epoch = 0
         self.first = 0
@@ -89,12 +89,12 @@ class TrainingBatches(Sampler[BatchRequest]):
 
     def __len__(self) -> int:
         """How many batches a whole epoch has on each rank."""
-        images_per_rank = -(-len(self.drawing) // self.world_size)
+        images_per_rank = -(-len(self.sampler) // self.world_size)
         return -(-images_per_rank // self.batch_size)
 
     def __iter__(self) -> Iterator[BatchRequest]:
         """The batches of the epoch from `first` on."""
-        order = self.drawing.epoch(self.seed, self.epoch)
+        order = self.sampler.epoch(self.seed, self.epoch)
         images_per_rank = -(-len(order) // self.world_size)
         order = np.resize(order, images_per_rank * self.world_size)
         if self.lengths is not None:

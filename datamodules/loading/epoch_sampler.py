@@ -1,4 +1,4 @@
-"""Which images an epoch of training draws, as a function of seed and epoch alone."""
+"""Which images an epoch of training samples, as a function of seed and epoch alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datamodules.samples import DataError
 
 
 class EpochSampler(Protocol):
-    """Draws the images of every epoch."""
+    """Samples the images of every epoch."""
 
     def __len__(self) -> int:
         """How many images an epoch has."""
@@ -23,7 +23,7 @@ class EpochSampler(Protocol):
         ...
 
     def describe(self) -> list[int]:
-        """What the drawing depends on, to compare with when a run is resumed."""
+        """What the sampling depends on, to compare with when a run is resumed."""
         ...
 
 
@@ -78,12 +78,13 @@ class Curriculum:
 class WeightedParts:
     """So many images of each part in each epoch, where the images of a part follow those of the part before.
 
-    `sizes` are the parts' numbers of images, `draws` how many of them an epoch takes. A part is gone through
-    from its first to its last image in a random order before any comes again, over the borders of epochs.
+    `sizes` are the parts' numbers of images, `images_per_epoch` how many of them an epoch takes. A part is
+    gone through from its first to its last image in a random order before any comes again, over the borders
+    of epochs.
     """
 
     sizes: tuple[int, ...]
-    draws: tuple[int, ...]
+    images_per_epoch: tuple[int, ...]
 
     @staticmethod
     def of(sizes: Sequence[int], weights: Sequence[float]) -> WeightedParts:
@@ -100,12 +101,14 @@ class WeightedParts:
                 "below 0 and not all 0."
             )
         images, whole = sum(sizes), sum(weights)
-        draws = tuple(max(1, round(images * weight / whole)) if weight else 0 for weight in weights)
-        return WeightedParts(tuple(sizes), draws)
+        images_per_epoch = tuple(
+            max(1, round(images * weight / whole)) if weight else 0 for weight in weights
+        )
+        return WeightedParts(tuple(sizes), images_per_epoch)
 
     def __len__(self) -> int:
         """How many images an epoch has."""
-        return sum(self.draws)
+        return sum(self.images_per_epoch)
 
     def epoch(self, seed: int, epoch: int) -> np.ndarray:
         """The epoch's images of all parts, mixed."""
@@ -114,13 +117,13 @@ class WeightedParts:
         return np.random.default_rng([seed, epoch]).permutation(np.concatenate(drawn))
 
     def describe(self) -> list[int]:
-        """The parts' numbers of images and draws."""
-        return [*self.sizes, *self.draws]
+        """The parts' numbers of images, and of images an epoch."""
+        return [*self.sizes, *self.images_per_epoch]
 
     def _of_part(self, part: int, seed: int, epoch: int) -> np.ndarray:
         """The next images of one part: a stretch of an endless row of its permutations."""
-        size, draws = self.sizes[part], self.draws[part]
-        places = np.arange(epoch * draws, (epoch + 1) * draws)
+        size, images_per_epoch = self.sizes[part], self.images_per_epoch[part]
+        places = np.arange(epoch * images_per_epoch, (epoch + 1) * images_per_epoch)
         rounds = {
             number: np.random.default_rng([seed, part, number, 1]).permutation(size)
             for number in np.unique(places // size).tolist()

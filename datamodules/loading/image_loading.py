@@ -14,10 +14,10 @@ from datamodules.loading.grouped import GroupedQuestions
 from datamodules.samples import (
     BatchSamples,
     DataError,
+    ExtractedAnswer,
     ImageSource,
     MissingImage,
     OpenedImage,
-    Reading,
     SpatialSample,
     UnreadableImage,
     depth_of,
@@ -120,10 +120,10 @@ class ImageLoading(Dataset[LoadedBatch]):
 
 def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
     """The samples with their images decoded; samples with the same image share one object."""
-    images: dict[tuple[ImageSource, Reading], OpenedImage] = {}
+    images: dict[tuple[ImageSource, ExtractedAnswer], OpenedImage] = {}
 
     def opened(
-        sample: SpatialSample, source: ImageSource | None, reading: Reading, view: str
+        sample: SpatialSample, source: ImageSource | None, reading: ExtractedAnswer, view: str
     ) -> OpenedImage | None:
         if source is None:
             return None
@@ -137,7 +137,7 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
         except DataError as error:  # a view draws regions into the image
             raise DataError(f"{error} It is one of record {sample.id}.") from error
 
-    def decoded(source: ImageSource, reading: Reading) -> OpenedImage:
+    def decoded(source: ImageSource, reading: ExtractedAnswer) -> OpenedImage:
         if (source, reading) not in images:
             # Images that views made out of the same one share its decoding.
             if isinstance(source, DerivedImage):
@@ -222,7 +222,7 @@ class ResumableLoader(DataLoader):
         return {
             "seed": self.batches.seed,
             "images": len(self.batches.group_sizes),
-            "drawing": self.batches.drawing.describe(),
+            "sampler": self.batches.sampler.describe(),
             "length_grouped": self.batches.lengths is not None,
             "batch_size": self.batches.batch_size,
             "questions_per_image": self.batches.questions_per_image,

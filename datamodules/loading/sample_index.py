@@ -25,7 +25,7 @@ from datamodules.loading.grouped import text_length
 from datamodules.loading.grouped_rows import GroupedRows, mapped_batches, write_grouped_rows
 from datamodules.samples import AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised when the columns below or the rules of rows change; older indexes are then written again."""
 
 _SAMPLES = "samples.arrow"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from datamodules.samples import Reading, SpatialSample, depth_of
+from datamodules.samples import ExtractedAnswer, SpatialSample, depth_of
 from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import without_boxes
 
@@ -81,7 +81,7 @@ class DepthImage(DerivedImage):
     """A depth image in three equal channels."""
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> ExtractedAnswer:
         """Its source is depth."""
         return depth_of
 

@@ -60,7 +60,7 @@ from experiments.errors.constructors import NotMade, made_as_configured, reason_
 from experiments.errors.memory import is_out_of_memory, out_of_memory
 from experiments.errors.parser_errors import RefusedOption, refusal
 from experiments.errors.plain_errors import Interrupted, is_interrupt
-from experiments.experiment_files.config_files import Composition, refuse_other_model
+from experiments.experiment_files.config_files import ConfigFiles, refuse_other_model
 from experiments.experiment_files.registry import BASE, read_yaml
 from experiments.export import write_adapter
 from experiments.report.page import write_report
@@ -125,7 +125,7 @@ class SpatialCLI(LightningCLI):
     model: LightningModule
     datamodule: LightningDataModule
 
-    def __init__(self, composition: Composition) -> None:
+    def __init__(self, composition: ConfigFiles) -> None:
         self.composition = composition
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
@@ -330,7 +330,7 @@ class SpatialCLI(LightningCLI):
             self.trainer.best = self.folder.best
         if learns:
             self._settle_length()
-            self._write_lessons()
+            self._write_teacher_outputs()
 
     def _settle_length(self) -> None:
         """A plain module does not know that base.yaml leaves the length open; others see to it themselves."""
@@ -347,12 +347,12 @@ class SpatialCLI(LightningCLI):
             data.require_answers(data.scored)
 
     def before_fit(self) -> None:
-        """Start the clock, and write the lessons of a cached teacher that are missing."""
+        """Start the clock, and write the teacher outputs of a cached teacher that are missing."""
         module_face(self.model).refuse_unworkable(self.trainer, trains=True)
         refuse_looking_at_the_test(self.trainer, self.datamodule, self._tested)
         self._settle_length()
         self.stopwatch.start()
-        self._write_lessons()
+        self._write_teacher_outputs()
 
     def before_test(self) -> None:
         """Start the clock."""
@@ -429,7 +429,7 @@ class SpatialCLI(LightningCLI):
             return f"Interrupted. Go on with: {PROGRAM} {self.subcommand} --resume {folder.path}"
         return "Interrupted before anything was saved: the same command starts it again."
 
-    def _write_lessons(self) -> None:
+    def _write_teacher_outputs(self) -> None:
         with self.stopwatch.paused():
             write_missing(self.model, self.datamodule, self.trainer)
 

@@ -9,7 +9,7 @@ from lightning.pytorch.cli import LightningCLI
 from experiments.command_line.cli import ExperimentTrainer, SpatialCLI
 
 
-class PreparedExperiment(SpatialCLI):
+class DryRun(SpatialCLI):
     """Makes everything and runs nothing; no run folder is written.
 
     Args:

@@ -48,7 +48,7 @@ def require_splits(data: SpatialDataModule | PlainData, subcommand: str, trains:
 def require_teacher(settings: Any) -> None:
     """Raise `ModelError` where the files that a run's teacher is made of are missing.
 
-    Lessons on disk that are all there need no teacher any more.
+    teacher outputs on disk that are all there need no teacher any more.
 
     Args:
         settings: the `teacher` of a model's configuration.

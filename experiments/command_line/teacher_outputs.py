@@ -1,4 +1,4 @@
-"""A teacher's lessons, written down before a training that reads them."""
+"""A teacher's outputs, written down before a training that reads them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from experiments.run_folders.run_folder import RunError
 if TYPE_CHECKING:
     from lightning import Trainer
 
-    from lightning_modules.distillation.teachers.cache_files import Written
+    from lightning_modules.distillation.teachers.cache_files import CacheSummary
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 def learns_from_cache(module: Any) -> bool:
-    """Whether a module learns from a teacher's lessons on disk."""
+    """Whether a module learns from a teacher's outputs on disk."""
     return getattr(getattr(module, "teacher_settings", None), "cache", None) is not None
 
 
 def refuse_blind_baseline(module: Any) -> None:
-    """Raise `RunError` where a blind baseline would learn from lessons on questions with images."""
+    """Raise `RunError` where a blind baseline would learn from teacher outputs on questions with images."""
     if learns_from_cache(module):
         raise RunError(
             "A blind baseline asks questions without their images, on which a cached teacher has said "
@@ -36,9 +36,9 @@ def refuse_blind_baseline(module: Any) -> None:
 
 
 def write_missing(module: Any, data: Any, trainer: Trainer) -> None:
-    """Write a cached teacher's lessons before a training, if they are not there or not all of them.
+    """Write a cached teacher's outputs before a training, if they are not there or not all of them.
 
-    Lessons that are there but are others are left to the training, which refuses them.
+    Teacher outputs that are there but are others are left to the training, which refuses them.
     """
     if not learns_from_cache(module) or not trainer.is_global_zero:
         return
@@ -47,16 +47,16 @@ def write_missing(module: Any, data: Any, trainer: Trainer) -> None:
     cache = Path(module.teacher_settings.cache)
     if is_complete(cache):
         return
-    print(f"The teacher's lessons are not all in {cache} yet: they are written first.", flush=True)
+    print(f"The teacher's outputs are not all in {cache} yet: they are written first.", flush=True)
     with _alone(cache):
         if not is_complete(cache):
             print(f"{_write(module, data, trainer)}\n", flush=True)
 
 
-def write_lessons(module: Any, data: Any, trainer: Trainer) -> str:
+def write_teacher_outputs(module: Any, data: Any, trainer: Trainer) -> str:
     """Go once over all training questions with the teacher, and write down what it says.
 
-    Of several runs that want the same lessons, one writes and the others wait.
+    Of several runs that want the same teacher outputs, one writes and the others wait.
 
     Args:
         module: the student, with the settings of its teacher.
@@ -67,7 +67,7 @@ def write_lessons(module: Any, data: Any, trainer: Trainer) -> str:
         A sentence that says what was written.
 
     Raises:
-        SmallSpatialError: the teacher cannot be loaded, or its folder holds other lessons.
+        SmallSpatialError: the teacher cannot be loaded, or its folder holds other teacher outputs.
     """
     with _alone(Path(module.teacher_settings.cache)):
         return _write(module, data, trainer)
@@ -81,7 +81,7 @@ def _alone(cache: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"Another run writes the lessons in {cache}: waiting for it.", flush=True)
+        print(f"Another run writes the teacher outputs in {cache}: waiting for it.", flush=True)
         lock.acquire()
     try:
         yield
@@ -92,26 +92,26 @@ def _alone(cache: Path) -> Iterator[None]:
 def _write(module: Any, data: Any, trainer: Trainer) -> str:
     from lightning.pytorch.utilities.seed import isolate_rng
 
-    from lightning_modules.distillation.output_writing import LessonWriting
+    from lightning_modules.distillation.output_writing import OutputWriting
     from lightning_modules.distillation.teachers.cache_files import CacheWriter
 
     data.prepare_split("train")
     # The training that may follow shall not depend on whether this came before it.
     with isolate_rng():
-        writing = LessonWriting(module, trainer.strategy.root_device)
-        writer = CacheWriter(module.teacher_settings.cache, writing.contents)
+        writing = OutputWriting(module, trainer.strategy.root_device)
+        writer = CacheWriter(module.teacher_settings.cache, writing.manifest)
         data.collator = writing.collator
         progress = _Progress(int(data.training_images()[0].group_sizes().sum()))
         for loaded in data.every_training_question():
             batch = data.on_before_batch_transfer(loaded, 0)
-            if not all(key in writer for key in batch["lesson_keys"]):
+            if not all(key in writer for key in batch["output_keys"]):
                 with trainer.precision_plugin.forward_context():
-                    writer.add(writing.lessons(batch))
-            progress.count(len(batch["lesson_keys"]))
-        written = writer.finish()
+                    writer.add(writing.outputs(batch))
+            progress.count(len(batch["output_keys"]))
+        summary = writer.finish()
     del writing
     gc.collect()
-    return _said(written, module.teacher_settings)
+    return _said(summary, module.teacher_settings)
 
 
 class _Progress:
@@ -136,9 +136,9 @@ class _Progress:
         )
 
 
-def _said(written: Written, settings: Any) -> str:
+def _said(summary: CacheSummary, settings: Any) -> str:
     return (
-        f"{settings.cache} holds lessons on {written.lessons:,} questions, {written.megabytes:,.1f} MB. "
-        f"On average {written.remaining_mass:.2%} of the teacher's probability lies outside of its "
+        f"{settings.cache} holds teacher outputs on {summary.outputs:,} questions, {summary.megabytes:,.1f} "
+        f"MB. On average {summary.tail_mass:.2%} of the teacher's probability lies outside of its "
         f"{settings.cache_k} likeliest tokens; of that only the sum is known."
     )

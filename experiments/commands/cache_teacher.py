@@ -1,7 +1,8 @@
 """`python -m experiments.commands.cache_teacher -c NAME`: write what a teacher says of training questions.
 
-Training then reads these lessons and needs no teacher in memory. The experiment takes the options that
-`experiment` takes, and its `teacher.cache` names the folder. After an interruption, the same command goes on.
+Training then reads these teacher outputs and needs no teacher in memory. The experiment takes the options
+that `experiment` takes, and its `teacher.cache` names the folder. After an interruption, the same command
+goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from experiments.run_folders.run_folder import RunError
 
 
 def main(typed: list[str]) -> None:
-    """Write the lessons of an experiment's teacher.
+    """Write the teacher outputs of an experiment's teacher.
 
     Args:
         typed: the options of `experiment`.
@@ -26,10 +27,10 @@ def main(typed: list[str]) -> None:
     composition = compose(["experiment", *typed])
     # Loaded late, so that a mistyped name is reported at once.
     quiet_libraries()
-    from experiments.command_line.dry_run import PreparedExperiment
-    from experiments.command_line.teacher_outputs import learns_from_cache, write_lessons
+    from experiments.command_line.dry_run import DryRun
+    from experiments.command_line.teacher_outputs import learns_from_cache, write_teacher_outputs
 
-    experiment = PreparedExperiment(composition)
+    experiment = DryRun(composition)
     if not learns_from_cache(experiment.model):
         raise RunError(
             f"{experiment.name} does not learn from a cached teacher: name a folder as "
@@ -38,7 +39,7 @@ def main(typed: list[str]) -> None:
     # The teacher may need the room of the student's weights, and nobody asks the student anything.
     for parameter in experiment.model.parameters():
         parameter.data = parameter.data.new_empty(0)
-    print(write_lessons(experiment.model, experiment.datamodule, experiment.trainer))
+    print(write_teacher_outputs(experiment.model, experiment.datamodule, experiment.trainer))
     print(f"Next: make experiment NAME={experiment.name}, with the same options, reads them.")
 
 

@@ -149,8 +149,8 @@ def write_settings(trial: Trial, folder: Path, copies: Path, weights: Path) -> N
 def tiny_models(model: dict[str, Any], weights: Path) -> dict[str, Any]:
     """What puts tiny random models in the place of those that an experiment names."""
     if "network" not in model:
-        teacher = {"teacher": {"twin": True, "twin_seed": 0}} if "teacher" in model else {}
-        return {"twin": True, "maximum_new_tokens": 16, **teacher}
+        teacher = {"teacher": {"random_weights": True, "weights_seed": 0}} if "teacher" in model else {}
+        return {"random_weights": True, "maximum_new_tokens": 16, **teacher}
     phases = [{**phase, "epochs": 1} for phase in model["phases"]]
     if "pretrained" not in model["network"]:
         return {"phases": phases}

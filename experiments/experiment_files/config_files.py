@@ -25,7 +25,7 @@ from experiments.run_folders.run_folder import RUNS, RunError, RunFolder, relati
 
 
 @dataclass
-class Composition:
+class ConfigFiles:
     """A command line ready for LightningCLI.
 
     Attributes:
@@ -43,7 +43,7 @@ class Composition:
     source: RunFolder | None = None
 
 
-def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
+def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
     """Resolve experiment names, put the tiny overlay after the files it overlays, and resume.
 
     Args:
@@ -51,7 +51,7 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
         runs: the folder of all runs.
     """
     if not typed or typed[0].startswith("-"):
-        return Composition(list(typed), list(typed))
+        return ConfigFiles(list(typed), list(typed))
     subcommand, *options = typed
     options = [_null(option) for option in options]
     files, options = _take(options, "-c", "--config")
@@ -64,7 +64,7 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> Composition:
         for overlay in tiny_overlays([read_yaml(path) for path in [BASE, *paths]]):
             configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
     options += layers_of_another_method(options, [read_yaml(path) for path in paths])
-    return Composition(
+    return ConfigFiles(
         list(typed), [subcommand, *configs, *options], comment=_comment(paths), source=_source(paths)
     )
 
@@ -128,7 +128,9 @@ def layers_of_another_method(options: Sequence[str], files: Sequence[Any]) -> li
         files: the contents of the experiment's files, the oldest first.
     """
     typed = _take(options, *(f"{adapter}.method" for adapter in ADAPTER))[0]
-    layers = _take(options, *(f"{adapter}.{key}" for adapter in ADAPTER for key in ("layers", "layers+")))[0]
+    layers = _take(
+        options, *(f"{adapter}.{key}" for adapter in ADAPTER for key in ("target_modules", "target_modules+"))
+    )[0]
     if not typed or layers:
         return []
     methods = [
@@ -136,7 +138,7 @@ def layers_of_another_method(options: Sequence[str], files: Sequence[Any]) -> li
         for content in files
         if isinstance(adapter := (_arguments_of_model(content)).get("adapter"), dict) and "method" in adapter
     ]
-    return [] if methods and typed[-1] == methods[-1] else [f"{ADAPTER[0]}.layers=null"]
+    return [] if methods and typed[-1] == methods[-1] else [f"{ADAPTER[0]}.target_modules=null"]
 
 
 def _arguments_of_model(content: Any) -> dict[str, Any]:
@@ -176,7 +178,7 @@ def _null(option: str) -> str:
     return f"{flag}=null" if equals and value == "None" and flag.startswith("--") else option
 
 
-def _continue(typed: list[str], files: list[str], options: list[str], run: str, runs: Path) -> Composition:
+def _continue(typed: list[str], files: list[str], options: list[str], run: str, runs: Path) -> ConfigFiles:
     """The command line that goes on with a run: its own configuration, and its last checkpoint."""
     _, options = _take(options, "--scale")
     if run == "latest":
@@ -196,7 +198,7 @@ def _continue(typed: list[str], files: list[str], options: list[str], run: str, 
     if not folder.config.exists():
         raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
     checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []
-    return Composition(
+    return ConfigFiles(
         typed,
         [typed[0], "-c", str(folder.config), *options, *checkpoint],
         comment=folder.read_card().get("comment", ""),

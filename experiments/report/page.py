@@ -155,23 +155,23 @@ def caveat(facts: dict[str, str]) -> str:
 
 
 def _vlm(shape: dict[str, Any]) -> str:
-    """Which vision-language model ran, or that it was only a twin of it."""
+    """Which vision-language model ran, or that it was only a tiny random model of it."""
     name = shape.get("model", "")
     if isinstance(name, dict):
         name = f"{name['encoder']} and {name['language_model']}"
-    return f"tiny twin of {name}, begun with random weights" if shape.get("twin") else name
+    return f"tiny random model of {name}, begun with random weights" if shape.get("random_weights") else name
 
 
 def _teacher(settings: dict[str, Any] | None) -> str:
     """Which model taught, and what it had learnt itself."""
     if not settings:
         return ""
-    twin = settings.get("twin")
+    random_weights = settings.get("random_weights")
     if settings.get("adapter") or settings.get("checkpoint"):
         learnt = "as a run has trained it"
     else:
-        learnt = "with random weights" if twin else "as it is"
-    name = f"tiny twin of {settings['model']}" if twin else settings["model"]
+        learnt = "with random weights" if random_weights else "as it is"
+    name = f"tiny random model of {settings['model']}" if random_weights else settings["model"]
     return f"{name} {learnt}" + (", from a cache" if settings.get("cache") else "")
 
 

@@ -20,12 +20,12 @@ from lightning_modules.distillation.logits.loss import (
     supervised_positions,
     weighted,
 )
-from lightning_modules.distillation.on_policy import OnPolicy, as_taught, own_answers
+from lightning_modules.distillation.on_policy import OnPolicy, as_taught, on_policy_answers
 from lightning_modules.distillation.teachers.cached import CachedTeacher, require_cachable
-from lightning_modules.distillation.teachers.live import Lesson, LiveTeacher, Teacher, TeacherSource
+from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher, TeacherOutput, TeacherSource
 from lightning_modules.distillation.weights import Weight, weight_at
 from lightning_modules.schedule import total_steps
-from lightning_modules.vlm.collator import learnt_tokens
+from lightning_modules.vlm.collator import label_count
 from lightning_modules.vlm.sft import PeftSft
 
 
@@ -86,7 +86,7 @@ class DistilledStudent(PeftSft):
 
     def open_teacher(self) -> None:
         """Load the teacher and find out what of its attention is wanted."""
-        self._reading = self.reader(learning=True)
+        self._collator = self.vlm_collator(with_labels=True)
         # A plain object in the instance's dictionary: no submodule, so neither saved, trained nor counted.
         self.__dict__["teacher"] = self._opened_teacher()
         self.teacher_origin = self.teacher.origin
@@ -97,8 +97,8 @@ class DistilledStudent(PeftSft):
     def _opened_teacher(self) -> TeacherSource:
         settings = self.teacher_settings
         if settings.cache is not None:
-            return CachedTeacher(settings, self._reading, self.logits, self.image_tokens)
-        return LiveTeacher(settings, self._reading, self.image_tokens, self.placement)
+            return CachedTeacher(settings, self._collator, self.logits, self.image_tokens)
+        return LiveTeacher(settings, self._collator, self.image_tokens, self.placement)
 
     def setup(self, stage: str) -> None:
         """Load the teacher before a training."""
@@ -110,7 +110,7 @@ class DistilledStudent(PeftSft):
         """The student's; for training with what the teacher has to know."""
         if stage != "fit":
             return super().collator(stage)
-        return self.teacher.collator(self._reading)
+        return self.teacher.collator(self._collator)
 
     def on_fit_start(self) -> None:
         """Take the teacher to where the student is."""
@@ -124,18 +124,18 @@ class DistilledStudent(PeftSft):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy, divergence from the teacher's logits, and divergence from its attention."""
-        if "own" in batch:
-            return self._loss_of_own_answers(batch)
+        if "on_policy" in batch:
+            return self._on_policy_loss(batch)
         inputs, labels = batch["inputs"], batch["labels"]
-        ours, lesson = self._both(batch, inputs, labels, self.pairs)
-        terms = weighted(self._logit_terms(ours, lesson, labels), self.logits, self._progress)
+        student_pass, output = self._both(batch, inputs, labels, self.pairs)
+        terms = weighted(self._logit_terms(student_pass, output, labels), self.logits, self._progress)
         losses = {name: weight_at(self.logit_weight, self._progress) * term for name, term in terms.items()}
         if self.attention_loss is not None:
             mask = inputs["attention_mask"]
             images = inputs["input_ids"] == self.vlm.processor.image_token_id
             losses["attention"] = weight_at(self.attention_weight, self._progress) * attention_distillation(
-                ours.layers,
-                lesson.layers,
+                student_pass.layers,
+                output.layers,
                 self.pairs,
                 self.attention_loss.rows_mask(mask, labels),
                 self.attention_loss.columns_mask(mask, images),
@@ -144,49 +144,51 @@ class DistilledStudent(PeftSft):
         return losses
 
     def begin_step(self, batches: Sequence[Batch]) -> None:
-        """Let the student answer all batches of a step on own answers, before it learns from any of them."""
-        if not self._writes_itself():
+        """Let the student answer all batches of an on-policy step, before it learns from any of them."""
+        if not self._is_on_policy_step():
             return
         for batch in batches:
             answers = self._answered(batch["prompt"])
-            batch["inputs"], batch["labels"] = as_taught(self._reading, batch["prompt"], answers)
-            batch["learnt"], batch["own"] = learnt_tokens(batch["labels"]), True
+            batch["inputs"], batch["labels"] = as_taught(self._collator, batch["prompt"], answers)
+            batch["label_count"], batch["on_policy"] = label_count(batch["labels"]), True
 
     def _answered(self, prompt: dict[str, Tensor]) -> list[list[int]]:
         assert self.on_policy is not None
         there = {name: tensor.to(self.device) for name, tensor in prompt.items()}
         with self.trainer.precision_plugin.forward_context():
-            return own_answers(
+            return on_policy_answers(
                 self.network, self.tokenizer, there, self.on_policy, self.vlm.family.stop_strings
             )
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """Supervised positions; attention is a mean over questions."""
-        learnt: int = batch["learnt"]
-        return {"cross_entropy": learnt, "divergence": learnt, "own_divergence": learnt}
+        labelled: int = batch["label_count"]
+        return {"cross_entropy": labelled, "divergence": labelled, "on_policy_divergence": labelled}
 
-    def _loss_of_own_answers(self, batch: Batch) -> dict[str, Tensor]:
+    def _on_policy_loss(self, batch: Batch) -> dict[str, Tensor]:
         """What the teacher says of the answers that the student gave; the true ones are not looked at."""
         inputs, labels = batch["inputs"], batch["labels"]
-        ours, lesson = self._both(batch, inputs, labels, [])
-        divergence = self._logit_terms(ours, lesson, labels)["divergence"]
+        student_pass, output = self._both(batch, inputs, labels, [])
+        divergence = self._logit_terms(student_pass, output, labels)["divergence"]
         weight = weight_at(self.logit_weight, self._progress) * self.logits.temperature**2
-        return {"own_divergence": weight * divergence}
+        return {"on_policy_divergence": weight * divergence}
 
     def _both(
         self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, pairs: list[tuple[int, int]]
-    ) -> tuple[DecoderPass, Lesson]:
+    ) -> tuple[DecoderPass, TeacherOutput]:
         language_model = self.vlm.family.parts["language_model"]
-        ours = run(self.network, language_model, inputs, {student for student, _ in pairs})
-        return ours, self.teacher.lesson(batch, inputs, labels, {teacher for _, teacher in pairs})
+        student_pass = run(self.network, language_model, inputs, {student for student, _ in pairs})
+        return student_pass, self.teacher.output(batch, inputs, labels, {teacher for _, teacher in pairs})
 
-    def _logit_terms(self, ours: DecoderPass, lesson: Lesson, labels: Tensor) -> dict[str, Tensor]:
+    def _logit_terms(
+        self, student_pass: DecoderPass, output: TeacherOutput, labels: Tensor
+    ) -> dict[str, Tensor]:
         rows, positions, targets = supervised_positions(labels)
         return distil_logits(
-            ours.hidden[rows, positions],
+            student_pass.hidden[rows, positions],
             head_of(self.network),
             targets,
-            lesson.logits,
+            output.logits,
             self.logits,
             student_softcap=softcap_of(self.network),
         )
@@ -198,12 +200,12 @@ class DistilledStudent(PeftSft):
             moved["prompt"] = {name: tensor.to(device) for name, tensor in batch["prompt"].items()}
         return moved
 
-    def _writes_itself(self) -> bool:
+    def _is_on_policy_step(self) -> bool:
         """Whether the present step is one of the student's own answers."""
         if self.on_policy is None or not self.training:
             return False
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        return self.on_policy.drawn(seed, self.global_step)
+        return self.on_policy.sampled(seed, self.global_step)
 
     @property
     def _progress(self) -> float:

@@ -43,21 +43,21 @@ class OnPolicy:
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ModelError(
-                f"The share of steps on own answers is {self.share}; give a number from 0 to 1 as "
+                f"The share of steps on on-policy answers is {self.share}; give a number from 0 to 1 as "
                 "on_policy.share."
             )
         if not self.temperature > 0:
             raise ModelError(
-                f"The temperature of own answers is {self.temperature}; logits are divided by it, so give a "
-                "number above 0 as on_policy.temperature."
+                f"The temperature of on-policy answers is {self.temperature}; logits are divided by it, so "
+                "give a number above 0 as on_policy.temperature."
             )
         if self.maximum_new_tokens < 1:
             raise ModelError(
-                f"Own answers of at most {self.maximum_new_tokens} tokens hold nothing to learn; give a "
-                "number of at least 1 as on_policy.maximum_new_tokens."
+                f"On-policy answers of at most {self.maximum_new_tokens} tokens hold nothing to learn; give "
+                "a number of at least 1 as on_policy.maximum_new_tokens."
             )
 
-    def drawn(self, seed: int, step: int) -> bool:
+    def sampled(self, seed: int, step: int) -> bool:
         """Whether a step learns from own answers: the same in all processes and in a resumed run.
 
         Args:
@@ -67,7 +67,7 @@ class OnPolicy:
         return Random(f"{seed} {step}").random() < self.share
 
 
-def own_answers(
+def on_policy_answers(
     network: Any,
     tokenizer: Any,
     prompt: Mapping[str, Tensor],

@@ -1,4 +1,4 @@
-"""From a teacher in memory to lessons in a folder."""
+"""From a teacher in memory to teacher outputs in a folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lightning_modules.distillation.decoder_pass import layer_count, vocabulary_
 from lightning_modules.distillation.logits.loss import supervised_positions
 from lightning_modules.distillation.logits.teacher_signal import TeacherLogits, TopKLogits, top_k_logits
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers.cache_contents import Contents, StoredMaps, what_is_asked
-from lightning_modules.distillation.teachers.cache_files import StoredLesson
+from lightning_modules.distillation.teachers.manifest import Manifest, StoredMaps, fingerprint_of
+from lightning_modules.distillation.teachers.cache_files import StoredOutput
 from lightning_modules.distillation.teachers.cached import read_by_student
 from lightning_modules.distillation.teachers.live import LiveTeacher
-from lightning_modules.distillation.teachers.output_keys import WithLessonKeys
+from lightning_modules.distillation.teachers.output_keys import WithOutputKeys
 
 
-class LessonWriting:
-    """A teacher in memory, and what of its lessons is kept for a student.
+class OutputWriting:
+    """A teacher in memory, and what of its teacher outputs is kept for a student.
 
     Of the student nothing but its settings and its way of reading is used.
 
@@ -33,19 +33,19 @@ class LessonWriting:
         device: where the teacher computes, unless its settings say it.
 
     Attributes:
-        contents: what the cache will say of itself.
-        collator: makes batches for `lessons`.
+        manifest: what the cache will say of itself.
+        collator: makes batches for `outputs`.
 
     Raises:
         ModelError: the teacher cannot be loaded, or not be compared with the student.
     """
 
     def __init__(self, student: DistilledStudent, device: torch.device) -> None:
-        settings, reader = student.teacher_settings, student.reader(learning=True)
-        self.teacher = LiveTeacher(settings, reader, student.image_tokens, student.placement)
+        settings, collator = student.teacher_settings, student.vlm_collator(with_labels=True)
+        self.teacher = LiveTeacher(settings, collator, student.image_tokens, student.placement)
         self.teacher.to(device)
-        self.collator: Collator = WithLessonKeys(
-            self.teacher.collator(reader), reader.rationale, reader.prompt
+        self.collator: Collator = WithOutputKeys(
+            self.teacher.collator(collator), collator.rationale, collator.prompt
         )
         self.image_token: int = student.vlm.processor.image_token_id
         self.logits = student.logits
@@ -55,44 +55,44 @@ class LessonWriting:
             vocabulary = min(vocabulary_size(student.network), vocabulary_size(self.teacher.network))
         else:
             vocabulary = tokens.text + 1
-        self.contents = Contents(
-            asked=what_is_asked(
+        self.manifest = Manifest(
+            fingerprint=fingerprint_of(
                 settings,
-                reader,
+                collator,
                 self.logits.temperature,
-                settings.image_limit(family, reader, student.image_tokens),
+                settings.image_limit(family, collator, student.image_tokens),
             ),
             family=family,
             layer_count=self.teacher.layer_count,
-            reads_alike=self.teacher.reads_alike,
+            same_tokenization=self.teacher.same_tokenization,
             vocabulary=vocabulary,
             tokens=tokens,
             maps=self._maps_to_keep(student),
         )
 
     @torch.no_grad()
-    def lessons(self, batch: Batch) -> list[tuple[str, StoredLesson]]:
+    def outputs(self, batch: Batch) -> list[tuple[str, StoredOutput]]:
         """What the teacher says of a batch, with the keys of its samples."""
         inputs, labels = batch["inputs"], batch["labels"]
-        layers = () if self.contents.maps is None else self.contents.maps.layers
-        lesson = self.teacher.lesson(batch, inputs, labels, layers)
-        assert isinstance(lesson.logits, TeacherLogits), "a live teacher has a head"
+        layers = () if self.manifest.maps is None else self.manifest.maps.layers
+        output = self.teacher.output(batch, inputs, labels, layers)
+        assert isinstance(output.logits, TeacherLogits), "a live teacher has a head"
         sizes = supervised_positions(labels).rows.bincount(minlength=len(labels)).tolist()
-        signal = self._likeliest(lesson.logits)
-        pooled = [self._pooled(layer, inputs, labels) for layer in lesson.layers]
+        signal = self._likeliest(output.logits)
+        pooled = [self._pooled(layer, inputs, labels) for layer in output.layers]
         stored = (
-            StoredLesson(prompt, targets, values, indices, rest, _of_sample(pooled, number))
-            for number, ((prompt, targets), values, indices, rest) in enumerate(
+            StoredOutput(prompt, targets, values, indices, tail, _of_sample(pooled, number))
+            for number, ((prompt, targets), values, indices, tail) in enumerate(
                 zip(
                     read_by_student(inputs, labels),
                     signal.values.split(sizes),
                     signal.indices.split(sizes),
-                    signal.rest.split(sizes),
+                    signal.tail.split(sizes),
                     strict=True,
                 )
             )
         )
-        return list(zip(batch["lesson_keys"], stored, strict=True))
+        return list(zip(batch["output_keys"], stored, strict=True))
 
     def _maps_to_keep(self, student: DistilledStudent) -> StoredMaps | None:
         config = self.attention
@@ -104,12 +104,12 @@ class LessonWriting:
         return StoredMaps(config.pool, config.rows, config.columns, tuple(sorted(layers)))
 
     def _likeliest(self, logits: TeacherLogits) -> TopKLogits:
-        """The likeliest outcomes at all positions, from the logits of a few positions at a time."""
-        k = min(self.contents.asked.cache_k, self.contents.vocabulary)
+        """The likeliest tokens at all positions, from the logits of a few positions at a time."""
+        k = min(self.manifest.fingerprint.cache_k, self.manifest.vocabulary)
         chunk = self.logits.chunk
         parts = [
             top_k_logits(
-                logits[slice(start, start + chunk)].outcomes()[:, : self.contents.vocabulary],
+                logits[slice(start, start + chunk)].class_logits()[:, : self.manifest.vocabulary],
                 k,
                 self.logits.temperature,
             )
@@ -118,7 +118,7 @@ class LessonWriting:
         return TopKLogits(
             torch.cat([part.values for part in parts]).half().cpu(),
             torch.cat([part.indices for part in parts]).int().cpu(),
-            torch.cat([part.rest for part in parts]).float().cpu(),
+            torch.cat([part.tail for part in parts]).float().cpu(),
         )
 
     def _pooled(

@@ -72,7 +72,7 @@ class TinyGiantCollator:
         use_depth: whether the depth image is read.
         maximum_words: longest question or answer, in tokens.
         maximum_regions: most regions in one question.
-        learning: whether the answers are learnt from, so that each question has to have one.
+        with_labels: whether the answers are learnt from, so that each question has to have one.
     """
 
     vocabulary: Vocabulary
@@ -83,7 +83,7 @@ class TinyGiantCollator:
     use_depth: bool
     maximum_words: int
     maximum_regions: int
-    learning: bool = False
+    with_labels: bool = False
 
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of these samples.
@@ -238,7 +238,7 @@ class TinyGiantCollator:
 
     def _targets(self, samples: Sequence[SpatialSample]) -> dict[str, Tensor]:
         result: dict[str, Tensor] = {}
-        for sample in samples if self.learning else ():
+        for sample in samples if self.with_labels else ():
             if sample.answer is None and not sample.rationale:
                 raise CollatorError(
                     f"Question {sample.id!r} has no answer, so nothing can be learnt from it. Train on a "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, ModelError, SpatialModule
-from lightning_modules.distributed import mean_of_processes
+from lightning_modules.distributed import all_reduce_mean
 from lightning_modules.no_numbers import refuse_no_numbers
 from lightning_modules.optimizers import Decay
 from lightning_modules.phases import Objective, Phase, objective_at
@@ -120,7 +120,7 @@ class TinyGiant(SpatialModule):
             use_depth=self._reads_depth,
             maximum_words=shape.maximum_words,
             maximum_regions=shape.maximum_regions,
-            learning=stage in ("fit", "validate"),
+            with_labels=stage in ("fit", "validate"),
         )
 
     @property
@@ -212,7 +212,7 @@ class TinyGiant(SpatialModule):
             return
         # One copy to the host, as in `training_step`.
         figures = torch.stack([torch.cat([each.entropy[None], each.load]) for each in routings])
-        figures = mean_of_processes(figures).cpu()
+        figures = all_reduce_mean(figures).cpu()
         for layer, (entropy, *load) in enumerate(figures):
             logged = {f"router/layer{layer}/entropy": entropy}
             for expert, share in enumerate(load):

@@ -1,1 +1,1 @@
-"""Real vision-language models: the zoo, their tiny twins, prompts, adapters, answering."""
+"""Real vision-language models: the zoo, their tiny random models, prompts, adapters, answering."""

@@ -1,7 +1,7 @@
 """Which of a model's weights are trained, and through which adapter.
 
 Everything is frozen first; then one method unfreezes or adds what it trains. Adapters are peft's, except
-bottlenecks (`bottleneck.py`). Which layers get them is said in words (`layer_names.py`).
+bottlenecks (`bottleneck.py`). Which layers get them is said in words (`target_modules.py`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from lightning_modules.vlm.prompt_tuning import (
     tied_tables_are_fine,
     virtual_names,
 )
-from lightning_modules.vlm.target_modules import LayerWord, belongs_to, require_layers
+from lightning_modules.vlm.target_modules import TargetModules, belongs_to, require_layers
 
 Method = Literal["none", "full", "lora", "dora", "rslora", "ia3", "prompt_tuning", "bottleneck"]
 
 LOW_RANK: tuple[Method, ...] = ("lora", "dora", "rslora")
 
-USUAL_LAYERS: dict[Method, list[LayerWord]] = {
+USUAL_TARGETS: dict[Method, list[TargetModules]] = {
     "lora": ["attention"],
     "dora": ["attention"],
     "rslora": ["attention"],
@@ -58,7 +58,8 @@ class AdapterConfig:
         dropout: dropout in front of the added matrices, or within the bottleneck.
         four_bit: the base model's linear layers are held in NF4 (QLoRA).
         parts: the parts of the model that get adapters, or that `full` trains.
-        layers: which linear layers of these parts get adapters; by default those the method's authors chose.
+        target_modules: which linear layers of these parts get adapters, in words that fit every model; by
+            default those the method's authors chose.
         also_train: parts whose own weights are trained beside the adapter.
         virtual_tokens: prompt_tuning: number of added tokens.
         bottleneck_width: bottleneck: features in the narrow layer.
@@ -73,7 +74,7 @@ class AdapterConfig:
     dropout: float = 0.05
     four_bit: bool = False
     parts: Sequence[Part] = ("language_model",)
-    layers: list[LayerWord] | None = None
+    target_modules: list[TargetModules] | None = None
     also_train: Sequence[Literal["vision_tower", "connector"]] = ()
     virtual_tokens: int = 20
     bottleneck_width: int = 64
@@ -101,10 +102,14 @@ class AdapterConfig:
                 "prompt_tuning trains the added tokens' embeddings alone: set parts to [language_model] and "
                 "leave also_train out."
             )
-        if self.method in ("none", "full", "prompt_tuning") and self.layers is not None:
-            raise AdapterError(f"method {self.method} puts no adapters into layers: leave layers out.")
-        if self.layers == []:
-            raise AdapterError("layers is empty: name some, or leave it out for the method's usual ones.")
+        if self.method in ("none", "full", "prompt_tuning") and self.target_modules is not None:
+            raise AdapterError(
+                f"method {self.method} puts no adapters into layers: leave target_modules out."
+            )
+        if self.target_modules == []:
+            raise AdapterError(
+                "target_modules is empty: name some, or leave it out for the method's usual ones."
+            )
 
 
 def prompt_tokens(config: AdapterConfig) -> list[str]:
@@ -177,14 +182,14 @@ def add_adapter(
         return model
     if config.method == "prompt_tuning":
         return _tune_prompt(model, config, tokenizer)
-    words = config.layers or USUAL_LAYERS[config.method]
+    words = config.target_modules or USUAL_TARGETS[config.method]
     layers = require_layers(model, parts, config.parts, words)
     if config.method == "bottleneck":
         names = [layer.name for layer in layers if layer.role == "output"]
         if not names:
             raise AdapterError(
-                f"layers: {list(words)} holds no layer that closes a block; a bottleneck stands behind "
-                "attention, feed_forward, or both."
+                f"target_modules: {list(words)} holds no layer that closes a block; a bottleneck stands "
+                "behind attention, feed_forward, or both."
             )
         insert_bottlenecks(model, names, config.bottleneck_width, config.dropout)
         _train_whole(model, parts, set(config.also_train))

@@ -1,4 +1,4 @@
-"""How the real models write a conversation, for their twins."""
+"""How the real models write a conversation, for their tiny random models."""
 
 SMOLVLM = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"

@@ -55,7 +55,7 @@ class Encoded:
     limit: int | None = None
 
 
-def learnt_tokens(labels: Tensor) -> int:
+def label_count(labels: Tensor) -> int:
     """How many tokens of labels `[questions, tokens]` are learnt: the first has nothing before it."""
     return int((labels[:, 1:] != IGNORED).sum())
 
@@ -80,7 +80,7 @@ class VlmCollator:
       `Conversation.encode_candidates`) and as text; empty lists where there is no closed set.
     - for learning, `inputs`: the same with the answer and its end token behind it, padded on the right, and
       `labels` `[Q, T]`: -100 everywhere but at the answer and its end token.
-    - `learnt`: how many tokens of answers there are in `labels`; 0 where nothing is learnt.
+    - `label_count`: how many tokens of answers there are in `labels`; 0 where nothing is learnt.
     - `tokens`, `cells`: how many tokens and how many places for tokens there are in `inputs` (in `prompt`
       where nothing is learnt).
     - `shortened`: of how many questions text was left out to keep within `maximum_tokens`.
@@ -99,11 +99,11 @@ class VlmCollator:
     Args:
         processor: the model's processor.
         family: the model's family.
-        learning: make `inputs` and `labels` too.
+        with_labels: make `inputs` and `labels` too.
         rationale: learn the reasoning before the answer, and ask for it where no prompt is given.
         maximum_tokens: the window of prompt and answer.
-        beginning: special tokens that every prompt begins with (those of prompt tuning).
-        before_answer: what stands between a prompt and its answer, where it shall not be the model's own.
+        prefix: special tokens that every prompt begins with (those of prompt tuning).
+        response_template: what stands between a prompt and its answer, where it shall not be the model's own.
         prompt: the words that questions are asked in; the usual ones when left out.
 
     Raises:
@@ -116,21 +116,21 @@ class VlmCollator:
         self,
         processor: Any,
         family: Family,
-        learning: bool,
+        with_labels: bool,
         rationale: bool = False,
         maximum_tokens: int | None = None,
-        beginning: Sequence[str] = (),
-        before_answer: str | None = None,
+        prefix: Sequence[str] = (),
+        response_template: str | None = None,
         prompt: Prompt | None = None,
     ) -> None:
         self.processor = processor
         self.family = family
-        self.learning = learning
+        self.with_labels = with_labels
         self.rationale = rationale
         self.maximum_tokens = maximum_tokens
-        self.beginning = "".join(beginning)
+        self.prefix = "".join(prefix)
         self.prompt = prompt or default_prompt(rationale)
-        self.conversation = Conversation(processor, family, before_answer, self.prompt.system)
+        self.conversation = Conversation(processor, family, response_template, self.prompt.system)
         tokenizer = processor.tokenizer
         self.padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
@@ -152,12 +152,12 @@ class VlmCollator:
             "scaled": shown.scaled({one.limit for one in encoded if one.limit}, self.maximum_tokens),
             "padded": shown.padded(),
         }
-        if self.learning:
+        if self.with_labels:
             answers = [one.answer for one in encoded]
             batch["inputs"], batch["labels"] = self.with_answers(prompts, answers, tensors)
-        learnt = learnt_tokens(batch["labels"]) if self.learning else 0
-        mask = batch["inputs" if self.learning else "prompt"]["attention_mask"]
-        return {**batch, "learnt": learnt, "tokens": int(mask.sum()), "cells": mask.numel()}
+        labelled = label_count(batch["labels"]) if self.with_labels else 0
+        mask = batch["inputs" if self.with_labels else "prompt"]["attention_mask"]
+        return {**batch, "label_count": labelled, "tokens": int(mask.sum()), "cells": mask.numel()}
 
     def _asked(self, sample: SpatialSample) -> str:
         """The words of a question, with the system's before them."""
@@ -218,7 +218,7 @@ class VlmCollator:
 
     def _encode(self, sample: SpatialSample, images: BatchImages) -> Encoded:
         """A sample in tokens, shortened to the window."""
-        _refuse_unlearnable([*sample.examples, *([sample] if self.learning else [])])
+        _refuse_unlearnable([*sample.examples, *([sample] if self.with_labels else [])])
         if self.family.one_image:
             _refuse_several_images(sample, self.family.name)
         examples = list(sample.examples)
@@ -227,17 +227,19 @@ class VlmCollator:
         limit: int | None = None
         while True:
             prompt, shown = self._prompt(sample, examples, images, limit)
-            answer = self.conversation.encode_answer(answer_text(sample, rationale)) if self.learning else []
+            answer = (
+                self.conversation.encode_answer(answer_text(sample, rationale)) if self.with_labels else []
+            )
             excess = 0 if self.maximum_tokens is None else len(prompt) + len(answer) - self.maximum_tokens
             if excess <= 0:
                 return Encoded(prompt, answer, shown, shortened, limit)
-            if self.learning and rationale:
+            if self.with_labels and rationale:
                 rationale, shortened = self._cut(rationale, excess), True
             elif examples:
                 del examples[0]
                 shortened = True
             else:
-                if limit is None and self.learning and whole:
+                if limit is None and self.with_labels and whole:
                     # To be scaled they have anyway: what they leave of half the window is for the reasoning.
                     assert self.maximum_tokens is not None
                     room = sum(image.tokens for image in shown) - excess
@@ -295,7 +297,7 @@ class VlmCollator:
                 "family."
             )
         text = (
-            self.beginning
+            self.prefix
             + pieces[0]
             + "".join(image.text + piece for image, piece in zip(shown, pieces[1:], strict=True))
         )

@@ -19,12 +19,12 @@ class Conversation:
     Args:
         processor: the model's processor.
         family: the model's family.
-        before_answer: what stands between a prompt and the answer's text, where it shall not be the model's
-            own.
+        response_template: what stands between a prompt and the answer's text, where it shall not be the
+            model's own.
         system: what the system says before the conversation; "" for what the model's own template says.
 
     Attributes:
-        before_answer: what stands between a prompt and the answer's text: a space for SmolVLM.
+        response_template: what stands between a prompt and the answer's text: a space for SmolVLM.
         end: the token that ends an answer, as text.
         end_id: the number of that token.
 
@@ -34,7 +34,7 @@ class Conversation:
     """
 
     def __init__(
-        self, processor: Any, family: Family, before_answer: str | None = None, system: str = ""
+        self, processor: Any, family: Family, response_template: str | None = None, system: str = ""
     ) -> None:
         self.processor = processor
         self.family = family
@@ -46,7 +46,7 @@ class Conversation:
             )
         self.texts = LiteralTexts(processor.tokenizer, processor.image_token)
         own, end = self._frame() if family.chat else ("", processor.tokenizer.eos_token)
-        self.before_answer: str = own if before_answer is None else before_answer
+        self.response_template: str = own if response_template is None else response_template
         self.end: str = end
         self.end_id = processor.tokenizer.convert_tokens_to_ids(self.end)
 
@@ -73,7 +73,7 @@ class Conversation:
 
     def encode_candidate(self, text: str) -> list[int]:
         """The tokens of an answer without its end; special tokens in it are taken literally."""
-        return self.encode(self.before_answer + self.texts.guard(text))
+        return self.encode(self.response_template + self.texts.guard(text))
 
     def encode_candidates(self, texts: Sequence[str], before: str = "", behind: str = "") -> list[list[int]]:
         """The tokens of several answers among which one is to be chosen.

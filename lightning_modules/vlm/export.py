@@ -50,7 +50,8 @@ def save_adapter(
         folder: the folder to write into.
         processor: the processor or tokenizer, which is written beside the adapter.
         base: where the base model is found; by default where it was loaded from.
-        made_here: what the base model is, where nobody else has it: a twin, or put together of two models.
+        made_here: what the base model is, where nobody else has it: a tiny random model, or put together of
+            two models.
         answering: a `GenerationConfig`, which is written beside the adapter; needs a whole processor.
         prompt: the words that it was asked in, for its README.
 
@@ -308,7 +309,7 @@ def _put_copies_in_place(network: Any) -> None:
 
 
 def _findable(name: str | None) -> str:
-    """A folder's whole path or a name on the hub; nothing for a twin, or where the folder is gone."""
+    """A folder's whole path or a name on the hub; "" for a tiny random model, or where the folder is gone."""
     if not name:
         return ""
     if Path(name).is_dir():

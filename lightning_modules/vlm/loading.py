@@ -1,4 +1,4 @@
-"""Loading a vision-language model with its processor: from the zoo, the hub, a folder, or as a twin."""
+"""Loading a vision-language model with its processor: from zoo, hub or folder, or as a tiny random model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.encoder_swap import Weights, compose, composed_origin
 from lightning_modules.vlm.families import FAMILIES, Family, family_of
 from lightning_modules.vlm.tied_tables import config_where_tied_is_not_said, say_whether_tied
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.whole_weights import load_whole
 from lightning_modules.vlm.zoo import ZOO, entry_of
 
@@ -85,7 +85,7 @@ class LoadedVlm:
 
 def load_vlm(
     name: str | Composed,
-    twin: bool = False,
+    random_weights: bool = False,
     *,
     attention: Attention = "auto",
     image_tokens: int | None = None,
@@ -95,26 +95,27 @@ def load_vlm(
     device: str | None = None,
     activation_checkpointing: bool = False,
     trust_remote_code: bool = False,
-    twin_size: TwinSize | None = None,
-    twin_seed: int = 0,
+    tiny_size: TinySize | None = None,
+    weights_seed: int = 0,
 ) -> LoadedVlm:
     """Load a model.
 
     Args:
-        name: a name of the zoo, a folder, or a name on the hub (each name also with `@revision`); for a twin
-            also a family's name; or the parts to compose a model from.
-        twin: make the family's twin from a seed instead. Nothing is read or fetched.
+        name: a name of the zoo, a folder, or a name on the hub (each name also with `@revision`); for a tiny
+            random model also a family's name; or the parts to compose a model from.
+        random_weights: make the family's tiny random model from a seed instead. Nothing is read or fetched.
         attention: how attention is computed.
         image_tokens: the most tokens that one image may take, if that is less than the model was made for.
-            Twins have images of `twin_size`.
+            Tiny random models have images of `tiny_size`.
         quantization: a `transformers.BitsAndBytesConfig`, for weights in 4 bits.
         dtype: the weights' precision; when left out, that of the placement.
         placement: what the run will compute on; the present one when left out.
         device: where weights in 4 bits are made; where the run computes when left out.
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
-        twin_size: how large the twin is.
-        twin_seed: the seed of weights that are made: a twin's, and the connector's of a composed model.
+        tiny_size: how large the tiny random model is.
+        weights_seed: the seed of weights that are made: a tiny random model's, and the connector's of a
+            composed model.
 
     Raises:
         ModelError: there is no such model, it cannot be fetched, not all of its weights are there, it has no
@@ -126,16 +127,16 @@ def load_vlm(
     placement = placement or present_placement()
     dtype = dtype or placement.weights
     family = family_named(name, trust_remote_code)
-    if twin:
-        origin = f"tiny random model, seed {twin_seed}"
-        model, processor = make_twin(family.name, twin_seed, twin_size)
+    if random_weights:
+        origin = f"tiny random model, seed {weights_seed}"
+        model, processor = make_tiny_model(family.name, weights_seed, tiny_size)
         model = model.to(dtype)
         if quantization is not None:
             model = _quantized(model, quantization, dtype, device or placement.device)
         if attention != "auto":
             model.set_attn_implementation(attention)
     elif isinstance(name, Composed):
-        model, processor = _compose(name, twin_seed, dtype, attention, quantization)
+        model, processor = _compose(name, weights_seed, dtype, attention, quantization)
         origin = composed_origin(
             name.encoder, name.language_model, name.encoder_weights, name.language_weights
         )
@@ -154,7 +155,7 @@ def load_vlm(
         )
         origin = source.origin()
     say_whether_tied(model)
-    if image_tokens is not None and not twin:
+    if image_tokens is not None and not random_weights:
         family.limit_image_tokens(processor, image_tokens)
     _stop_at_end_of_answer(model, Conversation(processor, family))
     if activation_checkpointing:
@@ -293,7 +294,7 @@ def register_composed() -> None:
 
 
 def _quantized(model: Any, quantization: Any, dtype: torch.dtype, device: str) -> Any:
-    """A twin in 4 bits; transformers quantises while it loads, so the twin goes through a folder."""
+    """A tiny random model in 4 bits; transformers quantises while it loads, through a folder."""
     from transformers.utils import logging
 
     bars = logging.is_progress_bar_enabled()

@@ -30,7 +30,7 @@ class Base:
 
     Attributes:
         place: its folder, or its name on the hub; "" where it lies nowhere.
-        what: what it is, where it was made here: a twin, or a model that was put together.
+        what: what it is, where it was made here: a tiny random model, or a model that was put together.
         revision: the commit of the hub that it was loaded from.
     """
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_modules.base import ModelError
 from lightning_modules.no_numbers import refuse_no_numbers
-from lightning_modules.vlm.prompt_reading import read_prompts
+from lightning_modules.vlm.prefill import read_prompts
 
 
 @torch.no_grad()

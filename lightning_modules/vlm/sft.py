@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import Answer
 from lightning_modules.base import Batch, Collator, ModelError, SpatialModule, require_positive
-from lightning_modules.distributed import mean_of_processes
+from lightning_modules.distributed import all_reduce_mean
 from lightning_modules.optimizers import Decay
 from lightning_modules.placement import present_placement
 from lightning_modules.precision import at_least_float32
@@ -33,7 +33,7 @@ from lightning_modules.vlm.prompt_template import ANSWER_BLOCK, ANSWER_LINE, Pro
 from lightning_modules.vlm.prompts import candidates_of
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.reasoned_ranking import Cue, rank_after
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 
 Answering = Literal["generate", "rank", "reason_then_rank"]
 """How questions are answered.
@@ -55,7 +55,7 @@ class PeftSft(SpatialModule):
     Args:
         model: a name of the zoo, a folder, or a name on the hub (`owner/name` or `owner/name@revision`); or
             an encoder and a language model.
-        twin: take the model's tiny twin, made in memory from a seed, instead of the model.
+        random_weights: take the model's tiny random model, made in memory from a seed, instead of the model.
         adapter: what is trained; LoRA on the language model's attention when left out.
         answering: how questions are answered.
         prompt: the words that questions are asked in; when left out, lettered choices, what form the answer
@@ -66,13 +66,14 @@ class PeftSft(SpatialModule):
         maximum_new_tokens: how much is generated; 32 tokens, or 512 where reasoning comes first, when left
             out.
         image_tokens: the most tokens that one image may take; the model's own limit when left out.
-        before_answer: what stands between a prompt and its answer, where it shall not be the model's own: a
-            student of a teacher that begins its answers with a space does so as well.
+        response_template: what stands between a prompt and its answer, where it shall not be the model's own:
+            a student of a teacher that begins its answers with a space does so as well.
         attention: how attention is computed.
         activation_checkpointing: compute activations twice instead of keeping them, to save memory.
         trust_remote_code: run Python code that comes with the model.
-        twin_size: how large the twin is.
-        twin_seed: the seed of weights that are made: a twin's, and the connector's of a composed model.
+        tiny_size: how large the tiny random model is.
+        weights_seed: the seed of weights that are made: a tiny random model's, and the connector's of a
+            composed model.
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
         decay: which weights decay; `matrices` spares biases, norms and scales.
@@ -85,7 +86,7 @@ class PeftSft(SpatialModule):
     def __init__(
         self,
         model: str | Composed,
-        twin: bool = False,
+        random_weights: bool = False,
         adapter: AdapterConfig | None = None,
         answering: Answering = "rank",
         prompt: Prompt | None = None,
@@ -93,12 +94,12 @@ class PeftSft(SpatialModule):
         maximum_tokens: int | None = None,
         maximum_new_tokens: int | None = None,
         image_tokens: int | None = None,
-        before_answer: str | None = None,
+        response_template: str | None = None,
         attention: Attention = "auto",
         activation_checkpointing: bool = False,
         trust_remote_code: bool = False,
-        twin_size: TwinSize | None = None,
-        twin_seed: int = 0,
+        tiny_size: TinySize | None = None,
+        weights_seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: Schedule | None = None,
         decay: Decay = "matrices",
@@ -119,7 +120,7 @@ class PeftSft(SpatialModule):
         self.prompt = prompt or default_prompt(reasons)
         self.rationale = rationale
         self.maximum_tokens = maximum_tokens
-        self.before_answer = before_answer
+        self.response_template = response_template
         self.maximum_new_tokens = maximum_new_tokens or (512 if reasons else 32)
         parts = family_named(model, trust_remote_code).parts
         # Remembered for a teacher, which is loaded later.
@@ -127,7 +128,7 @@ class PeftSft(SpatialModule):
         # Not a module: its model is `network` without the adapter, and must not be counted or saved twice.
         self.vlm = load_vlm(
             model,
-            twin,
+            random_weights,
             attention=attention,
             image_tokens=image_tokens,
             quantization=four_bit_config(self.adapter, parts, self.placement.products),
@@ -135,8 +136,8 @@ class PeftSft(SpatialModule):
             dtype=torch.float32 if _trains_language_model(self.adapter) else None,
             activation_checkpointing=activation_checkpointing,
             trust_remote_code=trust_remote_code,
-            twin_size=twin_size,
-            twin_seed=twin_seed,
+            tiny_size=tiny_size,
+            weights_seed=weights_seed,
         )
         self.network = add_adapter(self.vlm.model, parts, self.adapter, self.tokenizer)
         if activation_checkpointing:
@@ -155,18 +156,18 @@ class PeftSft(SpatialModule):
 
     def collator(self, stage: str) -> Collator:
         """Prepares images and writes conversations as the model knows them."""
-        return self.reader(learning=stage in ("fit", "validate"))
+        return self.vlm_collator(with_labels=stage in ("fit", "validate"))
 
-    def reader(self, learning: bool) -> VlmCollator:
+    def vlm_collator(self, with_labels: bool) -> VlmCollator:
         """How the model reads samples, to answer them or to learn from them."""
         return VlmCollator(
             self.vlm.processor,
             self.vlm.family,
-            learning=learning,
+            with_labels=with_labels,
             rationale=self.rationale,
             maximum_tokens=self.maximum_tokens,
-            beginning=prompt_tokens(self.adapter),
-            before_answer=self.before_answer,
+            prefix=prompt_tokens(self.adapter),
+            response_template=self.response_template,
             prompt=self.prompt,
         )
 
@@ -174,7 +175,7 @@ class PeftSft(SpatialModule):
         """Switch to training: what is frozen stays in evaluation mode, the adapters' dropout is on."""
         super().train(mode)
         if mode:
-            _rest_frozen(self.network)
+            _set_frozen_to_eval(self.network)
         return self
 
     def on_fit_start(self) -> None:
@@ -199,7 +200,7 @@ class PeftSft(SpatialModule):
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """The answers' tokens."""
-        return {"answer_loss": batch["learnt"]}
+        return {"answer_loss": batch["label_count"]}
 
     def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
         """The same cross-entropy, also where something else is trained on."""
@@ -208,9 +209,9 @@ class PeftSft(SpatialModule):
     def _cross_entropy(self, batch: Batch) -> tuple[Tensor, int]:
         """Its sum over the answers' tokens, and how many these are."""
         following = nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
-        learnt = following != IGNORED
-        logits = self.network(**batch["inputs"], logits_to_keep=learnt, use_cache=False).logits
-        total = nn.functional.cross_entropy(at_least_float32(logits), following[learnt], reduction="sum")
+        labelled = following != IGNORED
+        logits = self.network(**batch["inputs"], logits_to_keep=labelled, use_cache=False).logits
+        total = nn.functional.cross_entropy(at_least_float32(logits), following[labelled], reduction="sum")
         return total, len(logits)
 
     def answer(self, batch: Batch) -> list[Answer]:
@@ -245,7 +246,7 @@ class PeftSft(SpatialModule):
             reasonings = [cue.after(texts[question]) for question in ranked]
             scores = rank_after(
                 self.network,
-                self._answered_reader,
+                self._answering_collator,
                 self._prompt(batch, ranked),
                 reasonings,
                 [candidates[question] for question in ranked],
@@ -258,9 +259,9 @@ class PeftSft(SpatialModule):
         return answers
 
     @cached_property
-    def _answered_reader(self) -> VlmCollator:
+    def _answering_collator(self) -> VlmCollator:
         """Continues prompts; made once."""
-        return self.reader(learning=False)
+        return self.vlm_collator(with_labels=False)
 
     def _write(self, batch: Batch, questions: list[int]) -> list[str]:
         """What the model writes to some questions of a batch."""
@@ -284,7 +285,7 @@ class PeftSft(SpatialModule):
         # Tensors of the host: Lightning sends plain numbers to the device, and reads them back from there.
         counted = torch.tensor([batch["tokens"], batch["cells"], batch["shortened"], now - self._clock])
         if (processes := self.trainer.world_size) > 1:
-            counted = mean_of_processes(counted.to(self.device)).cpu()
+            counted = all_reduce_mean(counted.to(self.device)).cpu()
         tokens, cells, shortened, seconds = counted
         self.log("batch/tokens_per_second", processes * tokens / seconds.clamp(min=1e-9), **options)
         self.log("batch/padding_fraction", 1 - tokens / cells, **options)
@@ -308,14 +309,14 @@ def _trains_language_model(adapter: AdapterConfig) -> bool:
     return adapter.method == "full" and "language_model" in adapter.parts
 
 
-def _rest_frozen(module: nn.Module) -> None:
+def _set_frozen_to_eval(module: nn.Module) -> None:
     """Put what has parameters but trains none of them into evaluation mode.
 
     Layers without parameters follow what they stand in: the dropout of an adapter stays on.
     """
     if any(parameter.requires_grad for parameter in module.parameters()):
         for child in module.children():
-            _rest_frozen(child)
+            _set_frozen_to_eval(child)
     elif any(True for _ in module.parameters()):
         module.eval()
         for layer in module.modules():

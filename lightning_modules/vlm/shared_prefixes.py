@@ -17,7 +17,7 @@ WORTHWHILE = 0.75
 
 
 @dataclass(frozen=True)
-class Beginnings:
+class SharedPrefixes:
     """How prompts are split into shared beginnings and rests of their own.
 
     Attributes:
@@ -31,9 +31,9 @@ class Beginnings:
     first: list[int]
 
 
-def shared_beginnings(
+def shared_prefixes_of(
     input_ids: Tensor, mask: Tensor, placeholders: Tensor, images: Sequence[tuple[int, ...]]
-) -> Beginnings | None:
+) -> SharedPrefixes | None:
     """Find the beginnings that prompts share, or None where reading them once would not save much.
 
     Args:
@@ -67,7 +67,7 @@ def shared_beginnings(
 
 def _split(
     groups: list[list[int]], lengths: list[int], common: dict[int, int], rest: int
-) -> Beginnings | None:
+) -> SharedPrefixes | None:
     length, group, first = [0] * len(lengths), [0] * len(lengths), []
     for members in groups:
         if members[0] in common:
@@ -83,7 +83,7 @@ def _split(
     cost = len(first) * max(length) + len(lengths) * rest
     if cost > WORTHWHILE * len(lengths) * max(lengths):
         return None
-    return Beginnings(length, group, first)
+    return SharedPrefixes(length, group, first)
 
 
 def _common_length(rows: list[list[int]]) -> int:

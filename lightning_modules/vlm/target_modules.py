@@ -14,7 +14,7 @@ from torch import nn
 
 from lightning_modules.base import ModelError
 
-LayerWord = Literal["attention", "query_value", "key_value", "feed_forward", "all_linear"]
+TargetModules = Literal["attention", "query_value", "key_value", "feed_forward", "all_linear"]
 """Which linear layers get an adapter.
 
 `attention`: all of an attention (queries, keys, values, output). `query_value`, `key_value`: two of them,
@@ -37,7 +37,7 @@ ATTENTION_ROLES = {
 }
 """What the layers inside an attention do, by their names; any other name is "fused"."""
 
-WANTED_ROLES: dict[LayerWord, set[str]] = {
+TARGET_ROLES: dict[TargetModules, set[str]] = {
     "attention": {"query", "key", "value", "output", "fused"},
     "query_value": {"query", "value"},
     "key_value": {"key", "value"},
@@ -78,13 +78,13 @@ def layers_of(model: Any, parts: Mapping[str, str], part: str) -> list[Layer]:
     ]
 
 
-def select(layers: Sequence[Layer], words: Sequence[LayerWord]) -> list[Layer]:
+def select(layers: Sequence[Layer], words: Sequence[TargetModules]) -> list[Layer]:
     """The layers that any of the words means."""
     return [layer for layer in layers if any(_means(word, layer) for word in words)]
 
 
 def require_layers(
-    model: nn.Module, parts: Mapping[str, str], wanted: Sequence[str], words: Sequence[LayerWord]
+    model: nn.Module, parts: Mapping[str, str], wanted: Sequence[str], words: Sequence[TargetModules]
 ) -> list[Layer]:
     """The layers that the words mean in the wanted parts.
 
@@ -104,12 +104,12 @@ def require_layers(
     return list(chosen.values())
 
 
-def _means(word: LayerWord, layer: Layer) -> bool:
+def _means(word: TargetModules, layer: Layer) -> bool:
     if word == "all_linear":
         return True
     if word == "feed_forward":
         return layer.block == "feed_forward"
-    return layer.block == "attention" and layer.role in WANTED_ROLES[word]
+    return layer.block == "attention" and layer.role in TARGET_ROLES[word]
 
 
 def _linear_layers(model: nn.Module, prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -144,13 +144,16 @@ def _last_linear(parent: str, block: nn.Module) -> str:
     return [f"{parent}.{name}" for name, child in block.named_children() if isinstance(child, nn.Linear)][-1]
 
 
-def _nothing_there(part: str, word: LayerWord, layers: Sequence[Layer]) -> str:
+def _nothing_there(part: str, word: TargetModules, layers: Sequence[Layer]) -> str:
     if not layers:
-        return f"layers: [{word}] means nothing in the {part}: it has no linear layer. Leave it out of parts."
+        return (
+            f"target_modules: [{word}] means nothing in the {part}: it has no linear layer. Leave it out of "
+            "parts."
+        )
     names = sorted({layer.name.rpartition(".")[2] for layer in layers})
-    words: tuple[LayerWord, ...] = ("attention", "query_value", "key_value", "feed_forward", "all_linear")
+    words: tuple[TargetModules, ...] = ("attention", "query_value", "key_value", "feed_forward", "all_linear")
     present = [other for other in words if select(layers, [other])]
     return (
-        f"layers: [{word}] means nothing in the {part}. Its linear layers are called {', '.join(names)}; "
-        f"there you can say {', '.join(present)}."
+        f"target_modules: [{word}] means nothing in the {part}. Its linear layers are called "
+        f"{', '.join(names)}; there you can say {', '.join(present)}."
     )

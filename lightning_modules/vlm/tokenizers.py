@@ -1,4 +1,4 @@
-"""A small tokenizer made in memory, for the twins: words of the project's questions, bytes for the rest."""
+"""A small tokenizer made in memory, for tiny random models: the project's words, bytes for the rest."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The zoo: vision-language models by name.
 
 To add a model whose family is known, add one entry with its name on the hub. A model of another family also
-needs a `Family` in families.py, and in twins.py a function that makes its twin. Models outside of the zoo run
-as well: give `model` a folder, `owner/name` or `owner/name@revision` instead of one of these names.
+needs a `Family` in families.py, and in tiny_models.py a function that makes its tiny random model.
+Models outside of the zoo run as well: give `model` a folder, `owner/name` or `owner/name@revision` instead of
+one of these names.
 """
 
 from __future__ import annotations

@@ -158,26 +158,26 @@ def test_weighted_parts_have_their_shares_and_come_round_evenly(
     parts: list[tuple[int, float]], seed: int
 ) -> None:
     sizes, weights = zip(*parts, strict=True)
-    drawing = WeightedParts.of(sizes, weights)
+    sampler = WeightedParts.of(sizes, weights)
     first = np.cumsum([0, *sizes])
-    epochs = [drawing.epoch(seed, number) for number in range(5)]
+    epochs = [sampler.epoch(seed, number) for number in range(5)]
     for order in epochs:
-        assert len(order) == len(drawing)
-        assert np.histogram(order, first)[0].tolist() == list(drawing.draws)
+        assert len(order) == len(sampler)
+        assert np.histogram(order, first)[0].tolist() == list(sampler.images_per_epoch)
     for part, (size, weight) in enumerate(parts):
         share = sum(sizes) * weight / sum(weights)
-        assert abs(drawing.draws[part] - share) <= max(0.5, 1 - share)
+        assert abs(sampler.images_per_epoch[part] - share) <= max(0.5, 1 - share)
         times = np.bincount(np.concatenate(epochs), minlength=sum(sizes))[first[part] : first[part] + size]
         assert times.max() - times.min() <= 1
 
 
-def test_a_drawing_follows_from_seed_and_epoch() -> None:
-    drawing = WeightedParts.of((10, 1000), (1, 1))
-    assert drawing.draws == (505, 505)
-    assert (drawing.epoch(1, 2) == drawing.epoch(1, 2)).all()
-    assert not (drawing.epoch(1, 2) == drawing.epoch(1, 3)).all()
-    assert not (drawing.epoch(1, 2) == drawing.epoch(2, 2)).all()
-    assert WeightedParts.of((10, 20, 30), (0, 1, 2)).draws == (0, 20, 40)
+def test_a_sampler_follows_from_seed_and_epoch() -> None:
+    sampler = WeightedParts.of((10, 1000), (1, 1))
+    assert sampler.images_per_epoch == (505, 505)
+    assert (sampler.epoch(1, 2) == sampler.epoch(1, 2)).all()
+    assert not (sampler.epoch(1, 2) == sampler.epoch(1, 3)).all()
+    assert not (sampler.epoch(1, 2) == sampler.epoch(2, 2)).all()
+    assert WeightedParts.of((10, 20, 30), (0, 1, 2)).images_per_epoch == (0, 20, 40)
 
 
 @pytest.mark.parametrize("weights", [(1,), (1, -1), (0, 0), (1, 2, 3)])
@@ -187,13 +187,13 @@ def test_weights_that_cannot_be(weights: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_a_drawing_decides_the_epoch_on_every_rank(grouped: bool) -> None:
-    drawing = WeightedParts.of((10, 90), (1, 1))
+def test_a_sampler_decides_the_epoch_on_every_rank(grouped: bool) -> None:
+    sampler = WeightedParts.of((10, 90), (1, 1))
     lengths = np.arange(100) if grouped else None
-    shares = [list(TrainingBatches(np.ones(100, int), 4, 4, 0, rank, 2, drawing, lengths)) for rank in (0, 1)]
+    shares = [list(TrainingBatches(np.ones(100, int), 4, 4, 0, rank, 2, sampler, lengths)) for rank in (0, 1)]
     assert len(shares[0]) == len(shares[1]) == 13
     groups = [image.group for share in shares for batch in share for image in batch.images]
-    assert sorted(groups) == sorted(drawing.epoch(0, 0).tolist())
+    assert sorted(groups) == sorted(sampler.epoch(0, 0).tolist())
 
 
 @given(
@@ -205,11 +205,11 @@ def test_a_curriculum_starts_with_its_stages_and_ends_with_everything(
     images: int, chosen: list[set[int]], seed: int
 ) -> None:
     stages = tuple(np.array(sorted({number % images for number in stage})) for stage in chosen)
-    drawing = Curriculum(images, stages)
+    sampler = Curriculum(images, stages)
     for epoch, stage in enumerate(stages):
-        drawn = Counter(drawing.epoch(seed, epoch).tolist())
-        assert sum(drawn.values()) == len(drawing) == images
+        drawn = Counter(sampler.epoch(seed, epoch).tolist())
+        assert sum(drawn.values()) == len(sampler) == images
         assert set(drawn) <= set(stage.tolist())
         assert max(drawn.values()) - min(drawn[number] for number in stage.tolist()) <= 1
-        assert np.array_equal(drawing.epoch(seed, epoch), drawing.epoch(seed, epoch))
-    assert sorted(drawing.epoch(seed, len(stages))) == list(range(images))
+        assert np.array_equal(sampler.epoch(seed, epoch), sampler.epoch(seed, epoch))
+    assert sorted(sampler.epoch(seed, len(stages))) == list(range(images))

@@ -114,11 +114,11 @@ def test_a_curriculum_starts_with_some_tasks(tmp_path: Path) -> None:
         ]
         write_cv_bench(tmp_path / f"train_{part.lower()}.parquet", rows)
     made = data(tmp_path, curriculum=[["Depth", "Distance"]])
-    images, drawing = made.training_images()
+    images, sampler = made.training_images()
     sizes = images.group_sizes()
 
     def tasks(epoch: int) -> set[str]:
-        drawn = drawing.epoch(0, epoch)
+        drawn = sampler.epoch(0, epoch)
         return {sample.task for number in drawn for sample in images.samples(number, range(sizes[number]))}
 
     assert tasks(0) == {"Depth", "Distance"}

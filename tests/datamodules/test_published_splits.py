@@ -38,7 +38,7 @@ from tests.datamodules.parquet_files import (
 from tests.datamodules.track3_files import record, records_of, write_split
 
 
-class Asked(LightningModule):
+class Fingerprint(LightningModule):
     """Remembers which questions it was asked in each of Lightning's loops."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ DATA: dict[str, Callable[..., SpatialDataModule]] = {
 
 @pytest.mark.parametrize("name", DATA)
 def test_without_a_validation_split_nothing_is_validated(name: str, tmp_path: Path) -> None:
-    module, data = Asked(), DATA[name](tmp_path)
+    module, data = Fingerprint(), DATA[name](tmp_path)
     trainer = bare_trainer(max_epochs=2, limit_val_batches=1.0)
     trainer.fit(module, datamodule=data)
     assert len(module.seen["fit"]) > 0
@@ -129,8 +129,8 @@ def test_without_a_validation_split_nothing_is_validated(name: str, tmp_path: Pa
 def test_a_split_that_was_asked_for_has_to_be_there(name: str, tmp_path: Path) -> None:
     trainer = bare_trainer(max_epochs=1, limit_val_batches=1.0)
     with pytest.raises(DataError, match=r"The val split needs .*other.*does not exist"):
-        trainer.fit(Asked(), datamodule=DATA[name](tmp_path, splits={"val": "other"}))
-    module = Asked()
+        trainer.fit(Fingerprint(), datamodule=DATA[name](tmp_path, splits={"val": "other"}))
+    module = Fingerprint()
     trainer.fit(module, datamodule=DATA[name](tmp_path, splits={"val": "test"}))
     assert len(module.seen["validate"]) > 0
 
@@ -144,7 +144,7 @@ def test_a_split_that_was_asked_for_has_to_be_there(name: str, tmp_path: Path) -
 def test_nothing_watches_a_validation_that_there_is_not(
     callback: Callback, limit: float, tmp_path: Path
 ) -> None:
-    module = Asked()
+    module = Fingerprint()
     trainer = bare_trainer(
         max_epochs=1,
         limit_val_batches=limit,
@@ -160,11 +160,11 @@ def test_nothing_watches_a_validation_that_there_is_not(
 def test_what_watches_the_training_or_a_validation_is_left_alone(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"max_epochs": 1, "enable_checkpointing": True, "limit_val_batches": 1.0}
     plain = ModelCheckpoint(dirpath=tmp_path / "plain", filename="last")
-    bare_trainer(**settings, callbacks=[plain]).fit(Asked(), datamodule=cv_bench(tmp_path))
+    bare_trainer(**settings, callbacks=[plain]).fit(Fingerprint(), datamodule=cv_bench(tmp_path))
     assert (tmp_path / "plain/last.ckpt").is_file()
     watching = [EarlyStopping("val/score"), ModelCheckpoint(tmp_path / "best", monitor="val/score")]
     validated = cv_bench(tmp_path, splits={"val": "test"})
-    bare_trainer(**settings, callbacks=watching).fit(Asked(), datamodule=validated)
+    bare_trainer(**settings, callbacks=watching).fit(Fingerprint(), datamodule=validated)
     assert list((tmp_path / "best").glob("*.ckpt"))
 
 
@@ -190,7 +190,7 @@ def test_track3_is_scored_on_val_and_predicted_on_test(mixed: bool, tmp_path: Pa
     data: SpatialDataModule = published(folder)
     if mixed:
         data = Mixture([space_thinker(tmp_path)], published(folder), num_workers=0)
-    module, trainer = Asked(), bare_trainer(max_epochs=1)
+    module, trainer = Fingerprint(), bare_trainer(max_epochs=1)
     trainer.test(module, datamodule=data, verbose=False)
     trainer.predict(module, datamodule=data, return_predictions=False)
     for loop, split in (("test", "val"), ("predict", "test")):
@@ -203,7 +203,7 @@ def test_track3_is_scored_on_val_and_predicted_on_test(mixed: bool, tmp_path: Pa
 def test_track3_with_answers_is_scored_on_test(tmp_path: Path) -> None:
     folder = as_published(tmp_path)
     write_split(folder, "test_truth", records_of("test-", [4, 4, 2]), images=False)
-    module, data = Asked(), published(folder)
+    module, data = Fingerprint(), published(folder)
     bare_trainer().test(module, datamodule=data, verbose=False)
     assert len(module.seen["test"]) == majority_baseline(data)["n"] == 10
     assert all(name.startswith("test-") for name in module.seen["test"])
@@ -212,10 +212,12 @@ def test_track3_with_answers_is_scored_on_test(tmp_path: Path) -> None:
 def test_a_test_split_that_was_asked_for_needs_answers(tmp_path: Path) -> None:
     folder = as_published(tmp_path)
     with pytest.raises(DataError, match=r"10 of the 10 questions of the test split have no answer"):
-        bare_trainer().test(Asked(), datamodule=published(folder, splits={"test": "test"}), verbose=False)
+        bare_trainer().test(
+            Fingerprint(), datamodule=published(folder, splits={"test": "test"}), verbose=False
+        )
     (folder / "val.json").unlink()
     with pytest.raises(DataError, match=r"10 of the 10 questions of the test split have no answer"):
-        bare_trainer().test(Asked(), datamodule=published(folder), verbose=False)
+        bare_trainer().test(Fingerprint(), datamodule=published(folder), verbose=False)
 
 
 def test_answers_that_are_missing_in_places_are_an_error(tmp_path: Path) -> None:
@@ -226,15 +228,15 @@ def test_answers_that_are_missing_in_places_are_an_error(tmp_path: Path) -> None
     with pytest.raises(
         DataError, match=r"1 of the 4 questions of the test .*\(the first is test-000-3\).*only be predicted"
     ):
-        bare_trainer().test(Asked(), datamodule=published(folder), verbose=False)
+        bare_trainer().test(Fingerprint(), datamodule=published(folder), verbose=False)
     write_split(folder, "test", [record("test-000.png", number, category=None) for number in range(4)])
     with pytest.raises(DataError, match=r"has questions of the task ''.*left_right, mcq"):
-        bare_trainer().test(Asked(), datamodule=published(folder), verbose=False)
+        bare_trainer().test(Fingerprint(), datamodule=published(folder), verbose=False)
 
 
 def test_a_validation_split_without_answers_is_noticed_before_the_training(tmp_path: Path) -> None:
     folder = as_published(tmp_path)
-    module = Asked()
+    module = Fingerprint()
     with pytest.raises(DataError, match="10 of the 10 questions of the val split have no answer"):
         trainer = bare_trainer(max_epochs=1, limit_val_batches=1.0)
         trainer.fit(module, datamodule=published(folder, splits={"val": "test"}))
@@ -302,7 +304,7 @@ def test_rendered_scenes_keep_their_test_split(tmp_path: Path) -> None:
         cache=str(tmp_path),
         num_workers=0,
     )
-    module = Asked()
+    module = Fingerprint()
     bare_trainer().test(module, datamodule=data, verbose=False)
     (truth,) = tmp_path.glob("warehouse-*/test_truth.json")
     assert sorted(module.seen["test"]) == sorted(entry["id"] for entry in json.loads(truth.read_text()))

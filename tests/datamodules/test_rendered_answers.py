@@ -38,7 +38,7 @@ class Thing:
 
 
 @dataclass
-class Asked:
+class Fingerprint:
     """One record, with what is needed to answer it again."""
 
     record: dict
@@ -84,7 +84,7 @@ def asked(request, tmp_path_factory):
                         str(thing.kind), thing.x, thing.y, float(np.nonzero(mask)[1].mean()), int(mask.sum())
                     )
                 )
-            questions.append(Asked(record, things, objects))
+            questions.append(Fingerprint(record, things, objects))
     return questions
 
 

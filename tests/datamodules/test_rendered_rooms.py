@@ -197,7 +197,7 @@ def test_the_balance_evens_out_answers_that_are_offered_unevenly():
     assert abs(asked["left"] - asked["right"]) <= 2 and asked["right"] >= 90
 
 
-def test_a_image_gets_no_two_questions_of_a_task_about_the_same():
+def test_an_image_gets_no_two_questions_of_a_task_about_the_same():
     offered = [Stub("t", frozenset({1}), ()), Stub("t", frozenset({1}), ()), Stub("u", frozenset({1}), ())]
     asked = list(Balance().ask(offered, {"t": 2, "u": 1}, Random(0)))
     assert [question.task for question in asked] == ["t", "u"]

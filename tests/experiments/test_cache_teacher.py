@@ -22,16 +22,16 @@ from experiments.commands.cache_teacher import main as cache_teacher
 from experiments.experiment_files.config_files import compose
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError
-from lightning_modules.distillation.output_writing import LessonWriting
-from lightning_modules.distillation.teachers.cache_contents import CacheError
+from lightning_modules.distillation.output_writing import OutputWriting
+from lightning_modules.distillation.teachers.manifest import CacheError
 from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, is_complete
-from lightning_modules.distillation.teachers.output_keys import lesson_key
+from lightning_modules.distillation.teachers.output_keys import output_key
 from tests.experiments.test_command_line import PreparedCLI, prepared
 
 __all__ = ["prepared"]
 
 SIZE = {"width": 64, "layers": 2, "vision_layers": 2}
-TWIN = {"model": "smolvlm_500m", "twin": True, "twin_size": SIZE}
+TINY_MODEL = {"model": "smolvlm_500m", "random_weights": True, "tiny_size": SIZE}
 TIMES = {"batch/tokens_per_second"}
 
 
@@ -49,7 +49,7 @@ def experiment(tmp_path: Path, scenes: str, monkeypatch: pytest.MonkeyPatch) -> 
         "name": "stub",
         "model": {
             "class_path": "lightning_modules.distillation.module.DistilledStudent",
-            "init_args": {**TWIN, "teacher": {**TWIN, "cache": "lessons", "cache_k": 8}},
+            "init_args": {**TINY_MODEL, "teacher": {**TINY_MODEL, "cache": "teacher outputs", "cache_k": 8}},
         },
         "data": {
             "class_path": "datamodules.cv_bench.CvBench",
@@ -73,7 +73,7 @@ def training_keys(data: CvBench) -> set[str]:
     """The keys of all training questions, however many of an image an epoch would ask."""
     split = data.split("train")
     return {
-        lesson_key(sample, False)
+        output_key(sample, False)
         for group, size in enumerate(split.group_sizes())
         for sample in split.samples(group, range(size))
     }
@@ -89,17 +89,17 @@ def test_every_training_question_is_written_down_once(
     cache_teacher(["-c", str(experiment)])
     shown = capsys.readouterr().out
     data: Any = prepared(["experiment", "-c", str(experiment)]).datamodule
-    cache = TeacherCache("lessons")
+    cache = TeacherCache("teacher outputs")
     keys = training_keys(data)
     assert len(cache) == len(keys) > 5
     assert all(key in cache for key in keys)
     assert f"teacher: {len(keys)} of {len(keys)} questions (100%)" in shown
-    assert f"lessons holds lessons on {len(keys)} questions" in shown
+    assert f"teacher outputs holds teacher outputs on {len(keys)} questions" in shown
     assert "of the teacher's probability lies outside of its 8 likeliest tokens" in shown
     assert "make experiment NAME=stub" in shown
-    summary = json.loads(Path("lessons/complete.json").read_text())
-    assert summary["lessons"] == len(keys)
-    assert 0 < summary["remaining_mass"] < 1
+    summary = json.loads(Path("teacher outputs/complete.json").read_text())
+    assert summary["teacher outputs"] == len(keys)
+    assert 0 < summary["tail_mass"] < 1
 
 
 def test_it_leaves_no_run(experiment: Path) -> None:
@@ -111,24 +111,24 @@ def test_an_interrupted_command_goes_on(
     experiment: Path, scenes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_teacher(["-c", str(experiment)])
-    Path("lessons").rename("whole")
-    lessons_of, asked = LessonWriting.lessons, []
+    Path("teacher outputs").rename("whole")
+    outputs_of, asked = OutputWriting.outputs, []
 
-    def dying(self: LessonWriting, batch: Any) -> Any:
+    def dying(self: OutputWriting, batch: Any) -> Any:
         if len(asked) == 2:
             raise KeyboardInterrupt
-        asked.append(len(batch["lesson_keys"]))
-        return lessons_of(self, batch)
+        asked.append(len(batch["output_keys"]))
+        return outputs_of(self, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(CacheWriter.__init__, "__defaults__", (1,))
-        patch.setattr(LessonWriting, "lessons", dying)
+        patch.setattr(OutputWriting, "teacher outputs", dying)
         with pytest.raises(KeyboardInterrupt):
             cache_teacher(["-c", str(experiment)])
-    assert not is_complete("lessons")
-    assert len(TeacherCache("lessons")) == sum(asked) > 0
+    assert not is_complete("teacher outputs")
+    assert len(TeacherCache("teacher outputs")) == sum(asked) > 0
     cache_teacher(["-c", str(experiment)])
-    whole, goes_on = TeacherCache("whole"), TeacherCache("lessons")
+    whole, goes_on = TeacherCache("whole"), TeacherCache("teacher outputs")
     assert len(whole) == len(goes_on)
     data = CvBench(scenes={"train": 5, "val": 1, "test": 2}, size=(112, 80), cache=scenes)
     for key in training_keys(data):
@@ -136,7 +136,7 @@ def test_an_interrupted_command_goes_on(
             one is other is None or one.equal(other)
             for one, other in (
                 (getattr(whole[key], name), getattr(goes_on[key], name))
-                for name in ("targets", "values", "indices", "rest", "maps")
+                for name in ("targets", "values", "indices", "tail", "maps")
             )
         )
 
@@ -145,14 +145,14 @@ def test_what_is_written_already_is_not_asked_again(
     experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_teacher(["-c", str(experiment)])
-    before = files(Path("lessons"))
+    before = files(Path("teacher outputs"))
 
     def asked(*_: Any) -> Any:
         raise AssertionError("the teacher was asked")
 
-    monkeypatch.setattr(LessonWriting, "lessons", asked)
+    monkeypatch.setattr(OutputWriting, "teacher outputs", asked)
     cache_teacher(["-c", str(experiment)])
-    assert files(Path("lessons")) == before
+    assert files(Path("teacher outputs")) == before
 
 
 def test_an_image_that_cannot_be_read_is_passed_over_with_a_warning(
@@ -172,7 +172,7 @@ def test_an_image_that_cannot_be_read_is_passed_over_with_a_warning(
     monkeypatch.setattr(kind, "open", opening)
     with pytest.warns(UserWarning, match="Passing over an image that cannot be read"):
         cache_teacher(["-c", str(experiment)])
-    cache = TeacherCache("lessons")
+    cache = TeacherCache("teacher outputs")
     lost = len(keys) - len(cache)
     assert lost == data.split("train").group_sizes()[1]
     assert sum(key in cache for key in keys) == len(cache)
@@ -189,8 +189,8 @@ def test_a_training_writes_what_is_missing_and_then_learns_the_same(
     experiment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "first"]))
-    assert "not all in lessons yet: they are written first" in capsys.readouterr().out
-    monkeypatch.setattr(LessonWriting, "lessons", lambda *_: pytest.fail("they were there"))
+    assert "not all in teacher outputs yet: they are written first" in capsys.readouterr().out
+    monkeypatch.setattr(OutputWriting, "teacher outputs", lambda *_: pytest.fail("they were there"))
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "second"]))
     assert rows("first") == rows("second")
     assert any(row.get("train/divergence") for row in rows("first"))
@@ -200,36 +200,36 @@ def test_of_two_runs_one_writes_and_the_other_waits(
     experiment: Path, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_teacher(["-c", str(experiment)])
-    Path("lessons").rename("written")
+    Path("teacher outputs").rename("written")
     waits = threading.Event()
     monkeypatch.setattr(
         teacher_outputs, "print", lambda text, **_: "waiting for it" in text and waits.set(), raising=False
     )
-    monkeypatch.setattr(LessonWriting, "lessons", lambda *_: pytest.fail("both wrote"))
+    monkeypatch.setattr(OutputWriting, "teacher outputs", lambda *_: pytest.fail("both wrote"))
     cli: Any = prepared(["experiment", "-c", str(experiment)])
     with ThreadPoolExecutor(1) as pool:
         with Path(".teacher_outputs.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             other = pool.submit(teacher_outputs.write_missing, cli.model, cli.datamodule, cli.trainer)
             waits.wait(60)
-            Path("written").rename("lessons")
+            Path("written").rename("teacher outputs")
         other.result()
     assert waits.is_set()
 
 
-def test_lessons_of_another_teacher_are_refused_and_kept(experiment: Path) -> None:
+def test_teacher_outputs_of_another_teacher_are_refused_and_kept(experiment: Path) -> None:
     cache_teacher(["-c", str(experiment)])
-    before = files(Path("lessons"))
-    another = ["-c", str(experiment), "--model.init_args.teacher.twin_seed=7"]
+    before = files(Path("teacher outputs"))
+    another = ["-c", str(experiment), "--model.init_args.teacher.weights_seed=7"]
     for start in (cache_teacher, lambda typed: SpatialCLI(compose(["fit", *typed]))):
-        with pytest.raises(CacheError, match=r"teacher\.twin_seed is 1 there, and 7"):
+        with pytest.raises(CacheError, match=r"teacher\.weights_seed is 1 there, and 7"):
             start(another)
-    assert files(Path("lessons")) == before
+    assert files(Path("teacher outputs")) == before
 
 
 def test_an_experiment_without_a_cached_teacher_is_told_so(experiment: Path) -> None:
     live = experiment.with_name("live.yaml")
-    live.write_text(experiment.read_text().replace("cache: lessons", "cache: null"))
+    live.write_text(experiment.read_text().replace("cache: teacher outputs", "cache: null"))
     with pytest.raises(RunError, match=r"stub does not learn from a cached teacher: name a folder"):
         cache_teacher(["-c", str(live)])
 
@@ -237,5 +237,5 @@ def test_an_experiment_without_a_cached_teacher_is_told_so(experiment: Path) -> 
 def test_a_blind_baseline_is_refused_at_once(experiment: Path) -> None:
     with pytest.raises(RunError, match=r"set baselines\.blind: false"):
         SpatialCLI(compose(["experiment", "-c", str(experiment), "--baselines.blind=true"]))
-    assert not Path("lessons").exists()
+    assert not Path("teacher outputs").exists()
     shutil.rmtree("runs")

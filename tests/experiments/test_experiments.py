@@ -30,8 +30,8 @@ __all__ = ["prepared"]
 LOADED: dict[str, LoadedVlm] = {}
 
 
-def load_a_twin(model: str, twin: bool = False, **options: Any) -> LoadedVlm:
-    """The twin in place of the published model; most files want one that another file wants, too."""
+def load_a_tiny_model(model: str, random_weights: bool = False, **options: Any) -> LoadedVlm:
+    """The tiny random model in place of the published one; most files want one that another wants, too."""
     wanted = repr((model, sorted(options.items())))
     if wanted not in LOADED:
         LOADED[wanted] = load_vlm(model, True, **options)
@@ -43,9 +43,9 @@ def load_a_twin(model: str, twin: bool = False, **options: Any) -> LoadedVlm:
 def test_it_parses_and_builds(
     name: str, scale: str, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Models of the hub are replaced by their twins; everything else is as it stands in the file."""
+    """Tiny random models take the place of the hub's; everything else is as it stands in the file."""
     for module in (sft, teachers):
-        monkeypatch.setattr(module, "load_vlm", load_a_twin)
+        monkeypatch.setattr(module, "load_vlm", load_a_tiny_model)
     monkeypatch.setattr(teachers, "load_adapter", lambda model, folder: model)
     for teacher in (Path("runs/distillation/teacher_sft_7b"), Path("runs/small_vlm/smolvlm_2b_lora")):
         (teacher / "trained/adapter").mkdir(parents=True)

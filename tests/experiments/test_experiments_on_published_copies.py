@@ -54,9 +54,9 @@ def test_no_model_is_asked_of_a_hub_or_package(name: str, tmp_path: Path) -> Non
     if "network" in model:
         assert ("pretrained" in tiny.get("network", {})) == ("pretrained" in model["network"])
     else:
-        assert tiny["twin"] is True
+        assert tiny["random_weights"] is True
         assert ("teacher" in model) == ("teacher" in tiny)
-        assert all(part["twin"] for part in (tiny.get("teacher"),) if part)
+        assert all(part["random_weights"] for part in (tiny.get("teacher"),) if part)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from lightning_modules.checkpoints import CheckpointError, keep_trainable
 from lightning_modules.vlm.adapters import AdapterError, four_bit_config, prompt_tokens
 from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.prompts import question_text
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
-from lightning_modules.vlm.twins import TwinSize, make_twin
 from tests.experiments.conftest import Command
 from tests.lightning_modules.vlm.questions import TEXTS, noise_image
 from tests.lightning_modules.vlm.small import as_if_trained, logits, question
@@ -33,8 +33,8 @@ def settings(model: str, **adapter: Any) -> dict[str, Any]:
         "class_path": PEFT_SFT,
         "init_args": {
             "model": model,
-            "twin": True,
-            "twin_size": dict(SIZE),
+            "random_weights": True,
+            "tiny_size": dict(SIZE),
             "adapter": adapter,
             "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.01}},
         },
@@ -42,8 +42,8 @@ def settings(model: str, **adapter: Any) -> dict[str, Any]:
 
 
 def composed_of_parts(folder: Path) -> dict[str, Any]:
-    """A model that is put together of an encoder and a language model in a folder, without being a twin."""
-    model, _ = make_twin("composed", size=TwinSize(**SIZE))
+    """A model that is put together of an encoder and a language model in a folder, and of known weights."""
+    model, _ = make_tiny_model("composed", size=TinySize(**SIZE))
     model.language_model.save_pretrained(folder)
     tokenizer = make_tokenizer(["<|im_start|>"], CHATML, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.save_pretrained(folder)
@@ -94,7 +94,7 @@ def run_with(folder: Path, model: dict[str, Any]) -> tuple[RunFolder, Any]:
     ("model", "adapter"),
     [
         ("smolvlm_500m", {"method": "lora", "also_train": ["connector"]}),
-        ("qwen2_5_vl_3b", {"method": "lora", "four_bit": True, "layers": ["query_value"]}),
+        ("qwen2_5_vl_3b", {"method": "lora", "four_bit": True, "target_modules": ["query_value"]}),
         ("internvl3_1b", {"method": "prompt_tuning", "virtual_tokens": 3}),
         ("paligemma2_3b", {"method": "dora", "parts": ["language_model", "vision_tower"]}),
     ],
@@ -157,7 +157,7 @@ def test_adapters_of_composed_models_open_as_their_readme_says(
 
 
 @pytest.mark.parametrize(
-    ("twin", "adapter"),
+    ("random_weights", "adapter"),
     [
         (False, {"method": "lora", "four_bit": True, "also_train": ["connector"]}),
         pytest.param(True, {"method": "lora", "four_bit": True, "also_train": ["connector"]}, marks=EVERY),
@@ -169,14 +169,17 @@ def test_adapters_of_composed_models_open_as_their_readme_says(
     ids=str,
 )
 def test_composed_models_in_4_bits_and_with_added_tokens(
-    twin: bool, adapter: dict[str, Any], tmp_path: Path
+    random_weights: bool, adapter: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Put together here, its language model alone is in 4 bits; a twin is as a whole."""
+    """Put together here, its language model alone is in 4 bits; a tiny random model is as a whole."""
     if adapter.get("four_bit"):
         pytest.importorskip("bitsandbytes")
     model = settings("composed", **adapter)
-    if not twin:
-        model["init_args"] |= {"model": composed_of_parts(tmp_path / "language_model"), "twin": False}
+    if not random_weights:
+        model["init_args"] |= {
+            "model": composed_of_parts(tmp_path / "language_model"),
+            "random_weights": False,
+        }
     run, module = run_with(tmp_path / "run", model)
     if adapter["method"] in ("dora", "bottleneck"):
         with pytest.raises(AdapterError, match="leave MERGE out"):
@@ -237,7 +240,7 @@ def test_batches_elsewhere_are_answered_as_single_questions_are_here(
 def test_a_students_adapter_is_exported_with_its_base(tmp_path: Path) -> None:
     student = settings("smolvlm_500m", method="lora")
     student["class_path"] = "lightning_modules.distillation.module.DistilledStudent"
-    student["init_args"]["teacher"] = {"model": "smolvlm_2b", "twin": True, "twin_size": dict(SIZE)}
+    student["init_args"]["teacher"] = {"model": "smolvlm_2b", "random_weights": True, "tiny_size": dict(SIZE)}
     run, module = run_with(tmp_path / "run", student)
     export(run, tmp_path, merge=True)
     assert_answers_like(module, tmp_path / "adapter")
@@ -246,12 +249,12 @@ def test_a_students_adapter_is_exported_with_its_base(tmp_path: Path) -> None:
 
 def test_a_base_in_a_folder_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the experiment names it by a path from where it was started."""
-    model, processor = make_twin("internvl", size=TwinSize(**SIZE))
+    model, processor = make_tiny_model("internvl", size=TinySize(**SIZE))
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     monkeypatch.chdir(tmp_path)
     kept = settings("model", method="prompt_tuning", virtual_tokens=3)
-    kept["init_args"]["twin"] = False
+    kept["init_args"]["random_weights"] = False
     run, module = run_with(tmp_path / "run", kept)
     said = export(run, tmp_path)
     assert said[1].startswith(f"Its base model: {tmp_path / 'model'}, opened by")

@@ -1,7 +1,8 @@
 """The header commands of experiment files with `DATA=hub`, against a server that plays the hub.
 
-Models are saved twins under the names that the zoo asks for; data are small copies in the official layouts,
-with the official splits. All commands run in one process, since starting one takes longer than they do.
+Models are saved tiny random models under the names that the zoo asks for; data are small copies in the
+official layouts, with the official splits. All commands run in one process, since starting one takes longer
+than they do.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from experiments.commands.matrix_trials import chosen_trials, whole
 from experiments.experiment_files.registry import find_experiment, opening_comment
 from experiments.run_folders.loggers import read_rows
 from lightning_modules.vlm.chat_templates import CHATML
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
 from tests.datamodules import omni_spatial_files
 from tests.datamodules.omni_spatial_files import write_omni_spatial
@@ -44,7 +45,7 @@ from tests.experiments.conftest import environment
 from tests.hub_server import LoopbackHub
 from tests.lightning_modules.vlm.composed_models import small_llama
 
-SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
+SMALL = TinySize(width=64, layers=1, vision_layers=1, image_size=56)
 SOME = [
     "small_vlm/smolvlm_500m_zero_shot",
     "distillation/qwen_3b_sft",
@@ -141,16 +142,16 @@ def publish_data(hub: LoopbackHub, folder: Path) -> dict[str, str]:
 
 
 def publish_models(hub: LoopbackHub, names: Iterable[str], folder: Path) -> dict[str, str]:
-    """Twins in the place of the models that some experiments name, and of their parts; returns commits."""
+    """Tiny random models in the place of those that experiments name, and their parts; returns commits."""
     commits = {}
     for name in dict.fromkeys(model for experiment in names for model in models_of(experiment)):
         place, repository = folder / name, name
         if name in ZOO:
             repository = ZOO[name].hub
-            for part in make_twin(ZOO[name].family_name, size=SMALL):
+            for part in make_tiny_model(ZOO[name].family_name, size=SMALL):
                 part.save_pretrained(place)
         elif "/" in name:
-            tokenizer = make_twin("idefics3", size=SMALL)[1].tokenizer
+            tokenizer = make_tiny_model("idefics3", size=SMALL)[1].tokenizer
             tokenizer.chat_template = CHATML
             tokenizer.save_pretrained(place)
             LlamaForCausalLM(small_llama(len(tokenizer))).save_pretrained(place)

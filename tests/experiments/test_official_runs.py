@@ -19,7 +19,7 @@ from experiments.report.results import collect
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.datamodules.omni_spatial_files import row, write_omni_spatial
 
 OFFICIAL = Prompt(**read_yaml(experiment_file("distillation/qwen_3b_base"))["model"]["init_args"]["prompt"])
@@ -54,9 +54,9 @@ def test_official_is_null_unless_the_run_was_asked_for_the_form(
     """And `make score` says the same of the run's predictions."""
     torch.manual_seed(0)
     truth = write_omni_spatial(tmp_path / "omni", [row(number) for number in range(8)])
-    size = TwinSize(width=64, layers=2, vision_layers=2)
+    size = TinySize(width=64, layers=2, vision_layers=2)
     module = Writing(
-        "smolvlm_500m", True, answering=answering, prompt=prompt, maximum_new_tokens=1, twin_size=size
+        "smolvlm_500m", True, answering=answering, prompt=prompt, maximum_new_tokens=1, tiny_size=size
     )
     run = RunFolder(tmp_path / "run")
     trainer = Trainer(

@@ -23,7 +23,7 @@ from tests.datamodules.parquet_files import cv_bench_row, write_cv_bench
 from tests.datamodules.test_published_splits import as_published
 from tests.datamodules.track3_files import records_of, write_split
 from tests.experiments.test_command_line import PreparedCLI, prepared
-from tests.experiments.test_experiments import load_a_twin
+from tests.experiments.test_experiments import load_a_tiny_model
 
 __all__ = ["prepared"]
 
@@ -125,7 +125,7 @@ def test_a_missing_teacher_names_the_command_that_makes_it(name: str, prepared: 
 
 
 @pytest.mark.usefixtures("forbidden")
-def test_so_it_is_where_lessons_are_written(prepared: type[PreparedCLI]) -> None:
+def test_so_it_is_where_teacher_outputs_are_written(prepared: type[PreparedCLI]) -> None:
     with pytest.raises(ModelError, match="make experiment NAME=distillation/teacher_sft_7b"):
         cache_teacher.main(["-c", "distillation/logit_kd_cached", "--data.init_args.root", "hub"])
 
@@ -134,7 +134,7 @@ def test_so_it_is_where_lessons_are_written(prepared: type[PreparedCLI]) -> None
 def test_no_teacher_is_missed_where_nothing_is_learnt(
     subcommand: str, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sft, "load_vlm", load_a_twin)
+    monkeypatch.setattr(sft, "load_vlm", load_a_tiny_model)
     assert prepared([subcommand, "-c", "distillation/logit_kd", "--ckpt_path=none"]).model is not None
 
 
@@ -153,7 +153,7 @@ def test_cv_bench_has_nothing_to_train_on(name: str, prepared: type[PreparedCLI]
 def test_what_is_only_asked_needs_nothing_to_train_on(
     prepared: type[PreparedCLI], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sft, "load_vlm", load_a_twin)
+    monkeypatch.setattr(sft, "load_vlm", load_a_tiny_model)
     write_cv_bench(tmp_path / "real/test_2d.parquet", [cv_bench_row(number) for number in range(4)])
     prepared(["experiment", "-c", "small_vlm/smolvlm_500m_zero_shot", "--data.init_args.root", "hub"])
     with pytest.raises(DataError, match="CV-Bench has no train split"):

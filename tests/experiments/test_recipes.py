@@ -31,7 +31,7 @@ def test_a_recipe_that_trains_states_its_weight_decay(name: str) -> None:
         assert "weight_decay" in model["optimizer"]["init_args"]
 
 
-LAYERS = "--model.init_args.adapter.layers=null"
+LAYERS = "--model.init_args.adapter.target_modules=null"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,10 @@ LAYERS = "--model.init_args.adapter.layers=null"
         (["--model.init_args.adapter.method", "ia3"], True),
         (["--model.adapter.method=bottleneck"], True),
         (["--model.init_args.adapter.method=lora"], False),
-        (["--model.init_args.adapter.method=ia3", "--model.init_args.adapter.layers=[key_value]"], False),
+        (
+            ["--model.init_args.adapter.method=ia3", "--model.init_args.adapter.target_modules=[key_value]"],
+            False,
+        ),
         (["--model.init_args.adapter.rank=4"], False),
     ],
 )
@@ -49,6 +52,6 @@ def test_another_method_on_the_command_line_does_not_keep_the_files_layers(
     typed: list[str], forgets: bool
 ) -> None:
     """The file has LoRA on queries and values, which is no place for IA3."""
-    assert arguments("distillation/qwen_3b_sft")["adapter"]["layers"] == ["query_value"]
+    assert arguments("distillation/qwen_3b_sft")["adapter"]["target_modules"] == ["query_value"]
     composed = compose(["fit", "-c", "distillation/qwen_3b_sft", *typed])
     assert (LAYERS in composed.arguments) == forgets

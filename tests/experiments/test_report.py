@@ -212,21 +212,36 @@ def test_a_paragraph_ends_where_the_next_label_begins() -> None:
     assert paragraph({}, "Published:") == ""
 
 
-def test_a_twin_is_called_a_twin() -> None:
+def test_a_tiny_model_is_called_a_tiny_model() -> None:
     data = {"class_path": "datamodules.cv_bench.CvBench", "init_args": {"root": None, "views": None}}
-    arguments = {"model": "smolvlm_500m", "twin": True, "adapter": {"method": "lora"}, "answering": "rank"}
+    arguments = {
+        "model": "smolvlm_500m",
+        "random_weights": True,
+        "adapter": {"method": "lora"},
+        "answering": "rank",
+    }
     told = facts(
         {"data": data, "model": {"class_path": "b.PeftSft", "init_args": arguments}, "scale": "tiny"}
     )
-    assert told["vision-language model"] == "tiny twin of smolvlm_500m, begun with random weights"
+    assert told["vision-language model"] == "tiny random model of smolvlm_500m, begun with random weights"
     assert (told["data"], told["trained"], told["answers"]) == ("rendered", "lora", "rank")
     assert "teacher" not in told
-    arguments["teacher"] = {"model": "smolvlm_2b", "twin": True, "checkpoint": "last.ckpt", "cache": None}
+    arguments["teacher"] = {
+        "model": "smolvlm_2b",
+        "random_weights": True,
+        "checkpoint": "last.ckpt",
+        "cache": None,
+    }
     told = facts(
         {"data": data, "model": {"class_path": "b.DistilledStudent", "init_args": arguments}, "scale": "tiny"}
     )
-    assert told["teacher"] == "tiny twin of smolvlm_2b as a run has trained it"
-    arguments["teacher"] = {"model": "qwen2_5_vl_7b", "twin": False, "adapter": None, "cache": "lessons"}
+    assert told["teacher"] == "tiny random model of smolvlm_2b as a run has trained it"
+    arguments["teacher"] = {
+        "model": "qwen2_5_vl_7b",
+        "random_weights": False,
+        "adapter": None,
+        "cache": "teacher outputs",
+    }
     told = facts(
         {"data": data, "model": {"class_path": "b.DistilledStudent", "init_args": arguments}, "scale": "tiny"}
     )

@@ -271,7 +271,7 @@ def test_the_runs_of_a_shipped_study_parse(name: str, scale: Scale, monkeypatch:
             (needed,) = run.needed()
             teacher = config.model.init_args.teacher
             weights = (teacher.adapter, teacher.checkpoint)
-            # Twins are trained whole.
+            # Tiny random models are trained whole.
             of_scale = {"full": (f"{needed.folder()}/adapter", None)}
             assert weights == of_scale.get(scale, (None, f"{needed.folder()}/checkpoints/last.ckpt"))
 

@@ -24,7 +24,7 @@ from lightning_modules.distillation import module as student_module
 from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.output_writing import LessonWriting
+from lightning_modules.distillation.output_writing import OutputWriting
 from lightning_modules.distillation.teachers.cache_files import CacheWriter
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.phases import Phase
@@ -36,7 +36,7 @@ from tests.lightning_modules.distillation.test_processes import SIZE, STUDENT
 from tests.lightning_modules.memory_data import MemoryData
 from tests.lightning_modules.vlm.questions import noise_image, question
 
-TEACHER = Teacher("smolvlm_500m", twin=True, twin_size=SIZE)
+TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE)
 RATIONALES = (
     "",
     "One.",
@@ -128,13 +128,13 @@ def student(teacher: Teacher = TEACHER, **options: Any) -> DistilledStudent:
 
 
 def cached(folder: Path, data: SpatialDataModule) -> Teacher:
-    """A teacher whose lessons on all of the data are written."""
-    teacher = Teacher("smolvlm_500m", twin=True, twin_size=SIZE, cache=str(folder), cache_k=20)
-    writing = LessonWriting(student(teacher), torch.device("cpu"))
-    writer = CacheWriter(str(folder), writing.contents, 4)
+    """A teacher whose teacher outputs on all of the data are written."""
+    teacher = Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE, cache=str(folder), cache_k=20)
+    writing = OutputWriting(student(teacher), torch.device("cpu"))
+    writer = CacheWriter(str(folder), writing.manifest, 4)
     split = data.open_split("train")
     for group in range(len(split)):
-        writer.add(writing.lessons(writing.collator(split.samples(group, [0]))))
+        writer.add(writing.outputs(writing.collator(split.samples(group, [0]))))
     writer.finish()
     return teacher
 
@@ -220,7 +220,7 @@ def test_own_answers_are_drawn_for_a_whole_step_before_its_first_gradient(
         torch.manual_seed(0)
         return Noting(TEACHER, optimizer=still, on_policy=OnPolicy(1.0, maximum_new_tokens=5), **STUDENT)
 
-    monkeypatch.setattr(student_module, "own_answers", given)
+    monkeypatch.setattr(student_module, "on_policy_answers", given)
     together = steps_of(learner(), Lopsided(batch_size=4))
     assert events == ["answers 4", "learns", "answers 4", "learns", "answers 2", "learns"]
     events.clear()
@@ -232,7 +232,9 @@ def test_own_answers_are_drawn_for_a_whole_step_before_its_first_gradient(
 def test_whether_answers_are_its_own_is_drawn_once_a_step() -> None:
     half = student(on_policy=OnPolicy(share=0.5, maximum_new_tokens=2))
     logged = steps_of(half, Lopsided(batch_size=1), accumulate=2).logged
-    kinds = ["train/own_divergence" in each and each["train/own_divergence"] > 0 for each in logged]
+    kinds = [
+        "train/on_policy_divergence" in each and each["train/on_policy_divergence"] > 0 for each in logged
+    ]
     assert {True, False} == set(kinds), "choose another seed: both kinds of step are wanted"
     for each in logged:
         parts = sum(value for name, value in each.items() if name != "train/loss")

@@ -22,7 +22,7 @@ from lightning_modules.distillation.attention.blocks import extents_of
 from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.output_writing import LessonWriting
+from lightning_modules.distillation.output_writing import OutputWriting
 from lightning_modules.distillation.teachers.cache_files import CacheWriter
 from lightning_modules.distillation.teachers.cached import read_by_student
 from lightning_modules.distillation.teachers.live import Teacher
@@ -32,16 +32,16 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.memory_data import MemoryData
 from tests.lightning_modules.vlm.composed_models import tiny_composed
 from tests.lightning_modules.vlm.image_data import ImageData
 from tests.pretend_device import DEVICE, MixedDevices, OnDevice, PretendDevice, PretendStrategy, WaitsOfSteps
 
-SIZE = TwinSize(width=64, layers=2, vision_layers=1)
+SIZE = TinySize(width=64, layers=2, vision_layers=1)
 LAYERS, QUESTIONS = 2, 2
-TEACHER = Teacher("smolvlm_500m", twin=True, twin_size=SIZE)
+TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE)
 FAST = partial(torch.optim.AdamW, lr=1e-3, fused=True)
 
 
@@ -99,12 +99,22 @@ def tiny_giant(objective: Objective, experts: int = 4) -> TinyGiant:
 
 
 def tuned(model: str, **options: Any) -> PeftSft:
-    settings = {"twin": True, "twin_size": SIZE, "adapter": AdapterConfig(dropout=0.0), "optimizer": FAST}
+    settings = {
+        "random_weights": True,
+        "tiny_size": SIZE,
+        "adapter": AdapterConfig(dropout=0.0),
+        "optimizer": FAST,
+    }
     return PeftSft(model=model, **{**settings, **options})
 
 
 def student(teacher: Teacher = TEACHER, model: str = "smolvlm_500m", **options: Any) -> DistilledStudent:
-    settings = {"twin": True, "twin_size": SIZE, "adapter": AdapterConfig(dropout=0.0), "optimizer": FAST}
+    settings = {
+        "random_weights": True,
+        "tiny_size": SIZE,
+        "adapter": AdapterConfig(dropout=0.0),
+        "optimizer": FAST,
+    }
     return DistilledStudent(teacher, model=model, **{**settings, **options})
 
 
@@ -145,7 +155,7 @@ def test_fine_tuning_waits_little_beside_the_models_own(model: str, answering: A
 
 
 def test_a_composed_model_waits_to_count_its_placeholders(composed: str) -> None:
-    make = partial(tuned, composed, twin=False, twin_size=None)
+    make = partial(tuned, composed, random_weights=False, tiny_size=None)
     assert_at_most(6, waits_of(make, ImageData(batch_size=QUESTIONS)))
 
 
@@ -155,7 +165,7 @@ STUDENTS: dict[str, tuple[dict[str, Any], int]] = {
     "own answers": ({"on_policy": OnPolicy(share=1.0, maximum_new_tokens=3)}, 44),
     # Each reads the questions in its own way.
     "another family": (
-        {"model": "internvl3_1b", "teacher": Teacher("qwen2_5_vl_7b", twin=True, twin_size=SIZE)},
+        {"model": "internvl3_1b", "teacher": Teacher("qwen2_5_vl_7b", random_weights=True, tiny_size=SIZE)},
         48,
     ),
 }
@@ -168,7 +178,7 @@ def test_a_student_waits_little_beside_the_models_own(kind: str) -> None:
 
 
 def test_a_composed_student_waits_little_beside_its_teachers_own(composed: str) -> None:
-    make = partial(student, model=composed, twin=False, twin_size=None, before_answer=" ")
+    make = partial(student, model=composed, random_weights=False, tiny_size=None, response_template=" ")
     assert_at_most(17, waits_of(make, ImageData(batch_size=QUESTIONS)))
 
 
@@ -187,15 +197,15 @@ def test_attention_waits_once_for_all_layers_and_groups(
 
 
 def test_a_cached_teacher_is_written_and_read_on_the_device(tmp_path: Path) -> None:
-    """Lessons come from the host: three copies a step, and two for each layer of attention."""
-    teacher = Teacher("smolvlm_500m", twin=True, twin_size=SIZE, cache=str(tmp_path), cache_k=20)
+    """Teacher outputs come from the host: three copies a step, and two for each layer of attention."""
+    teacher = Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE, cache=str(tmp_path), cache_k=20)
     make = partial(student, teacher, attention=AttentionDistillation(pool=5, chunk=16))
     split = ImageData().open_split("train")
     samples = [sample for group in range(len(split)) for sample in split.samples(group, [0])]
     with PretendDevice():
-        writing = LessonWriting(make(), DEVICE)
-        writer = CacheWriter(str(tmp_path), writing.contents, 4)
-        writer.add(writing.lessons(writing.collator(samples)))
+        writing = OutputWriting(make(), DEVICE)
+        writer = CacheWriter(str(tmp_path), writing.manifest, 4)
+        writer.add(writing.outputs(writing.collator(samples)))
         writer.finish()
     assert_at_most(19, waits_of(make, ImageData(batch_size=QUESTIONS)))
 
@@ -293,7 +303,7 @@ def test_what_a_gpu_takes_is_taken(operation: Callable[[torch.Tensor], torch.Ten
 def test_faults_in_a_module_are_found_in_its_step() -> None:
     with PretendDevice() as device:
         torch.manual_seed(0)
-        module = Planted("smolvlm_500m", twin=True, twin_size=SIZE)
+        module = Planted("smolvlm_500m", random_weights=True, tiny_size=SIZE)
         module.fault = FAULTS["nonzero"]
         waits = trained(module, ImageData(batch_size=QUESTIONS), device)
         assert sum(number for (what, _), number in waits.items() if what == "nonzero") == 1

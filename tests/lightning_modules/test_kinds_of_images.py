@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from datamodules.samples import ImageFile, ImageSource, OpenedImage, SpatialSample, UnreadableImage
-from lightning_modules.distillation.teachers.output_keys import lesson_key
+from lightning_modules.distillation.teachers.output_keys import output_key
 from lightning_modules.vlm.collator import VlmCollator
 from tests.kinds_of_images import COLOURS, DEPTHS, NO_COLOURS, file_of, red_corner, red_quarter_shown
 from tests.lightning_modules.tiny_giant.test_model import collator_for
-from tests.lightning_modules.vlm.sample_questions import TWIN_FAMILIES, twin
+from tests.lightning_modules.vlm.sample_questions import TINY_FAMILIES, tiny_model
 
 SIDE = 64
 """Edge of the images that models are given here, in pixels; a row of pixels becomes vertical stripes."""
@@ -27,8 +27,8 @@ def pixels_for(family: str) -> Callable[[ImageSource], torch.Tensor]:
     if family == "tiny_giant":
         collate: Any = collator_for()
         return lambda source: collate([SpatialSample("a", "Left?", image=source)])["rgb"]
-    _, processor, known = twin(family)
-    collate = VlmCollator(processor, known, learning=False)
+    _, processor, known = tiny_model(family)
+    collate = VlmCollator(processor, known, with_labels=False)
     return lambda source: collate([SpatialSample("a", "Left?", image=source)])["prompt"]["pixel_values"]
 
 
@@ -46,7 +46,7 @@ def as_seen(expected: list[Any]) -> OpenedImage:
     return OpenedImage("a", stripes(Image.fromarray(colours)))
 
 
-@pytest.mark.parametrize("family", ["tiny_giant", *TWIN_FAMILIES])
+@pytest.mark.parametrize("family", ["tiny_giant", *TINY_FAMILIES])
 def test_every_model_is_given_what_is_seen(family: str) -> None:
     pixels = pixels_for(family)
     for kind, (stripe, expected) in COLOURS.items():
@@ -59,7 +59,7 @@ def test_every_model_is_given_what_is_seen(family: str) -> None:
         pixels(OpenedImage("a", stripes(NO_COLOURS["metres"])))
 
 
-@pytest.mark.parametrize("family", ["tiny_giant", *TWIN_FAMILIES])
+@pytest.mark.parametrize("family", ["tiny_giant", *TINY_FAMILIES])
 def test_every_model_is_given_images_upright(tmp_path: Path, family: str) -> None:
     pixels = pixels_for(family)
     for turned in (3, 6):
@@ -81,7 +81,7 @@ def test_tiny_giant_is_given_depth_that_is_scaled_and_upright(tmp_path: Path) ->
             continue
         given, seen = (
             collate([SpatialSample("a", "?", image=stripe, depth=OpenedImage("d", each))])["depth"].float()
-            for each in (stripes(depth), as_seen(expected).stripe.convert("L"))
+            for each in (stripes(depth), as_seen(expected).image.convert("L"))
         )
         assert (given - seen).abs().max() <= 1, kind
     near = Image.fromarray((red_quarter_shown(1) * 9000).astype(np.uint16))
@@ -90,9 +90,9 @@ def test_tiny_giant_is_given_depth_that_is_scaled_and_upright(tmp_path: Path) ->
     assert given[0, :20, :20].max() == 0 and given[0, -20:, -20:].min() == 255
 
 
-def test_a_cached_lesson_is_found_by_what_is_seen() -> None:
+def test_a_cached_teacher_output_is_found_by_what_is_seen() -> None:
     stripe, expected = COLOURS["16 bits"]
     given, seen = OpenedImage("a", stripes(stripe)), as_seen(expected)
-    black = OpenedImage("a", Image.new("RGB", seen.stripe.size))
-    keys = [lesson_key(SpatialSample("a", "?", image=image), False) for image in (given, seen, black)]
+    black = OpenedImage("a", Image.new("RGB", seen.image.size))
+    keys = [output_key(SpatialSample("a", "?", image=image), False) for image in (given, seen, black)]
     assert keys[0] == keys[1] != keys[2]

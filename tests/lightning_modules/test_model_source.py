@@ -20,18 +20,18 @@ from lightning_modules.vlm import zoo
 from lightning_modules.vlm.composed_encoder import VisionTower
 from lightning_modules.vlm.encoder_swap import load_language_model
 from lightning_modules.vlm.loading import Composed, family_named, load_vlm
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO, ZooEntry
 from tests.hub_server import LoopbackHub
 from tests.lightning_modules.vlm.composed_models import small_llama
 
-SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
+SMALL = TinySize(width=64, layers=1, vision_layers=1, image_size=56)
 WEIGHTS = "model.safetensors"
 NAME = "someone/small-vlm"
 
 
 def saved(folder: Path, seed: int) -> Path:
-    model, processor = make_twin("smolvlm", seed, SMALL)
+    model, processor = make_tiny_model("smolvlm", seed, SMALL)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -96,7 +96,7 @@ def test_the_zoo_has_a_place_for_a_revision(
 
 
 def test_a_language_model_has_revisions_as_well(hub: LoopbackHub, tmp_path: Path) -> None:
-    tokenizer = make_twin("composed", size=SMALL)[1].tokenizer
+    tokenizer = make_tiny_model("composed", size=SMALL)[1].tokenizer
     commits = []
     for seed in range(2):
         torch.manual_seed(seed)
@@ -169,7 +169,9 @@ def test_gated_missing_and_unreachable_are_three_sentences(
     sentences = {"gated": gated, "spelling": missing, "HF_HUB_OFFLINE": offline, "reached": unreachable}
     for word, sentence in sentences.items():
         assert [other for other in sentences.values() if word in other] == [sentence], word
-    assert all("hf download" in sentence and "twin: true" in sentence for sentence in sentences.values())
+    assert all(
+        "hf download" in sentence and "random_weights: true" in sentence for sentence in sentences.values()
+    )
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

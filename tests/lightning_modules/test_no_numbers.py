@@ -12,12 +12,12 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.on_policy import OnPolicy, own_answers
+from lightning_modules.distillation.on_policy import OnPolicy, on_policy_answers
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.lightning_modules.scenes import questions
 from tests.lightning_modules.tiny_giant.test_model import CONFIG, collator_for
 from tests.lightning_modules.vlm.sample_questions import letter_question
@@ -43,9 +43,11 @@ def broken(layer: nn.Module, row: int, value: float, token: int = 5) -> Iterator
 
 @pytest.fixture(scope="module")
 def module() -> PeftSft:
-    size = TwinSize(width=64, layers=2, vision_layers=2, image_size=56)
+    size = TinySize(width=64, layers=2, vision_layers=2, image_size=56)
     adapter = AdapterConfig(method="none")
-    return PeftSft("smolvlm_500m", twin=True, adapter=adapter, maximum_new_tokens=3, twin_size=size).eval()
+    return PeftSft(
+        "smolvlm_500m", random_weights=True, adapter=adapter, maximum_new_tokens=3, tiny_size=size
+    ).eval()
 
 
 @pytest.mark.parametrize("answering", ["rank", "generate", "reason_then_rank"])
@@ -84,7 +86,9 @@ def test_a_students_own_answers_are_numbers_too(module: PeftSft) -> None:
         broken(module.vlm.model.lm_head, 1, torch.nan),
         pytest.raises(ModelError, match="number 1 of the batch"),
     ):
-        own_answers(module.network, module.tokenizer, batch["prompt"], OnPolicy(maximum_new_tokens=2), ())
+        on_policy_answers(
+            module.network, module.tokenizer, batch["prompt"], OnPolicy(maximum_new_tokens=2), ()
+        )
 
 
 @pytest.mark.parametrize("kind", NO_NUMBERS)

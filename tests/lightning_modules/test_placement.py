@@ -59,7 +59,7 @@ def test_weights_are_in_the_precision_of_the_run(
 
 
 def load_tiny(placement: Placement) -> torch.nn.Module:
-    return load_vlm("smolvlm_500m", True, twin_size=SIZE, placement=placement).model
+    return load_vlm("smolvlm_500m", True, tiny_size=SIZE, placement=placement).model
 
 
 def test_a_placement_ends_with_its_block_also_after_an_error() -> None:
@@ -94,6 +94,6 @@ def test_four_bits_go_where_the_trainer_computes(
     monkeypatch.setenv("LOCAL_RANK", rank)
     monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", from_pretrained)
     with pytest.raises(Exception, match="far enough"):
-        load_vlm("smolvlm_500m", True, twin_size=SIZE, quantization=object(), placement=placement)
+        load_vlm("smolvlm_500m", True, tiny_size=SIZE, quantization=object(), placement=placement)
     assert asked["device_map"] == {"": where}
     assert asked["dtype"] == placement.weights

@@ -102,7 +102,7 @@ def _scaled_steps(fused: bool, plugin: MixedPrecision) -> dict[str, Tensor]:
 
 def test_an_optimizer_is_asked_about_the_weights_that_are_trained() -> None:
     """Muon takes matrices alone: those of LoRA, but not the biases and norms of a whole model."""
-    lora = PeftSft("smolvlm_500m", True, AdapterConfig(), twin_size=SIZE, optimizer=torch.optim.Muon)
+    lora = PeftSft("smolvlm_500m", True, AdapterConfig(), tiny_size=SIZE, optimizer=torch.optim.Muon)
     lora.refuse_unworkable(bare_trainer(), trains=True)
     lora.optimizer_callable([one for one in lora.parameters() if one.requires_grad])
     whole = tiny_giant()
@@ -134,7 +134,7 @@ def test_whatever_is_trained_is_in_float32(method: Any, precision: str) -> None:
             "smolvlm_2b",
             True,
             AdapterConfig(method=method, also_train=() if method == "prompt_tuning" else ("connector",)),
-            twin_size=SIZE,
+            tiny_size=SIZE,
         )
     assert {p.dtype for p in module.parameters() if p.requires_grad} == {torch.float32}
 
@@ -151,9 +151,9 @@ def test_weights_in_4_bits_may_lie_elsewhere_than_the_trainer_computes(trains: b
 
 def test_full_precision_between_weights_of_half_precision_is_refused() -> None:
     with placed(Placement("cuda", "bf16-mixed")):
-        module = PeftSft("smolvlm_500m", True, AdapterConfig(), twin_size=SIZE)
+        module = PeftSft("smolvlm_500m", True, AdapterConfig(), tiny_size=SIZE)
     with pytest.raises(PrecisionError, match="no mixture of the two"):
         module.refuse_unworkable(bare_trainer(precision="32-true"), trains=True)
     with placed(Placement("cpu", "32-true")):
-        module = PeftSft("smolvlm_500m", True, AdapterConfig(), twin_size=SIZE)
+        module = PeftSft("smolvlm_500m", True, AdapterConfig(), tiny_size=SIZE)
     module.refuse_unworkable(bare_trainer(precision="32-true"), trains=True)

@@ -16,7 +16,7 @@ from lightning_modules.schedule import WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.vlm.composed_encoder import feature_map_shape
 from lightning_modules.vlm.loading import Composed, load_vlm
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from lightning_modules.vlm.whole_weights import adapter_tensors
 from tests.datamodules.test_broken_files import INSTEAD
 
@@ -55,8 +55,8 @@ def test_shapes_that_fit_are_taken() -> None:
     [
         (lambda: WarmupCosine(warmup_fraction=-0.1), "warmup_fraction is -0.1"),
         (lambda: WarmupCosine(final_fraction=3), "final_fraction is 3"),
-        (lambda: TwinSize(heads=0), "heads is 0"),
-        (lambda: TwinSize(layers=-1), "layers is -1"),
+        (lambda: TinySize(heads=0), "heads is 0"),
+        (lambda: TinySize(layers=-1), "layers is -1"),
         (lambda: Composed("vit", "lm", image_size=0), "image_size is 0"),
         (
             lambda: feature_map_shape("vit_base_patch14_dinov2", 10),

@@ -22,8 +22,8 @@ from tests.lightning_modules.vlm.small import SIZE, as_if_trained
 
 OPTIONS: dict[str, Any] = {
     "model": "smolvlm_500m",
-    "twin": True,
-    "twin_size": SIZE,
+    "random_weights": True,
+    "tiny_size": SIZE,
     "adapter": AdapterConfig(),
 }
 
@@ -87,7 +87,7 @@ def test_a_student_is_judged_as_a_model_without_a_teacher_is() -> None:
     torch.manual_seed(0)
     alone = PeftSft(**OPTIONS)
     torch.manual_seed(0)
-    student = DistilledStudent(Teacher("smolvlm_500m", twin=True, twin_size=SIZE), **OPTIONS)
+    student = DistilledStudent(Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE), **OPTIONS)
     as_if_trained(alone.network)
     as_if_trained(student.network)
     assert validated(student, ImageData())["val/loss"] == pytest.approx(

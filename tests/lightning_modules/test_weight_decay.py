@@ -65,7 +65,7 @@ def test_everything_decays_where_one_says_so() -> None:
 )
 def test_the_scales_of_an_adapter_are_spared_and_its_matrices_decay(method: Any, spared: str | None) -> None:
     """IA3 and DoRA multiply by their vectors: 1 changes nothing, where 0 switches a layer off."""
-    module = PeftSft("smolvlm_500m", True, AdapterConfig(method=method), twin_size=SIZE)
+    module = PeftSft("smolvlm_500m", True, AdapterConfig(method=method), tiny_size=SIZE)
     as_if_trained(module.network)
     found = shrunk(module)
     for name, share in found.items():

@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 from lightning_modules.base import SpatialModule
 from lightning_modules.vlm.loading import load_vlm
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.weights_digest import PIECE_BYTES, model_digest
 
-SMALL = TwinSize(width=64, layers=1, vision_layers=1, image_size=56)
+SMALL = TinySize(width=64, layers=1, vision_layers=1, image_size=56)
 WEIGHTS = "model.safetensors"
 
 
-def saved(folder: Path, seed: int = 0, size: TwinSize = SMALL) -> Path:
-    model, processor = make_twin("smolvlm", seed, size)
+def saved(folder: Path, seed: int = 0, size: TinySize = SMALL) -> Path:
+    model, processor = make_tiny_model("smolvlm", seed, size)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -111,6 +111,6 @@ def test_little_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_modules_say_what_they_began_with(model: Path) -> None:
     assert PeftSft(str(model)).origins() == {"model": model_digest(model)}
-    twin = PeftSft("smolvlm_500m", twin=True, twin_size=SMALL, twin_seed=3)
-    assert twin.origins() == {"model": "tiny random model, seed 3"}
-    assert SpatialModule.origins(twin) == {"model": "random weights"}
+    tiny_model = PeftSft("smolvlm_500m", random_weights=True, tiny_size=SMALL, weights_seed=3)
+    assert tiny_model.origins() == {"model": "tiny random model, seed 3"}
+    assert SpatialModule.origins(tiny_model) == {"model": "random weights"}

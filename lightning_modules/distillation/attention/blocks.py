@@ -55,25 +55,29 @@ class LayerPair:
     """A layer of each model on the same tokens, and what of their maps is compared.
 
     Attributes:
-        ours: the student's layer.
-        theirs: the teacher's, on the student's device and without gradient.
+        student: the student's layer.
+        teacher: the teacher's, on the student's device and without gradient.
         rows_mask: which queries count, [batch, tokens].
         columns_mask: which keys count, [batch, tokens].
         extents: where those lie.
     """
 
-    ours: TappedLayer
-    theirs: TappedLayer
+    student: TappedLayer
+    teacher: TappedLayer
     rows_mask: Tensor
     columns_mask: Tensor
     extents: Sequence[Extent]
 
     def visible(self, samples: slice, rows: slice, columns: slice) -> Tensor:
         """Whether both may look, at a key that counts, [samples, rows, columns]."""
-        seen = self.ours.visible(samples, rows, columns) & self.columns_mask[samples, None, columns]
-        if self.ours.mask is None and self.theirs.mask is None and self.ours.causal == self.theirs.causal:
+        seen = self.student.visible(samples, rows, columns) & self.columns_mask[samples, None, columns]
+        if (
+            self.student.mask is None
+            and self.teacher.mask is None
+            and self.student.causal == self.teacher.causal
+        ):
             return seen
-        return seen & self.theirs.visible(samples, rows, columns)
+        return seen & self.teacher.visible(samples, rows, columns)
 
     def counted(self, block: Block, visible: Tensor) -> Tensor:
         """Which rows of a block count and see a column, [samples, rows].
@@ -109,7 +113,7 @@ def blocks_of(pair: LayerPair, chunk: int | None) -> Iterator[list[Block]]:
         samples = slice(first, min(first + together, batch))
         rows = _joined([extent.rows for extent in pair.extents[samples]])
         columns = _joined([extent.columns for extent in pair.extents[samples]])
-        causal = pair.ours.causal and pair.ours.mask is None
+        causal = pair.student.causal and pair.student.mask is None
         blocks = []
         for start in range(rows.start, rows.stop, height):
             stop = min(start + height, rows.stop)
@@ -132,23 +136,23 @@ def maps_of_both(pair: LayerPair, block: Block) -> tuple[Tensor, Tensor, Tensor]
     counted = pair.counted(block, visible)
     # A row without any column has no distribution; it gets one, which is then left out.
     visible = visible | ~counted[..., None]
-    ours, theirs = (
+    student, teacher = (
         attention_maps(
             layer.queries[block.samples, :, block.rows],
             layer.keys[block.samples, :, block.columns],
             visible,
             layer.scaling,
         )
-        for layer in (pair.ours, pair.theirs)
+        for layer in (pair.student, pair.teacher)
     )
-    return ours, theirs.to(ours.dtype) * counted[:, None, :, None], counted.sum(1)
+    return student, teacher.to(student.dtype) * counted[:, None, :, None], counted.sum(1)
 
 
 def recomputed(function: Callable[..., Any], pair: LayerPair, block: Block, *arguments: Any) -> Any:
     """Call a function of a block, in full precision, and forget what it would keep for the backward pass."""
 
     def call() -> Any:
-        with torch.autocast(pair.ours.queries.device.type, enabled=False):
+        with torch.autocast(pair.student.queries.device.type, enabled=False):
             return function(pair, block, *arguments)
 
     return checkpoint(call, use_reentrant=False, preserve_rng_state=False)

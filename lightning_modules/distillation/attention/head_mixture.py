@@ -11,14 +11,14 @@ Similarity = Literal["sum", "mean"]
 """Of two attention maps: the sum of the inner products of their rows, or the mean of them."""
 
 
-def inner_products(maps: Tensor, wanted: Tensor) -> Tensor:
+def inner_products(student: Tensor, teacher: Tensor) -> Tensor:
     """Inner products of all pairs of heads, [samples, teacher's heads, student's heads].
 
     Args:
-        maps: the student's, [samples, student's heads, rows, columns].
-        wanted: the teacher's, [samples, teacher's heads, rows, columns]; rows of 0 do not count.
+        student: the student's, [samples, student's heads, rows, columns].
+        teacher: the teacher's, [samples, teacher's heads, rows, columns]; rows of 0 do not count.
     """
-    return wanted.flatten(2) @ maps.flatten(2).mT
+    return teacher.flatten(2) @ student.flatten(2).mT
 
 
 def head_weights(products: Tensor, rows: Tensor, temperature: float, similarity: Similarity) -> Tensor:
@@ -35,16 +35,16 @@ def head_weights(products: Tensor, rows: Tensor, temperature: float, similarity:
     return (products / temperature).softmax(-1)
 
 
-def divergence_of_mixture(maps: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+def divergence_of_mixture(student: Tensor, teacher: Tensor, weights: Tensor) -> Tensor:
     """KL divergence of the teacher's heads from mixtures of the student's, summed over all rows, [samples].
 
     Args:
-        maps: the student's, [samples, student's heads, rows, columns].
-        wanted: the teacher's, [samples, teacher's heads, rows, columns]; rows of 0 do not count.
+        student: the student's, [samples, student's heads, rows, columns].
+        teacher: the teacher's, [samples, teacher's heads, rows, columns]; rows of 0 do not count.
         weights: of the student's heads, [samples, teacher's heads, student's heads].
     """
-    mixture = (weights @ maps.flatten(2)).view_as(wanted)
+    mixture = (weights @ student.flatten(2)).view_as(teacher)
     # Shares that have underflowed to 0 count as the smallest number, which keeps the divergence finite.
     smallest = torch.finfo(mixture.dtype).tiny
-    surprise = wanted.clamp_min(smallest).log() - mixture.clamp_min(smallest).log()
-    return (wanted * surprise).sum((1, 2, 3))
+    surprise = teacher.clamp_min(smallest).log() - mixture.clamp_min(smallest).log()
+    return (teacher * surprise).sum((1, 2, 3))

@@ -135,22 +135,22 @@ def attention_distillation(
     # Even where no row counts, the loss is joined to the student, with a gradient of 0.
     total = 0.0 * students[pairs[0][0]].queries.sum().float()
     extents = extents_of(rows_mask, columns_mask)
-    for student_layer, teacher_layer in pairs:
-        ours, theirs = students[student_layer], teachers[teacher_layer]
-        if isinstance(theirs, TappedLayer):
-            theirs = _constant(theirs, ours.queries.device)
-            _require_same_tokens(ours, theirs, rows_mask)
+    for student_number, teacher_number in pairs:
+        student_layer, teacher_layer = students[student_number], teachers[teacher_number]
+        if isinstance(teacher_layer, TappedLayer):
+            teacher_layer = _constant(teacher_layer, student_layer.queries.device)
+            _require_same_tokens(student_layer, teacher_layer, rows_mask)
         if config.pool is not None:
-            mine, wanted = (
+            student_maps, teacher_maps = (
                 layer
                 if isinstance(layer, PooledLayer)
                 else pool_layer(layer, rows_mask, columns_mask, config.pool, config.chunk, extents)
-                for layer in (ours, theirs)
+                for layer in (student_layer, teacher_layer)
             )
-            total = total + pooled_loss(mine, wanted, config.temperature, config.similarity)
+            total = total + pooled_loss(student_maps, teacher_maps, config.temperature, config.similarity)
             continue
-        assert isinstance(theirs, TappedLayer), "pooled maps are compared with pooled maps"
-        pair = LayerPair(ours, theirs, rows_mask, columns_mask, extents)
+        assert isinstance(teacher_layer, TappedLayer), "pooled maps are compared with pooled maps"
+        pair = LayerPair(student_layer, teacher_layer, rows_mask, columns_mask, extents)
         for blocks in blocks_of(pair, config.chunk):
             total = total + _samples_loss(pair, blocks, config.temperature, config.similarity)
     return total / (len(pairs) * len(rows_mask))
@@ -168,14 +168,14 @@ def _samples_loss(pair: LayerPair, blocks: list[Block], temperature: float, simi
 
 def _overlap(pair: LayerPair, block: Block) -> tuple[Tensor, Tensor]:
     """Inner products of the block's rows, [samples, teacher's heads, student's heads], and their number."""
-    maps, wanted, count = maps_of_both(pair, block)
-    return inner_products(maps, wanted), count
+    student_maps, teacher_maps, count = maps_of_both(pair, block)
+    return inner_products(student_maps, teacher_maps), count
 
 
 def _divergence(pair: LayerPair, block: Block, weights: Tensor) -> Tensor:
     """KL divergence of the block's rows from the weighted heads, summed over rows and heads, [samples]."""
-    maps, wanted, _ = maps_of_both(pair, block)
-    return divergence_of_mixture(maps, wanted, weights)
+    student_maps, teacher_maps, _ = maps_of_both(pair, block)
+    return divergence_of_mixture(student_maps, teacher_maps, weights)
 
 
 def _constant(layer: TappedLayer, device: torch.device) -> TappedLayer:
@@ -188,8 +188,8 @@ def _constant(layer: TappedLayer, device: torch.device) -> TappedLayer:
     )
 
 
-def _require_same_tokens(ours: TappedLayer, theirs: TappedLayer, rows_mask: Tensor) -> None:
-    shapes = [(layer.queries.shape[0], layer.queries.shape[2]) for layer in (ours, theirs)]
+def _require_same_tokens(student_layer: TappedLayer, teacher_layer: TappedLayer, rows_mask: Tensor) -> None:
+    shapes = [(layer.queries.shape[0], layer.queries.shape[2]) for layer in (student_layer, teacher_layer)]
     if shapes[0] != shapes[1] or shapes[0] != tuple(rows_mask.shape):
         raise ModelError(
             "Attention maps of different sequences cannot be compared: the student saw "

@@ -92,30 +92,32 @@ def pool_layer(
     return PooledLayer(layer.number, maps, *groups)
 
 
-def pooled_loss(ours: PooledLayer, theirs: PooledLayer, temperature: float, similarity: Similarity) -> Tensor:
+def pooled_loss(
+    student: PooledLayer, teacher: PooledLayer, temperature: float, similarity: Similarity
+) -> Tensor:
     """The attention loss of a pair of pooled layers, summed over samples.
 
     Args:
-        ours: the student's.
-        theirs: the teacher's, without gradient.
+        student: the student's.
+        teacher: the teacher's, without gradient.
         temperature: of the head weights.
         similarity: of two maps, over their groups of rows.
 
     Raises:
         ModelError: their samples do not have the same groups.
     """
-    theirs = replace(theirs, maps=theirs.maps.to(ours.maps), rows=theirs.rows.to(ours.rows))
-    if not torch.equal(ours.rows, theirs.rows) or ours.maps.shape[2:] != theirs.maps.shape[2:]:
+    teacher = replace(teacher, maps=teacher.maps.to(student.maps), rows=teacher.rows.to(student.rows))
+    if not torch.equal(student.rows, teacher.rows) or student.maps.shape[2:] != teacher.maps.shape[2:]:
         raise ModelError(
             "Pooled attention maps of different sequences cannot be compared: the student's maps have "
-            f"{ours.rows.tolist()} groups of rows, the teacher's {theirs.rows.tolist()}. Both need the same "
-            "tokens and the same pool."
+            f"{student.rows.tolist()} groups of rows, the teacher's {teacher.rows.tolist()}. Both need the "
+            "same tokens and the same pool."
         )
-    rows = theirs.rows.clamp_min(1)
-    with torch.autocast(ours.maps.device.type, enabled=False):
-        overlap = inner_products(ours.maps, theirs.maps)
+    rows = teacher.rows.clamp_min(1)
+    with torch.autocast(student.maps.device.type, enabled=False):
+        overlap = inner_products(student.maps, teacher.maps)
         weights = head_weights(overlap, rows, temperature, similarity)
-        return (divergence_of_mixture(ours.maps, theirs.maps, weights) / rows).sum()
+        return (divergence_of_mixture(student.maps, teacher.maps, weights) / rows).sum()
 
 
 def _pooled_block(
@@ -123,7 +125,7 @@ def _pooled_block(
 ) -> Tensor:
     """What the rows of a block add to the pooled maps, [samples, heads, groups, groups]."""
     visible = pair.visible(block.samples, block.rows, block.columns)
-    layer = pair.ours
+    layer = pair.student
     maps = attention_maps(
         layer.queries[block.samples, :, block.rows],
         layer.keys[block.samples, :, block.columns],

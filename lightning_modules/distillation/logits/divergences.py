@@ -1,6 +1,6 @@
 """How far a student's distribution over the next token is from its teacher's, one figure per position.
 
-Every divergence takes log-probabilities of both over the same outcomes, `[positions, outcomes]`, and gives
+Every divergence takes log-probabilities of both over the same classes, `[positions, classes]`, and gives
 `[positions]` in nats. With P the teacher and Q the student, after Agarwal et al., "On-Policy Distillation of
 Language Models: Learning from Self-Generated Mistakes" (GKD, ICLR 2024), section 2.
 """

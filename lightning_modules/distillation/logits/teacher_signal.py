@@ -1,6 +1,6 @@
 """What a teacher says of the next token at the supervised positions: by its head, or as cached logits.
 
-Both kinds answer the same question, for a chunk of positions at a time: which outcomes are compared, and with
+Both kinds answer the same question, for a chunk of positions at a time: which classes are compared, and with
 what log-probabilities on either side.
 """
 
@@ -48,13 +48,13 @@ class TeacherLogits:
         return replace(self, hidden=self.hidden[part])
 
     def compare(self, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of teacher and student over the same outcomes, `[positions, outcomes]` each.
+        """Log-probabilities of teacher and student over the same classes, `[positions, classes]` each.
 
         Args:
             student: the student's logits, `[positions, vocabulary]`.
             temperature: by which both sides' logits are divided.
         """
-        logits = self.outcomes().to(student.device)
+        logits = self.class_logits().to(student.device)
         if self.tokens is not None:
             student = self.tokens.of_student(student)
         common = min(logits.shape[-1], student.shape[-1])
@@ -63,8 +63,8 @@ class TeacherLogits:
         return teacher, log_probabilities(student[:, :common], temperature)
 
     @torch.no_grad()
-    def outcomes(self) -> Tensor:
-        """The logits of what student and teacher may be compared on, `[positions, outcomes]`."""
+    def class_logits(self) -> Tensor:
+        """The logits of what student and teacher may be compared on, `[positions, classes]`."""
         logits = logits_of(self.head, self.hidden, self.softcap)
         return logits if self.tokens is None else self.tokens.of_teacher(logits)
 
@@ -73,15 +73,15 @@ class TeacherLogits:
 class TopKLogits:
     """A cached teacher: its k likeliest tokens at each position, and the mass of all others.
 
-    The others count as one outcome, in which the student's probabilities are added up as well. So the
+    The others count as one class, in which the student's probabilities are added up as well. So the
     divergence is never larger than that of the full logits, equal to it where k is the whole vocabulary, and
-    smallest where the student agrees with the teacher. Without the remaining mass (k tokens normalised
+    smallest where the student agrees with the teacher. Without the tail mass (k tokens normalised
     to 1) it would be smallest where the student holds every other token impossible.
 
     Attributes:
         values: log-probabilities at the loss's temperature, `[positions, k]`.
         indices: the tokens they belong to, `[positions, k]`.
-        rest: logarithm of the remaining mass, `[positions]`; minus infinity where there is none.
+        tail: logarithm of the tail mass, `[positions]`; minus infinity where there is none.
         vocabulary: size of the vocabulary they are probabilities over; by default the student's.
         temperature: the one they were made with; by default the loss's, without a check.
         tokens: what student and teacher have in common, where their tokenizers are not the same.
@@ -89,7 +89,7 @@ class TopKLogits:
 
     values: Tensor
     indices: Tensor
-    rest: Tensor
+    tail: Tensor
     vocabulary: int | None = None
     temperature: float | None = None
     tokens: CommonTokens | None = None
@@ -99,11 +99,11 @@ class TopKLogits:
 
     def __getitem__(self, part: slice) -> TopKLogits:
         """The signal of some of the positions."""
-        values, indices, rest = self.values[part], self.indices[part], self.rest[part]
-        return replace(self, values=values, indices=indices, rest=rest)
+        values, indices, tail = self.values[part], self.indices[part], self.tail[part]
+        return replace(self, values=values, indices=indices, tail=tail)
 
     def compare(self, student: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of teacher and student over the same outcomes, `[positions, k + 1]` each.
+        """Log-probabilities of teacher and student over the same classes, `[positions, k + 1]` each.
 
         Args:
             student: the student's logits, `[positions, vocabulary]`.
@@ -126,13 +126,13 @@ class TopKLogits:
                 f"The cached logits are probabilities over {size:,} tokens, but the student has only "
                 f"{student.shape[-1]:,}. Cache the teacher again for the tokens that both have."
             )
-        values, rest = at_least_float32(self.values), at_least_float32(self.rest)
-        teacher = torch.cat([values, rest[:, None]], dim=-1).to(student.device).clamp_(min=IMPOSSIBLE)
+        values, tail = at_least_float32(self.values), at_least_float32(self.tail)
+        teacher = torch.cat([values, tail[:, None]], dim=-1).to(student.device).clamp_(min=IMPOSSIBLE)
         scaled = at_least_float32(student[:, :size]) / temperature
-        return teacher, torch.cat(known_and_rest(scaled, self.indices.to(student.device)), dim=-1)
+        return teacher, torch.cat(top_and_tail(scaled, self.indices.to(student.device)), dim=-1)
 
 
-def known_and_rest(logits: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+def top_and_tail(logits: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of the named tokens `[positions, k]`, and of all others together `[positions, 1]`."""
     total = logits.logsumexp(dim=-1, keepdim=True)
     # One minus the known mass would lose a small rest to rounding.
@@ -150,8 +150,8 @@ def top_k_logits(logits: Tensor, k: int, temperature: float) -> TopKLogits:
         temperature: the one the loss will be computed with.
     """
     scaled = at_least_float32(logits) / temperature
-    values, rest = known_and_rest(scaled, indices := scaled.topk(k, dim=-1).indices)
-    return TopKLogits(values, indices, rest.squeeze(-1), logits.shape[-1], temperature)
+    values, tail = top_and_tail(scaled, indices := scaled.topk(k, dim=-1).indices)
+    return TopKLogits(values, indices, tail.squeeze(-1), logits.shape[-1], temperature)
 
 
 def logits_of(head: nn.Module, hidden: Tensor, softcap: float | None = None) -> Tensor:

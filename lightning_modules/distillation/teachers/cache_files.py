@@ -1,8 +1,8 @@
-"""A teacher's lessons in a folder: safetensors and JSON, read lesson by lesson, never half written.
+"""A teacher's outputs in a folder: safetensors and JSON, read one by one, never half written.
 
-The folder holds `contents.json` (which lessons these are), parts of some hundred lessons each, and, once all
-lessons are there, `complete.json`. A part is written under another name and renamed, so that a writing that
-was interrupted goes on behind the last whole part.
+The folder holds `manifest.json` (which teacher outputs these are), parts of some hundred teacher outputs
+each, and, once all teacher outputs are there, `complete.json`. A part is written under another name and
+renamed, so that a writing that was interrupted goes on behind the last whole part.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lightning_modules.distillation.teachers.cache_contents import CacheError, Contents, require_same
+from lightning_modules.distillation.teachers.manifest import CacheError, Manifest, require_same
 
-CONTENTS = "contents.json"
+MANIFEST = "manifest.json"
 COMPLETE = "complete.json"
-LESSONS_IN_PART = 256
+OUTPUTS_IN_PART = 256
 
 
 @dataclass(frozen=True)
-class StoredLesson:
+class StoredOutput:
     """What a teacher says of one sample.
 
     Attributes:
         prompt: a fingerprint of the prompt's tokens as the student read them.
         targets: the tokens of the answer, `[positions]`.
-        values: log-probabilities of the k likeliest outcomes, `[positions, k]`.
-        indices: which outcomes these are, `[positions, k]`.
-        rest: logarithm of the remaining mass, `[positions]`.
+        values: log-probabilities of the k likeliest tokens, `[positions, k]`.
+        indices: which classes these are, `[positions, k]`.
+        tail: logarithm of the tail mass, `[positions]`.
         maps: pooled attention, `[layers, heads, rows, columns]`; None where it was not kept.
     """
 
@@ -45,33 +45,33 @@ class StoredLesson:
     targets: Tensor
     values: Tensor
     indices: Tensor
-    rest: Tensor
+    tail: Tensor
     maps: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Written:
+class CacheSummary:
     """What a cache amounts to.
 
     Attributes:
-        lessons: how many samples there are.
+        teacher outputs: how many samples there are.
         megabytes: what they take on the disk.
-        remaining_mass: probability outside of the likeliest outcomes, the mean over positions, 0 to 1.
+        tail_mass: probability outside of the likeliest tokens, the mean over positions, 0 to 1.
     """
 
-    lessons: int
+    outputs: int
     megabytes: float
-    remaining_mass: float
+    tail_mass: float
 
 
 class TeacherCache:
-    """Reads lessons; pickles and survives forks, since files are opened by the process that reads them.
+    """Reads teacher outputs; pickles and survives forks, since each process opens its files itself.
 
     Args:
-        folder: where the lessons are.
+        folder: where the teacher outputs are.
 
     Attributes:
-        contents: which lessons these are.
+        manifest: which teacher outputs these are.
 
     Raises:
         CacheError: there is no cache, or its files are damaged.
@@ -79,7 +79,7 @@ class TeacherCache:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self.contents = _read_contents(self.folder)
+        self.manifest = _read_manifest(self.folder)
         self._places: dict[str, tuple[int, int]] = {}
         self._opened: dict[int, Any] = {}
         self._process = os.getpid()
@@ -93,25 +93,25 @@ class TeacherCache:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def __getitem__(self, key: str) -> StoredLesson:
-        """A lesson by its key; raises `KeyError` where there is none."""
+    def __getitem__(self, key: str) -> StoredOutput:
+        """A teacher output by its key; raises `KeyError` where there is none."""
         number, place = self._places[key]
         part = self._part(number)
         start, stop = part.get_slice("starts")[place : place + 2].tolist()
         columns = {
-            name: part.get_slice(name)[start:stop] for name in ("targets", "values", "indices", "rest")
+            name: part.get_slice(name)[start:stop] for name in ("targets", "values", "indices", "tail")
         }
         prompt = int(part.get_slice("prompts")[place : place + 1])
-        return StoredLesson(prompt, **columns, maps=self._maps(part, place))
+        return StoredOutput(prompt, **columns, maps=self._maps(part, place))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without open files, which other processes cannot use."""
         return {**self.__dict__, "_opened": {}}
 
-    def remaining_masses(self) -> Iterator[Tensor]:
-        """The probability outside of the likeliest outcomes at every position, part by part."""
+    def tail_masses(self) -> Iterator[Tensor]:
+        """The probability outside of the likeliest tokens at every position, part by part."""
         for number in range(len(_parts(self.folder))):
-            yield self._part(number).get_tensor("rest").exp()
+            yield self._part(number).get_tensor("tail").exp()
 
     def _part(self, number: int) -> Any:
         if self._process != os.getpid():
@@ -122,13 +122,13 @@ class TeacherCache:
                 self._opened[number] = safe_open(path, framework="pt")
             except (OSError, SafetensorError) as error:
                 raise CacheError(
-                    f"The lessons in {path} cannot be read ({error}). Delete {self.folder} and write them "
-                    "again with `make cache-teacher NAME=...`."
+                    f"The teacher outputs in {path} cannot be read ({error}). Delete {self.folder} and write "
+                    "them again with `make cache-teacher NAME=...`."
                 ) from error
         return self._opened[number]
 
     def _maps(self, part: Any, place: int) -> Tensor | None:
-        if self.contents.maps is None:
+        if self.manifest.maps is None:
             return None
         start, stop = part.get_slice("map_starts")[place : place + 2].tolist()
         shape = part.get_slice("map_shapes")[place : place + 1].tolist()[0]
@@ -138,94 +138,95 @@ class TeacherCache:
 
 
 class CacheWriter:
-    """Writes lessons, or goes on writing those that are missing.
+    """Writes teacher outputs, or goes on writing those that are missing.
 
     Args:
         folder: where to.
-        contents: which lessons they are.
-        lessons_in_part: how many of them are written at once.
+        manifest: which teacher outputs they are.
+        outputs_in_part: how many of them are written at once.
 
     Raises:
-        CacheError: the folder holds other lessons, or something else.
+        CacheError: the folder holds other teacher outputs, or something else.
     """
 
     def __init__(
-        self, folder: Path | str, contents: Contents, lessons_in_part: int = LESSONS_IN_PART
+        self, folder: Path | str, manifest: Manifest, outputs_in_part: int = OUTPUTS_IN_PART
     ) -> None:
         self.folder = Path(folder)
-        self.lessons_in_part = lessons_in_part
-        self._require_ours(contents)
+        self.outputs_in_part = outputs_in_part
+        self._require_ours(manifest)
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(".*.new"):
             leftover.unlink()
-        if not (self.folder / CONTENTS).exists():
-            _write_whole(self.folder / CONTENTS, contents.to_json())
+        if not (self.folder / MANIFEST).exists():
+            _write_whole(self.folder / MANIFEST, manifest.to_json())
         (self.folder / COMPLETE).unlink(missing_ok=True)
         self._there = TeacherCache(self.folder)
-        self._waiting: dict[str, StoredLesson] = {}
+        self._waiting: dict[str, StoredOutput] = {}
         self._next = len(_parts(self.folder))
         self._new: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
-        """Whether a lesson is there already, or waits to be written."""
+        """Whether a teacher output is there already, or waits to be written."""
         return key in self._there or key in self._new
 
     def __len__(self) -> int:
         return len(self._there) + len(self._new)
 
-    def add(self, lessons: Iterable[tuple[str, StoredLesson]]) -> None:
-        """Add lessons with their keys; those that are there already are left as they are."""
-        for key, lesson in lessons:
+    def add(self, outputs: Iterable[tuple[str, StoredOutput]]) -> None:
+        """Add teacher outputs with their keys; those that are there already are left as they are."""
+        for key, output in outputs:
             if key in self:
                 continue
-            self._waiting[key] = lesson
+            self._waiting[key] = output
             self._new.add(key)
-            if len(self._waiting) == self.lessons_in_part:
+            if len(self._waiting) == self.outputs_in_part:
                 self._write_part()
 
-    def finish(self) -> Written:
-        """Write what still waits, and note that all lessons are there."""
+    def finish(self) -> CacheSummary:
+        """Write what still waits, and note that all teacher outputs are there."""
         if self._waiting:
             self._write_part()
         cache = TeacherCache(self.folder)
-        masses = [(float(part.double().sum()), len(part)) for part in cache.remaining_masses()]
+        masses = [(float(part.double().sum()), len(part)) for part in cache.tail_masses()]
         positions = sum(count for _, count in masses)
-        written = Written(
+        summary = CacheSummary(
             len(cache),
             sum(path.stat().st_size for path in _parts(self.folder)) / 1e6,
             sum(mass for mass, _ in masses) / positions if positions else math.nan,
         )
-        _write_whole(self.folder / COMPLETE, json.dumps(asdict(written)) + "\n")
-        return written
+        _write_whole(self.folder / COMPLETE, json.dumps(asdict(summary)) + "\n")
+        return summary
 
-    def _require_ours(self, contents: Contents) -> None:
-        if not (self.folder / CONTENTS).exists():
+    def _require_ours(self, manifest: Manifest) -> None:
+        if not (self.folder / MANIFEST).exists():
             if self.folder.exists() and any(self.folder.iterdir()):
                 raise CacheError(
-                    f"{self.folder} holds other files and no lessons: name another folder as teacher.cache."
+                    f"{self.folder} holds other files and no teacher outputs: name another folder as "
+                    "teacher.cache."
                 )
             return
-        there = _read_contents(self.folder)
-        require_same(self.folder, there.asked, contents.asked)
-        if there != contents:
-            what = "attention maps" if there.maps != contents.maps else "outcomes"
+        there = _read_manifest(self.folder)
+        require_same(self.folder, there.fingerprint, manifest.fingerprint)
+        if there != manifest:
+            what = "attention maps" if there.maps != manifest.maps else "classes"
             raise CacheError(
-                f"{self.folder} holds lessons with other {what} than those that shall be written. Delete "
-                "it, or name another folder as teacher.cache."
+                f"{self.folder} holds teacher outputs with other {what} than those that shall be written. "
+                "Delete it, or name another folder as teacher.cache."
             )
 
     def _write_part(self) -> None:
-        lessons = list(self._waiting.values())
+        outputs = list(self._waiting.values())
         tensors = {
             "keys": torch.tensor([list(bytes.fromhex(key)) for key in self._waiting], dtype=torch.uint8),
-            "prompts": torch.tensor([lesson.prompt for lesson in lessons]),
-            "starts": _starts([len(lesson.targets) for lesson in lessons]),
-            "targets": torch.cat([lesson.targets for lesson in lessons]).int(),
-            "values": torch.cat([lesson.values for lesson in lessons]).half(),
-            "indices": torch.cat([lesson.indices for lesson in lessons]).int(),
-            "rest": torch.cat([lesson.rest for lesson in lessons]).float(),
+            "prompts": torch.tensor([output.prompt for output in outputs]),
+            "starts": _starts([len(output.targets) for output in outputs]),
+            "targets": torch.cat([output.targets for output in outputs]).int(),
+            "values": torch.cat([output.values for output in outputs]).half(),
+            "indices": torch.cat([output.indices for output in outputs]).int(),
+            "tail": torch.cat([output.tail for output in outputs]).float(),
         }
-        maps = [lesson.maps for lesson in lessons if lesson.maps is not None]
+        maps = [output.maps for output in outputs if output.maps is not None]
         if maps:
             tensors["maps"] = torch.cat([each.flatten() for each in maps]).half()
             tensors["map_starts"] = _starts([each.numel() for each in maps])
@@ -239,22 +240,22 @@ class CacheWriter:
 
 
 def is_complete(folder: Path | str) -> bool:
-    """Whether there are lessons in a folder, and all that were to be written."""
-    return all((Path(folder) / name).exists() for name in (CONTENTS, COMPLETE))
+    """Whether there are teacher outputs in a folder, and all that were to be written."""
+    return all((Path(folder) / name).exists() for name in (MANIFEST, COMPLETE))
 
 
-def _read_contents(folder: Path) -> Contents:
-    path = folder / CONTENTS
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
     if not path.exists():
         raise CacheError(
-            f"There are no lessons of a teacher in {folder}. Write them with `make cache-teacher NAME=...`, "
+            f"There are no teacher outputs in {folder}. Write them with `make cache-teacher NAME=...`, "
             "or leave teacher.cache out to train with the teacher in memory."
         )
     try:
-        return Contents.from_json(path.read_text())
+        return Manifest.from_json(path.read_text())
     except CacheError as error:
         raise CacheError(
-            f"The file {path} {error}. Delete {folder} and write the lessons again with "
+            f"The file {path} {error}. Delete {folder} and write the teacher outputs again with "
             "`make cache-teacher NAME=...`."
         ) from error
 

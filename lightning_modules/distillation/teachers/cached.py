@@ -15,24 +15,24 @@ from lightning_modules.distillation.attention.pooled import PooledLayer
 from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.logits.teacher_signal import TopKLogits
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.teachers.cache_contents import (
+from lightning_modules.distillation.teachers.manifest import (
     CacheError,
+    fingerprint_of,
     origin_of,
     require_same,
-    what_is_asked,
 )
-from lightning_modules.distillation.teachers.cache_files import StoredLesson, TeacherCache, is_complete
-from lightning_modules.distillation.teachers.live import Lesson, Teacher, not_read_alike
-from lightning_modules.distillation.teachers.output_keys import WithLessonKeys
+from lightning_modules.distillation.teachers.cache_files import StoredOutput, TeacherCache, is_complete
+from lightning_modules.distillation.teachers.live import Teacher, TeacherOutput, not_same_tokens
+from lightning_modules.distillation.teachers.output_keys import WithOutputKeys
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.zoo import entry_of
 
 
 class CachedTeacher:
-    """Lessons that a live teacher has given before; a `TeacherSource`.
+    """Teacher outputs that a live teacher has given before; a `TeacherSource`.
 
     Args:
-        settings: which teacher, and the folder of its lessons.
+        settings: which teacher, and the folder of its teacher outputs.
         student: how the student reads.
         logits: how it learns from logits.
         image_tokens: the most tokens that the student gives to an image.
@@ -40,11 +40,11 @@ class CachedTeacher:
     Attributes:
         origin: where the teacher's weights come from.
         layer_count: layers of the teacher's language model.
-        reads_alike: whether student and teacher read the very same tokens.
+        same_tokenization: whether student and teacher read the very same tokens.
 
     Raises:
-        CacheError: there are no lessons, not all of them, or those of another teacher, another state of its
-            training, another student or another temperature.
+        CacheError: there are no teacher outputs, not all of them, or those of another teacher, another state
+            of its training, another student or another temperature.
     """
 
     def __init__(
@@ -56,39 +56,41 @@ class CachedTeacher:
     ) -> None:
         assert settings.cache is not None, "the settings name no cache"
         self.cache = TeacherCache(settings.cache)
-        contents = self.contents = self.cache.contents
-        limit = settings.image_limit(contents.family, student, image_tokens)
+        manifest = self.manifest = self.cache.manifest
+        limit = settings.image_limit(manifest.family, student, image_tokens)
         require_same(
-            self.cache.folder, contents.asked, what_is_asked(settings, student, logits.temperature, limit)
+            self.cache.folder,
+            manifest.fingerprint,
+            fingerprint_of(settings, student, logits.temperature, limit),
         )
         entry = entry_of(settings.model)
-        if entry is not None and entry.family_name != contents.family:
+        if entry is not None and entry.family_name != manifest.family:
             raise CacheError(
-                f"The lessons in {self.cache.folder} are those of another teacher, of the family "
-                f"{contents.family}: {settings.model} is of {entry.family_name}. Set teacher.model back, or "
+                f"The teacher outputs in {self.cache.folder} are those of another teacher, of the family "
+                f"{manifest.family}: {settings.model} is of {entry.family_name}. Set teacher.model back, or "
                 "name another folder as teacher.cache for `make cache-teacher NAME=...`."
             )
         if not is_complete(self.cache.folder):
             raise CacheError(
-                f"The lessons in {self.cache.folder} were not written to their end: "
+                f"The teacher outputs in {self.cache.folder} were not written to their end: "
                 "`make cache-teacher NAME=...` goes on with them."
             )
-        self.origin = f"{origin_of(contents.asked)}, from a cache"
-        self.layer_count = contents.layer_count
-        self.reads_alike = contents.reads_alike
+        self.origin = f"{origin_of(manifest.fingerprint)}, from a cache"
+        self.layer_count = manifest.layer_count
+        self.same_tokenization = manifest.same_tokenization
 
     def collator(self, student: VlmCollator) -> Collator:
         """The student's collator, with the keys of the samples."""
-        return WithLessonKeys(student, student.rationale, student.prompt)
+        return WithOutputKeys(student, student.rationale, student.prompt)
 
     def require_attention(self, config: AttentionDistillation, layers: Collection[int]) -> None:
         """Raise `ModelError` where the cache does not hold these layers' attention in this form."""
-        if not self.reads_alike:
-            raise not_read_alike()
-        folder, stored = self.cache.folder, self.contents.maps
+        if not self.same_tokenization:
+            raise not_same_tokens()
+        folder, stored = self.cache.folder, self.manifest.maps
         if stored is None:
             raise CacheError(
-                f"The lessons in {folder} hold no attention maps. Delete it and write them with "
+                f"The teacher outputs in {folder} hold no attention maps. Delete it and write them with "
                 "`make cache-teacher NAME=...` of an experiment with `attention`, or leave `attention` out."
             )
         for name in ("pool", "rows", "columns"):
@@ -96,71 +98,75 @@ class CachedTeacher:
             if then != now:
                 raise CacheError(
                     f"The attention maps in {folder} were pooled otherwise: attention.{name} was {then!r}, "
-                    f"and {now!r} is asked for. Set it back, or delete {folder} and write the lessons with "
-                    "`make cache-teacher NAME=...`."
+                    f"and {now!r} is asked for. Set it back, or delete {folder} and write the teacher "
+                    "outputs with `make cache-teacher NAME=...`."
                 )
         if missing := sorted(set(layers) - set(stored.layers)):
             raise CacheError(
-                f"The lessons in {folder} hold the attention of the teacher's layers "
+                f"The teacher outputs in {folder} hold the attention of the teacher's layers "
                 f"{', '.join(map(str, stored.layers))}, but the layer map asks for layer {missing[0]}. Set "
-                f"layer_map back, or delete {folder} and write the lessons with "
+                f"layer_map back, or delete {folder} and write the teacher outputs with "
                 "`make cache-teacher NAME=...`."
             )
 
     def to(self, device: torch.device) -> None:
-        """Nothing: lessons go to the device of the labels."""
+        """Nothing: teacher outputs go to the device of the labels."""
 
-    def lesson(
+    def output(
         self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, layers: Collection[int] = ()
-    ) -> Lesson:
+    ) -> TeacherOutput:
         """What the teacher has said of a batch.
 
         Raises:
             CacheError: it has said nothing of a sample, or has read it otherwise.
         """
         stored = self._stored(batch, inputs, labels)
-        values = torch.cat([lesson.values for lesson in stored]).to(labels.device).float()
-        rest = torch.cat([lesson.rest for lesson in stored]).to(labels.device)
+        values = torch.cat([output.values for output in stored]).to(labels.device).float()
+        tail = torch.cat([output.tail for output in stored]).to(labels.device)
         # Rounding to half precision leaves the sum of probabilities a little beside 1.
-        known = torch.cat([values, rest[:, None]], dim=-1).log_softmax(-1)
+        known = torch.cat([values, tail[:, None]], dim=-1).log_softmax(-1)
         signal = TopKLogits(
             known[:, :-1],
-            torch.cat([lesson.indices for lesson in stored]).to(labels.device).long(),
+            torch.cat([output.indices for output in stored]).to(labels.device).long(),
             known[:, -1],
-            self.contents.vocabulary,
-            self.contents.asked.temperature,
-            self.contents.tokens,
+            self.manifest.vocabulary,
+            self.manifest.fingerprint.temperature,
+            self.manifest.tokens,
         )
-        return Lesson(signal, [self._layer(layer, stored, labels.device) for layer in sorted(set(layers))])
+        return TeacherOutput(
+            signal, [self._layer(layer, stored, labels.device) for layer in sorted(set(layers))]
+        )
 
-    def _stored(self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor) -> list[StoredLesson]:
-        """The lessons of a batch, which are those of the tokens that the student reads."""
-        asked = read_by_student(inputs, labels)
+    def _stored(self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor) -> list[StoredOutput]:
+        """The teacher outputs of a batch, which are those of the tokens that the student reads."""
+        fingerprint = read_by_student(inputs, labels)
         stored = []
-        for sample, key, (prompt, targets) in zip(batch["samples"], batch["lesson_keys"], asked, strict=True):
+        for sample, key, (prompt, targets) in zip(
+            batch["samples"], batch["output_keys"], fingerprint, strict=True
+        ):
             if key not in self.cache:
                 raise CacheError(
-                    f"The lessons in {self.cache.folder} have none on question {sample.id!r}: its prompt, an "
-                    "image or its answer has changed since, or it was not trained on then. "
+                    f"The teacher outputs in {self.cache.folder} have none on question {sample.id!r}: its "
+                    "prompt, an image or its answer has changed since, or it was not trained on then. "
                     "`make cache-teacher NAME=...` adds what is missing."
                 )
-            lesson = self.cache[key]
-            different = not torch.equal(lesson.targets, targets)
-            if different or (self.reads_alike and lesson.prompt != prompt):
+            output = self.cache[key]
+            different = not torch.equal(output.targets, targets)
+            if different or (self.same_tokenization and output.prompt != prompt):
                 what = "answer" if different else "prompt"
                 raise CacheError(
-                    f"The {what} of question {sample.id!r} has other tokens than when its lesson was cached "
-                    f"in {self.cache.folder}: another window (maximum_tokens), other sizes of images, or "
-                    "another form of prompts and answers. Set them back, or delete the folder and write the "
-                    "lessons again with `make cache-teacher NAME=...`."
+                    f"The {what} of question {sample.id!r} has other tokens than when its teacher output was "
+                    f"cached in {self.cache.folder}: another window (maximum_tokens), other sizes of images, "
+                    "or another form of prompts and answers. Set them back, or delete the folder and write "
+                    "the teacher outputs again with `make cache-teacher NAME=...`."
                 )
-            stored.append(lesson)
+            stored.append(output)
         return stored
 
-    def _layer(self, number: int, stored: Sequence[StoredLesson], device: torch.device) -> PooledLayer:
-        assert self.contents.maps is not None, "attention was not asked for when the cache was opened"
-        size, place = self.contents.maps.pool, self.contents.maps.layers.index(number)
-        maps = [lesson.maps[place] for lesson in stored if lesson.maps is not None]
+    def _layer(self, number: int, stored: Sequence[StoredOutput], device: torch.device) -> PooledLayer:
+        assert self.manifest.maps is not None, "attention was not asked for when the cache was opened"
+        size, place = self.manifest.maps.pool, self.manifest.maps.layers.index(number)
+        maps = [output.maps[place] for output in stored if output.maps is not None]
         rows, columns = torch.tensor([each.shape[1:] for each in maps], device=device).unbind(1)
         padded = [
             nn.functional.pad(each.float(), (0, size - each.shape[2], 0, size - each.shape[1]))
@@ -194,11 +200,11 @@ def read_by_student(inputs: dict[str, Tensor], labels: Tensor) -> list[tuple[int
     """
     # One copy to the host, where three would wait for the device three times.
     tokens, mask, labels = torch.stack([inputs["input_ids"], inputs["attention_mask"], labels]).cpu()
-    learnt = labels != IGNORED
-    prompts = mask.bool() & ~learnt
+    labelled = labels != IGNORED
+    prompts = mask.bool() & ~labelled
     return [
         (_fingerprint(row[prompt]), row_labels[answer].int())
-        for row, prompt, row_labels, answer in zip(tokens, prompts, labels, learnt, strict=True)
+        for row, prompt, row_labels, answer in zip(tokens, prompts, labels, labelled, strict=True)
     ]
 
 

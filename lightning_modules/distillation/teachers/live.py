@@ -26,7 +26,7 @@ from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.export import load_adapter, load_trained
 from lightning_modules.vlm.loading import family_named, load_vlm
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from lightning_modules.weights_digest import digest_of
 
 
@@ -37,7 +37,7 @@ class Teacher:
     Args:
         model: a name of the zoo, a folder, or a name on the hub (`owner/name` or `owner/name@revision`). Of
             the student's family, or at least with its tokens of text.
-        twin: take the model's tiny twin, made in memory from a seed, instead of the model.
+        random_weights: take the model's tiny random model, made in memory from a seed, instead of the model.
         adapter: the folder `adapter/` of the run that trained the teacher; the bare model when left out.
         checkpoint: the checkpoint of the run that trained the teacher, where that trained it whole
             (`method: full`), without an adapter.
@@ -45,8 +45,8 @@ class Teacher:
         four_bit: hold its linear layers in NF4.
         image_tokens: the most tokens that one image may take; as for the student when left out.
         device: where it computes, such as `cuda:1`; where the student does when left out.
-        twin_size: how large the twin is.
-        twin_seed: the seed of the twin's weights.
+        tiny_size: how large the tiny random model is.
+        weights_seed: the seed of the tiny random model's weights.
         cache: the folder with what it has said before, to train without the teacher in memory; `make
             cache-teacher` writes it.
         cache_k: how many of the likeliest tokens are kept there at each position; of the others the sum.
@@ -56,15 +56,15 @@ class Teacher:
     """
 
     model: str
-    twin: bool = False
+    random_weights: bool = False
     adapter: str | None = None
     checkpoint: str | None = None
     made_by: str = ""
     four_bit: bool = False
     image_tokens: int | None = None
     device: str | None = None
-    twin_size: TwinSize | None = None
-    twin_seed: int = 1
+    tiny_size: TinySize | None = None
+    weights_seed: int = 1
     cache: str | None = None
     cache_k: int = 64
 
@@ -85,7 +85,7 @@ class Teacher:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TeacherOutput:
     """What a teacher says of a batch.
 
     Attributes:
@@ -98,18 +98,18 @@ class Lesson:
 
 
 class TeacherSource(Protocol):
-    """Where lessons come from: a model in memory, or what one has said before.
+    """Where teacher outputs come from: a model in memory, or what one has said before.
 
     Attributes:
         origin: where the teacher's weights come from.
         layer_count: layers of the teacher's language model.
-        reads_alike: whether student and teacher read the very same tokens, so that their attention can be
-            compared.
+        same_tokenization: whether student and teacher read the very same tokens, so that their attention can
+            be compared.
     """
 
     origin: str
     layer_count: int
-    reads_alike: bool
+    same_tokenization: bool
 
     def collator(self, student: VlmCollator) -> Collator:
         """The student's collator, with what the teacher needs to know of a batch."""
@@ -123,9 +123,9 @@ class TeacherSource(Protocol):
         """Go to where the student is."""
         ...
 
-    def lesson(
+    def output(
         self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, layers: Collection[int] = ()
-    ) -> Lesson:
+    ) -> TeacherOutput:
         """What the teacher says of a batch, without gradient.
 
         Args:
@@ -152,7 +152,7 @@ class LiveTeacher:
         origin: where its weights come from.
         tokens: what it has in common with the student, where their tokenizers are not the same.
         layer_count: layers of its language model.
-        reads_alike: whether student and teacher read the very same tokens.
+        same_tokenization: whether student and teacher read the very same tokens.
 
     Raises:
         ModelError: it cannot be loaded, its adapter is missing, or its tokenizer is another one.
@@ -170,29 +170,29 @@ class LiveTeacher:
         family = family_named(settings.model)
         vlm = load_vlm(
             settings.model,
-            settings.twin,
+            settings.random_weights,
             image_tokens=settings.image_limit(family.name, student, image_tokens),
             quantization=four_bit_config(
                 AdapterConfig(four_bit=settings.four_bit), family.parts, placement.products
             ),
             placement=placement,
             device=settings.device,
-            twin_size=settings.twin_size,
-            twin_seed=settings.twin_seed,
+            tiny_size=settings.tiny_size,
+            weights_seed=settings.weights_seed,
         )
         self.family = family
         self.origin = teacher_origin(vlm.origin, digest_of(settings.adapter), digest_of(settings.checkpoint))
-        self._reading = VlmCollator(
-            vlm.processor, family, learning=False, rationale=student.rationale, prompt=student.prompt
+        self._collator = VlmCollator(
+            vlm.processor, family, with_labels=False, rationale=student.rationale, prompt=student.prompt
         )
         self.tokens = common_tokens(
             student.processor.tokenizer,
             vlm.processor.tokenizer,
             student.conversation.end_id,
-            self._reading.conversation.end_id,
+            self._collator.conversation.end_id,
         )
-        _require_same_beginning(student.conversation, self._reading.conversation)
-        self.reads_alike = _read_alike(student, self._reading)
+        _require_same_template(student.conversation, self._collator.conversation)
+        self.same_tokenization = _same_tokenization(student, self._collator)
         if settings.checkpoint is not None:
             load_trained(vlm.model, settings.checkpoint, family.parts)
         network = vlm.model if settings.adapter is None else load_adapter(vlm.model, settings.adapter)
@@ -202,12 +202,12 @@ class LiveTeacher:
 
     def collator(self, student: VlmCollator) -> Collator:
         """The student's own, or one that adds the teacher's prompts."""
-        return student if self.reads_alike else TwoReaders(student, self._reading)
+        return student if self.same_tokenization else TwoCollators(student, self._collator)
 
     def require_attention(self, config: AttentionDistillation, layers: Collection[int]) -> None:
         """Raise `ModelError` where student and teacher do not read the same tokens."""
-        if not self.reads_alike:
-            raise not_read_alike()
+        if not self.same_tokenization:
+            raise not_same_tokens()
 
     def to(self, device: torch.device) -> None:
         """Move to its own device or the student's; weights in 4 bits stay where they were loaded."""
@@ -215,13 +215,13 @@ class LiveTeacher:
             self.network.to(self._device or device)
 
     @torch.no_grad()
-    def lesson(
+    def output(
         self, batch: Batch, inputs: dict[str, Tensor], labels: Tensor, layers: Collection[int] = ()
-    ) -> Lesson:
+    ) -> TeacherOutput:
         """What the teacher says of a batch: its last hidden states with its head, and tapped layers."""
-        if not self.reads_alike:
+        if not self.same_tokenization:
             answers = [row[row != IGNORED].tolist() for row in labels.cpu()]
-            inputs, labels = as_taught(self._reading, batch["teacher_prompt"], answers)
+            inputs, labels = as_taught(self._collator, batch["teacher_prompt"], answers)
         device = next(self.network.parameters()).device
         self.network.eval()
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
@@ -230,7 +230,7 @@ class LiveTeacher:
         signal = TeacherLogits(
             seen.hidden[rows, positions], head_of(self.network), softcap_of(self.network), self.tokens
         )
-        return Lesson(signal, seen.layers)
+        return TeacherOutput(signal, seen.layers)
 
 
 def require_files(adapter: str | None, checkpoint: str | None, made_by: str) -> None:
@@ -257,7 +257,7 @@ def teacher_origin(model: str, adapter: str | None, checkpoint: str | None) -> s
 
 
 @dataclass(frozen=True)
-class TwoReaders:
+class TwoCollators:
     """The student's batches, with `teacher_prompt`: the same questions as the teacher reads them.
 
     Attributes:
@@ -273,7 +273,7 @@ class TwoReaders:
         return {**self.student(samples), "teacher_prompt": self.teacher(samples)["prompt"]}
 
 
-def not_read_alike() -> ModelError:
+def not_same_tokens() -> ModelError:
     """The error where attention cannot be compared, since it is that of different tokens."""
     return ModelError(
         "Student and teacher read a question as different tokens (another family, other sizes of "
@@ -282,11 +282,11 @@ def not_read_alike() -> ModelError:
     )
 
 
-def _read_alike(student: VlmCollator, teacher: VlmCollator) -> bool:
+def _same_tokenization(student: VlmCollator, teacher: VlmCollator) -> bool:
     """Whether two models turn a sample into the same tokens and images."""
     return (
         student.family.name == teacher.family.name
-        and not student.beginning
+        and not student.prefix
         and student.processor.tokenizer.get_vocab() == teacher.processor.tokenizer.get_vocab()
         and student.processor.chat_template == teacher.processor.chat_template
         and student.processor.image_processor.to_dict() == teacher.processor.image_processor.to_dict()
@@ -294,16 +294,16 @@ def _read_alike(student: VlmCollator, teacher: VlmCollator) -> bool:
     )
 
 
-def _require_same_beginning(student: Conversation, teacher: Conversation) -> None:
+def _require_same_template(student: Conversation, teacher: Conversation) -> None:
     """Raise `ModelError` where one begins its answers with a space and the other does not.
 
     The same word is another token then, and the teacher would teach the student another answer.
     """
-    if student.before_answer != teacher.before_answer:
+    if student.response_template != teacher.response_template:
         raise ModelError(
-            f"The teacher writes {teacher.before_answer!r} between a prompt and its answer, the student "
-            f"{student.before_answer!r}, so that their answers begin with other tokens. Set the student's "
-            f"`before_answer: {teacher.before_answer!r}`."
+            f"The teacher writes {teacher.response_template!r} between a prompt and its answer, the student "
+            f"{student.response_template!r}, so that their answers begin with other tokens. Set the "
+            f"student's `response_template: {teacher.response_template!r}`."
         )
 
 

@@ -1,4 +1,4 @@
-"""By what a cached lesson is found again: by what is asked, seen and answered, and by nothing of a model."""
+"""The keys of cached teacher outputs: digests of what is asked, seen and answered, not of any model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_modules.vlm.prompts import answer_text, rationale_of, turns_of
 KEY_BYTES = 16
 
 
-def lesson_key(
+def output_key(
     sample: SpatialSample,
     rationale: bool,
     seen: dict[ImageSource, bytes] | None = None,
@@ -48,8 +48,8 @@ def lesson_key(
 
 
 @dataclass(frozen=True)
-class WithLessonKeys:
-    """A collator's batches, with `lesson_keys`: the key of each question.
+class WithOutputKeys:
+    """A collator's batches, with `output_keys`: the key of each question.
 
     Attributes:
         collator: makes the batch.
@@ -64,8 +64,8 @@ class WithLessonKeys:
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of some questions."""
         seen: dict[ImageSource, bytes] = {}
-        keys = [lesson_key(sample, self.rationale, seen, self.prompt) for sample in samples]
-        return {**self.collator(samples), "lesson_keys": keys}
+        keys = [output_key(sample, self.rationale, seen, self.prompt) for sample in samples]
+        return {**self.collator(samples), "output_keys": keys}
 
 
 def _add(digest: Any, part: bytes) -> None:

@@ -17,7 +17,7 @@ from benchmarks.answer_fuzz import found_in, mutated
 from datamodules.answers import (
     FORMS,
     WEAK,
-    Reading,
+    ExtractedAnswer,
     find_choice,
     find_count,
     find_length,
@@ -29,7 +29,7 @@ from datamodules.answers.grammar import P
 HERE = Path(__file__).parent
 EXAMPLES = yaml.safe_load((HERE / "examples.yaml").read_text("utf-8"))
 OWN_STRINGS = HERE / "own_strings.jsonl"
-FINDERS: dict[str, Callable[[str, str], Reading[Any] | None]] = {
+FINDERS: dict[str, Callable[[str, str], ExtractedAnswer[Any] | None]] = {
     "length": find_length,
     "count": find_count,
     "region": find_region,

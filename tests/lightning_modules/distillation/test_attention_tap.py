@@ -1,4 +1,4 @@
-"""The tap against eager attention's own maps, on twins of the real classes."""
+"""The tap against eager attention's own maps, on tiny random models of the real classes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from lightning_modules.distillation.attention.loss import AttentionDistillation,
 from lightning_modules.distillation.attention.tap import TAP, AttentionTap
 from lightning_modules.vlm.adapters import AdapterConfig, add_adapter
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 
-SIZE = TwinSize(width=64, layers=3, vision_layers=2, heads=4)
+SIZE = TinySize(width=64, layers=3, vision_layers=2, heads=4)
 NAMES = ("qwen2_5_vl", "smolvlm", "idefics3", "internvl")
 HEADS, KEY_HEADS = 4, 2
 
 
 @cache
-def twin(name: str) -> tuple[Any, Any]:
-    """A twin that no test changes."""
-    return make_twin(name, size=SIZE)
+def tiny_model(name: str) -> tuple[Any, Any]:
+    """A tiny random model that no test changes."""
+    return make_tiny_model(name, size=SIZE)
 
 
 def path(name: str) -> str:
@@ -36,7 +36,7 @@ def path(name: str) -> str:
 
 def inputs(name: str, with_images: bool = True, side: str = "right") -> dict[str, torch.Tensor]:
     """Two questions of different lengths, padded on a side, each with an image of its own shape or none."""
-    processor = twin(name)[1]
+    processor = tiny_model(name)[1]
     placeholder = processor.image_token if with_images else ""
     texts = [f"{placeholder}How many?", f"{placeholder}Which of the chairs is closer to the camera?"]
     images = [[Image.linear_gradient("L").resize(shape).convert("RGB")] for shape in ((112, 112), (84, 112))]
@@ -69,11 +69,11 @@ def assert_eager_maps(layers, attentions, real):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("images", [False, True], ids=["text", "images"])
+@pytest.mark.parametrize("with_images", [False, True], ids=["text", "images"])
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_maps_are_those_of_eager_attention_and_logits_do_not_change(name, with_images, side):
-    model, _ = twin(name)
+    model, _ = tiny_model(name)
     batch = inputs(name, with_images, side)
     real = batch["attention_mask"].bool()
     assert not real.all()
@@ -94,7 +94,7 @@ def test_maps_are_those_of_eager_attention_and_logits_do_not_change(name, with_i
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_vision_tower_keeps_its_attention(name):
-    model, _ = twin(name)
+    model, _ = tiny_model(name)
     tower = model.get_submodule(FAMILIES[name].parts["vision_tower"])
     with AttentionTap(model, path(name), [0, 1, 2]):
         assert model.get_submodule(path(name)).config._attn_implementation == TAP
@@ -104,7 +104,7 @@ def test_the_vision_tower_keeps_its_attention(name):
 
 @torch.no_grad()
 def test_without_padding_causality_alone_makes_the_maps():
-    model, _ = twin("internvl")
+    model, _ = tiny_model("internvl")
     batch = {key: tensor[1:] for key, tensor in inputs("internvl").items()}
     with AttentionTap(model, path("internvl"), [1]) as tap:
         model(**batch)
@@ -141,8 +141,8 @@ def test_sliding_windows_are_seen_by_the_layers_that_have_them(side):
 
 
 def distilled(model, name, batch, backward_inside=False):
-    """Attention loss against fixed maps of another twin, and gradients of the model's trained parameters."""
-    teacher, _ = make_twin(name, seed=5, size=SIZE)
+    """Attention loss against fixed maps of another tiny model, and gradients of the trained parameters."""
+    teacher, _ = make_tiny_model(name, seed=5, size=SIZE)
     real = batch["attention_mask"].bool()
     pairs = [(0, 1), (2, 2)]
     with torch.no_grad(), AttentionTap(teacher, path(name), [1, 2]) as tap:
@@ -168,7 +168,7 @@ def test_an_adapted_student_learns_the_same_under_activation_checkpointing(name)
 
     def student():
         torch.manual_seed(0)
-        model, processor = make_twin(name, size=SIZE)
+        model, processor = make_tiny_model(name, size=SIZE)
         adapted = add_adapter(model, FAMILIES[name].parts, AdapterConfig("lora"), processor.tokenizer)
         return adapted.train()
 
@@ -187,7 +187,7 @@ def test_an_adapted_student_learns_the_same_under_activation_checkpointing(name)
 
 
 def test_checkpoints_that_would_lose_the_gradient_are_refused():
-    model, _ = make_twin("smolvlm", size=SIZE)
+    model, _ = make_tiny_model("smolvlm", size=SIZE)
     model.gradient_checkpointing_enable({"use_reentrant": True})
     with (
         pytest.raises(ModelError, match="use_reentrant: false"),
@@ -200,7 +200,7 @@ def test_checkpoints_that_would_lose_the_gradient_are_refused():
 
 @torch.no_grad()
 def test_nothing_is_left_from_one_batch_to_the_next():
-    model, _ = twin("smolvlm")
+    model, _ = tiny_model("smolvlm")
     batch = inputs("smolvlm")
     tap = AttentionTap(model, path("smolvlm"), [0])
     with tap:
@@ -225,7 +225,7 @@ def test_nothing_is_left_from_one_batch_to_the_next():
 
 @torch.no_grad()
 def test_a_failed_pass_leaves_neither_maps_nor_a_tapped_model():
-    model, _ = twin("smolvlm")
+    model, _ = tiny_model("smolvlm")
     batch = inputs("smolvlm")
     tap = AttentionTap(model, path("smolvlm"), [0])
 
@@ -246,8 +246,8 @@ def test_a_failed_pass_leaves_neither_maps_nor_a_tapped_model():
 
 @torch.no_grad()
 def test_student_and_teacher_are_tapped_side_by_side():
-    student, _ = make_twin("smolvlm", seed=1, size=SIZE)
-    teacher, _ = twin("smolvlm")
+    student, _ = make_tiny_model("smolvlm", seed=1, size=SIZE)
+    teacher, _ = tiny_model("smolvlm")
     batch = inputs("smolvlm")
     with (
         AttentionTap(teacher, path("smolvlm"), [1]) as first,
@@ -261,7 +261,7 @@ def test_student_and_teacher_are_tapped_side_by_side():
 
 
 def test_a_model_is_not_tapped_twice():
-    model, _ = twin("smolvlm")
+    model, _ = tiny_model("smolvlm")
     with (
         AttentionTap(model, path("smolvlm"), [0]),
         pytest.raises(ModelError, match="tapped twice"),
@@ -272,7 +272,7 @@ def test_a_model_is_not_tapped_twice():
 
 
 def test_a_family_without_sdpa_has_no_tap():
-    model, _ = make_twin("paligemma", size=SIZE)
+    model, _ = make_tiny_model("paligemma", size=SIZE)
     with (
         pytest.raises(ModelError, match=r"Gemma2Model cannot be tapped.*'eager'.*distil the logits"),
         AttentionTap(model, path("paligemma"), [0]),
@@ -286,7 +286,7 @@ def test_what_is_no_language_model_has_no_tap():
 
 
 def test_a_layer_that_calls_no_attention_function_is_noticed():
-    model, _ = make_twin("smolvlm", size=SIZE)
+    model, _ = make_tiny_model("smolvlm", size=SIZE)
     language_model = model.get_submodule(path("smolvlm"))
     attention_module = language_model.layers[1].self_attn
     attention_module.forward = lambda hidden_states, **_: (hidden_states, None)
@@ -297,7 +297,7 @@ def test_a_layer_that_calls_no_attention_function_is_noticed():
 
 
 def test_layers_out_of_range_and_cached_tokens_are_refused():
-    model, _ = twin("smolvlm")
+    model, _ = tiny_model("smolvlm")
     with pytest.raises(ModelError, match="Layer 3 shall be tapped, but LlamaModel has 3 layers, 0 to 2"):
         AttentionTap(model, path("smolvlm"), [0, 3])
     ids = torch.randint(50, 100, (1, 6))

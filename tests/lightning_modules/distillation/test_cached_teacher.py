@@ -19,23 +19,23 @@ from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
-from lightning_modules.distillation.output_writing import LessonWriting
+from lightning_modules.distillation.output_writing import OutputWriting
 from lightning_modules.distillation.teachers import live as teachers
-from lightning_modules.distillation.teachers.cache_contents import CacheError
-from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, Written
+from lightning_modules.distillation.teachers.manifest import CacheError
+from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, CacheSummary
 from lightning_modules.distillation.teachers.cached import CachedTeacher
 from lightning_modules.distillation.teachers.live import Teacher
-from lightning_modules.distillation.teachers.output_keys import lesson_key
+from lightning_modules.distillation.teachers.output_keys import output_key
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.export import save_adapter
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.vlm.image_data import ImageData
 from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, noise_image
 from tests.lightning_modules.vlm.small import as_if_trained
 
-SMALL = TwinSize(width=64, layers=2, vision_layers=2)
-DEEPER = TwinSize(width=64, layers=3, vision_layers=2)
+SMALL = TinySize(width=64, layers=2, vision_layers=2)
+DEEPER = TinySize(width=64, layers=3, vision_layers=2)
 WHOLE = 10**6
 """More tokens than any vocabulary has."""
 
@@ -47,8 +47,8 @@ def student(teacher: Teacher, **options: Any) -> DistilledStudent:
     """A student whose adapter has moved from where it began, the same one each time."""
     defaults: dict[str, Any] = {
         "model": "smolvlm_500m",
-        "twin": True,
-        "twin_size": SMALL,
+        "random_weights": True,
+        "tiny_size": SMALL,
         "adapter": AdapterConfig(dropout=0.0),
         "logits": LogitDistillation(temperature=1.5, chunk=7),
     }
@@ -59,7 +59,9 @@ def student(teacher: Teacher, **options: Any) -> DistilledStudent:
 
 
 def teacher_of(folder: Path, **changes: Any) -> Teacher:
-    settings = Teacher("smolvlm_500m", twin=True, twin_size=DEEPER, cache=str(folder), cache_k=WHOLE)
+    settings = Teacher(
+        "smolvlm_500m", random_weights=True, tiny_size=DEEPER, cache=str(folder), cache_k=WHOLE
+    )
     return replace(settings, **changes)
 
 
@@ -68,12 +70,12 @@ def batches(samples: Sequence[SpatialSample], size: int) -> Iterator[list[Spatia
         yield list(samples[start : start + size])
 
 
-def write(model: DistilledStudent, samples: Sequence[SpatialSample] = SAMPLES, size: int = 3) -> Written:
-    writing = LessonWriting(model, torch.device("cpu"))
+def write(model: DistilledStudent, samples: Sequence[SpatialSample] = SAMPLES, size: int = 3) -> CacheSummary:
+    writing = OutputWriting(model, torch.device("cpu"))
     assert model.teacher_settings.cache is not None
-    writer = CacheWriter(model.teacher_settings.cache, writing.contents, 4)
+    writer = CacheWriter(model.teacher_settings.cache, writing.manifest, 4)
     for some in batches(samples, size):
-        writer.add(writing.lessons(writing.collator(some)))
+        writer.add(writing.outputs(writing.collator(some)))
     return writer.finish()
 
 
@@ -95,7 +97,7 @@ def learn(
 
 READERS = {
     "the same tokens": ({}, {}),
-    "other images": ({"twin_size": replace(DEEPER, image_size=168)}, {}),
+    "other images": ({"tiny_size": replace(DEEPER, image_size=168)}, {}),
     "another family": (
         {"model": "qwen2_5_vl_7b"},
         {"model": "internvl3_1b"},
@@ -107,10 +109,10 @@ READERS = {
 @pytest.mark.parametrize("readers", READERS)
 def test_with_all_outcomes_it_is_the_live_teacher(readers: str, divergence: Any, tmp_path: Path) -> None:
     """Within what half precision leaves; written in other batches than those that are learnt."""
-    asked, options = READERS[readers]
+    fingerprint, options = READERS[readers]
     logits = LogitDistillation(temperature=1.5, divergence=divergence, chunk=7)
-    model = student(teacher_of(tmp_path, **asked), logits=logits, **options)
-    assert write(model).remaining_mass == pytest.approx(0.0, abs=1e-6)
+    model = student(teacher_of(tmp_path, **fingerprint), logits=logits, **options)
+    assert write(model).tail_mass == pytest.approx(0.0, abs=1e-6)
     live, wanted = learn(model, cached=False)
     found, gradients = learn(model, cached=True)
     assert live["divergence"] > 0.05
@@ -125,7 +127,7 @@ def test_fewer_outcomes_are_never_more_divergent(tmp_path: Path) -> None:
     masses = []
     for k in (1, 8, 512):
         model = student(teacher_of(tmp_path / str(k), cache_k=k))
-        masses.append(write(model).remaining_mass)
+        masses.append(write(model).tail_mass)
         found.append(learn(model, cached=True)[0])
     divergences = [terms["divergence"] for terms in found]
     assert 0 < divergences[0] < divergences[1] < divergences[2] < live["divergence"]
@@ -148,7 +150,7 @@ def test_pooled_attention_is_that_of_the_live_teacher(
     assert (gradients - wanted).norm() <= 1e-3 * wanted.norm()
 
 
-def test_lessons_do_not_depend_on_padding_or_order(tmp_path: Path) -> None:
+def test_teacher_outputs_do_not_depend_on_padding_or_order(tmp_path: Path) -> None:
     one, many = (student(teacher_of(tmp_path / name), attention=POOLED) for name in ("alone", "together"))
     write(one, size=1)
     write(many, SAMPLES[::-1], size=len(SAMPLES))
@@ -160,8 +162,8 @@ def test_lessons_do_not_depend_on_padding_or_order(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lessons on all questions, of a teacher with an adapter."""
-    folder = tmp_path_factory.mktemp("lessons")
+    """teacher outputs on all questions, of a teacher with an adapter."""
+    folder = tmp_path_factory.mktemp("outputs")
     with_adapter(folder / "adapter", 1)
     write(student(cached(folder), attention=POOLED))
     return folder
@@ -169,7 +171,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def with_adapter(folder: Path, seed: int) -> None:
     torch.manual_seed(seed)
-    teacher = student(Teacher("smolvlm_500m", twin=True), twin_size=DEEPER, twin_seed=1).network
+    teacher = student(Teacher("smolvlm_500m", random_weights=True), tiny_size=DEEPER, weights_seed=1).network
     with torch.no_grad():
         for parameter in teacher.parameters():
             if parameter.requires_grad:
@@ -185,16 +187,18 @@ def no_model(*_: Any, **__: Any) -> Any:
     raise AssertionError("the teacher was loaded")
 
 
-def test_a_training_from_lessons_loads_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_from_teacher_outputs_loads_no_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = ImageData(batch_size=2)
-    settings = Teacher("smolvlm_500m", twin=True, twin_size=DEEPER, cache=str(tmp_path), cache_k=4)
+    settings = Teacher("smolvlm_500m", random_weights=True, tiny_size=DEEPER, cache=str(tmp_path), cache_k=4)
     model = student(settings, attention=POOLED)
-    writing = LessonWriting(model, torch.device("cpu"))
-    writer = CacheWriter(tmp_path, writing.contents)
+    writing = OutputWriting(model, torch.device("cpu"))
+    writer = CacheWriter(tmp_path, writing.manifest)
     data.collator = writing.collator
     for batch in data.every_training_question():
-        writer.add(writing.lessons(batch))
-    assert writer.finish().lessons == 4
+        writer.add(writing.outputs(batch))
+    assert writer.finish().outputs == 4
     monkeypatch.setattr(teachers, "load_vlm", no_model)
     model.train()
     before = [parameter.clone() for parameter in model.parameters() if parameter.requires_grad]
@@ -215,13 +219,13 @@ def test_an_adapter_that_is_elsewhere_is_taken_as_it_was(
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another model": ({"model": "smolvlm_2b"}, {}, "teacher.model is 'smolvlm_500m' there"),
-    "another seed": ({"twin_seed": 2}, {}, "teacher.twin_seed is 1 there, and 2"),
+    "another seed": ({"weights_seed": 2}, {}, "teacher.weights_seed is 1 there, and 2"),
     "no adapter": ({"adapter": None}, {}, "teacher.adapter is a trained one there, and not set"),
     "another k": ({"cache_k": 5}, {}, "teacher.cache_k asks for 5"),
     "image tokens": ({}, {"image_tokens": 64}, "teacher.image_tokens is not set there, and 64"),
     "temperature": ({}, {"logits": LogitDistillation(temperature=3.0)}, "cached at temperature 1.5"),
     "reasoning": ({}, {"rationale": True, "answering": "generate"}, "rationale is False there"),
-    "another space": ({}, {"before_answer": ""}, "before_answer is ' ' there, and ''"),
+    "another space": ({}, {"response_template": ""}, "response_template is ' ' there, and ''"),
     "another tokenizer": ({}, {"model": "qwen2_5_vl_3b"}, "another tokenizer"),
     "other groups": ({}, {"attention": replace(POOLED, pool=4)}, "attention.pool was 5, and 4"),
     "other rows": ({}, {"attention": replace(POOLED, rows="answer")}, "attention.rows was 'all'"),
@@ -231,7 +235,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_other_lessons_are_refused_before_the_training(name: str, written: Path) -> None:
+def test_other_teacher_outputs_are_refused_before_the_training(name: str, written: Path) -> None:
     changes, options, message = REFUSED[name]
     model = student(cached(written, **changes), **options)
     with pytest.raises(CacheError, match="make cache-teacher NAME=") as raised:
@@ -239,7 +243,7 @@ def test_other_lessons_are_refused_before_the_training(name: str, written: Path)
     assert message in str(raised.value)
 
 
-def test_lessons_of_an_adapter_that_was_trained_again_are_refused(tmp_path: Path) -> None:
+def test_teacher_outputs_of_an_adapter_that_was_trained_again_are_refused(tmp_path: Path) -> None:
     with_adapter(tmp_path / "adapter", 1)
     model = student(cached(tmp_path))
     write(model, SAMPLES[:1])
@@ -250,7 +254,7 @@ def test_lessons_of_an_adapter_that_was_trained_again_are_refused(tmp_path: Path
 
 
 def saved_teacher(folder: Path, seed: int) -> Path:
-    model, processor = make_twin("smolvlm", seed, DEEPER)
+    model, processor = make_tiny_model("smolvlm", seed, DEEPER)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -258,19 +262,19 @@ def saved_teacher(folder: Path, seed: int) -> Path:
 
 def test_a_teacher_is_told_by_its_weights_and_not_by_its_name(tmp_path: Path) -> None:
     first = saved_teacher(tmp_path / "first", 1)
-    settings = Teacher(str(first), cache=str(tmp_path / "lessons"), cache_k=4)
+    settings = Teacher(str(first), cache=str(tmp_path / "teacher outputs"), cache_k=4)
     live = student(replace(settings, cache=None))
     live.open_teacher()
     write(student(settings), SAMPLES[:1])
-    asked = TeacherCache(settings.cache).contents.asked.model
-    assert live.origins()["teacher"] == asked
+    fingerprint = TeacherCache(settings.cache).manifest.fingerprint.model
+    assert live.origins()["teacher"] == fingerprint
 
     def opened(folder: Path) -> str:
         model = student(replace(settings, model=str(folder)))
         model.open_teacher()
         return model.origins()["teacher"]
 
-    assert opened(first) == f"{asked}, from a cache"
+    assert opened(first) == f"{fingerprint}, from a cache"
     shutil.copytree(first, tmp_path / "copy")
     opened(tmp_path / "copy")
     first.rename(tmp_path / "renamed")
@@ -288,24 +292,24 @@ def test_a_teacher_is_told_by_its_weights_and_not_by_its_name(tmp_path: Path) ->
 
 def test_a_misspelt_teacher_is_not_taken_for_the_one_that_has_spoken(tmp_path: Path) -> None:
     """Weights that are elsewhere may be the ones; a name that nothing can have is a mistake."""
-    folder, lessons = saved_teacher(tmp_path / "teacher", 1), tmp_path / "lessons"
-    write(student(Teacher(str(folder), cache=str(lessons))))
+    folder, outputs = saved_teacher(tmp_path / "teacher", 1), tmp_path / "teacher outputs"
+    write(student(Teacher(str(folder), cache=str(outputs))))
     shutil.rmtree(folder)
-    learn(student(Teacher(str(folder), cache=str(lessons))), cached=True)
+    learn(student(Teacher(str(folder), cache=str(outputs))), cached=True)
     with pytest.raises(ModelError, match="There is no model 'smolvlm_255m'"):
-        learn(student(Teacher("smolvlm_255m", cache=str(lessons))), cached=True)
+        learn(student(Teacher("smolvlm_255m", cache=str(outputs))), cached=True)
     with pytest.raises(
         CacheError, match=r"another teacher, of the family \w+: qwen2_5_vl_7b is of qwen2_5_vl"
     ):
-        learn(student(Teacher("qwen2_5_vl_7b", cache=str(lessons))), cached=True)
+        learn(student(Teacher("qwen2_5_vl_7b", cache=str(outputs))), cached=True)
 
 
-def test_no_lessons_and_a_part_of_them_are_refused(tmp_path: Path) -> None:
+def test_no_teacher_outputs_and_a_part_of_them_are_refused(tmp_path: Path) -> None:
     model = student(teacher_of(tmp_path, cache_k=4))
-    with pytest.raises(CacheError, match=r"no lessons of a teacher in .*make cache-teacher NAME="):
+    with pytest.raises(CacheError, match=r"no teacher outputs in .*make cache-teacher NAME="):
         model.open_teacher()
-    writing = LessonWriting(model, torch.device("cpu"))
-    CacheWriter(tmp_path, writing.contents).add(writing.lessons(writing.collator(SAMPLES)))
+    writing = OutputWriting(model, torch.device("cpu"))
+    CacheWriter(tmp_path, writing.manifest).add(writing.outputs(writing.collator(SAMPLES)))
     with pytest.raises(
         CacheError, match=r"not written to their end.*make cache-teacher NAME=\.\.\.` goes on"
     ):
@@ -325,7 +329,7 @@ def test_own_answers_are_refused(tmp_path: Path) -> None:
         student(teacher_of(tmp_path), on_policy=OnPolicy())
 
 
-def test_a_sample_without_a_lesson_is_named(written: Path) -> None:
+def test_a_sample_without_a_teacher_output_is_named(written: Path) -> None:
     model = student(cached(written))
     model.open_teacher()
     with pytest.raises(CacheError, match=r"none on question 'letter-5'.*make cache-teacher"):
@@ -350,7 +354,7 @@ def test_a_sample_that_another_window_shortens_is_named(
     settings = teacher_of(tmp_path, cache_k=4)
     model = student(settings, **options)
     write(model, [sample])
-    tokens = model.reader(learning=True)([sample])["tokens"]
+    tokens = model.vlm_collator(with_labels=True)([sample])["tokens"]
     shorter = student(settings, maximum_tokens=tokens - 1, **options)
     shorter.open_teacher()
     with pytest.raises(CacheError, match=rf"The {what} of question '{sample.id}' has .*maximum_tokens"):
@@ -365,56 +369,56 @@ def changed_pixel(source: ImageSource) -> OpenedImage:
     return OpenedImage(source.name, copy)
 
 
-ASKED = letter_question(0, examples=(letter_question(1),))
-SHOWN = ASKED.image
+FINGERPRINT = letter_question(0, examples=(letter_question(1),))
+SHOWN = FINGERPRINT.image
 assert SHOWN is not None
 OTHER = {
-    "a pixel": ASKED.replace(image=changed_pixel(SHOWN)),
-    "a pixel of an example": ASKED.replace(
+    "a pixel": FINGERPRINT.replace(image=changed_pixel(SHOWN)),
+    "a pixel of an example": FINGERPRINT.replace(
         examples=(letter_question(1, image=changed_pixel(letter_question(1).image)),)  # type: ignore[arg-type]
     ),
-    "the shape": ASKED.replace(
+    "the shape": FINGERPRINT.replace(
         image=OpenedImage("0.png", Image.frombytes("RGB", (60, 90), SHOWN.open().tobytes()))
     ),
-    "a word": ASKED.replace(question=ASKED.question.replace("closer", "nearer")),
-    "a choice": ASKED.replace(choices=("the red chair", "the zürich lamp", "the bag")),
-    "the answer": ASKED.replace(answer="B"),
-    "the answer of an example": ASKED.replace(examples=(letter_question(1, answer="C"),)),
-    "no example": ASKED.replace(examples=()),
-    "one more image": ASKED.replace(further_images=(noise_image(9),)),
-    "no image": ASKED.replace(image=None),
-    "rotated choices": RotatedChoices(1)(ASKED),
-    "grey": Grayscale()(ASKED),
+    "a word": FINGERPRINT.replace(question=FINGERPRINT.question.replace("closer", "nearer")),
+    "a choice": FINGERPRINT.replace(choices=("the red chair", "the zürich lamp", "the bag")),
+    "the answer": FINGERPRINT.replace(answer="B"),
+    "the answer of an example": FINGERPRINT.replace(examples=(letter_question(1, answer="C"),)),
+    "no example": FINGERPRINT.replace(examples=()),
+    "one more image": FINGERPRINT.replace(further_images=(noise_image(9),)),
+    "no image": FINGERPRINT.replace(image=None),
+    "rotated choices": RotatedChoices(1)(FINGERPRINT),
+    "grey": Grayscale()(FINGERPRINT),
 }
 
 
 def test_the_key_is_that_of_what_is_asked_seen_and_answered() -> None:
-    keys = {name: lesson_key(sample, False) for name, sample in OTHER.items()}
-    keys["itself"] = lesson_key(ASKED, False)
-    keys["with reasoning"] = lesson_key(ASKED, True)
-    keys["other reasoning"] = lesson_key(ASKED.replace(rationale="I guess."), True)
+    keys = {name: output_key(sample, False) for name, sample in OTHER.items()}
+    keys["itself"] = output_key(FINGERPRINT, False)
+    keys["with reasoning"] = output_key(FINGERPRINT, True)
+    keys["other reasoning"] = output_key(FINGERPRINT.replace(rationale="I guess."), True)
     assert len(set(keys.values())) == len(keys)
 
 
 def test_the_key_knows_neither_names_nor_batches(tmp_path: Path) -> None:
     assert SHOWN is not None
-    again = ASKED.replace(
+    again = FINGERPRINT.replace(
         id="another", image=OpenedImage("copy.png", SHOWN.open().copy()), group="x", rationale="unread"
     )
-    assert lesson_key(again, False) == lesson_key(ASKED, False)
+    assert output_key(again, False) == output_key(FINGERPRINT, False)
     model = student(teacher_of(tmp_path, cache_k=4))
     write(model, SAMPLES[:1])
     model.open_teacher()
     collate = model.collator("fit")
-    alone = [collate([sample])["lesson_keys"][0] for sample in SAMPLES]
-    assert collate(SAMPLES)["lesson_keys"] == alone == collate(SAMPLES[::-1])["lesson_keys"][::-1]
+    alone = [collate([sample])["output_keys"][0] for sample in SAMPLES]
+    assert collate(SAMPLES)["output_keys"] == alone == collate(SAMPLES[::-1])["output_keys"][::-1]
 
 
-def test_a_image_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     shown = noise_image(1)
     monkeypatch.setattr(OpenedImage, "open", lambda self: opened.append(self) or self.noise_image)
     seen: dict[ImageSource, bytes] = {}
-    keys = [lesson_key(letter_question(number, image=shown), False, seen) for number in range(3)]
+    keys = [output_key(letter_question(number, image=shown), False, seen) for number in range(3)]
     assert len(set(keys)) == 3
     assert opened == [shown]

@@ -1,4 +1,4 @@
-"""What two tokenizers share, and the outcomes that logits are compared on."""
+"""What two tokenizers share, and the classes that logits are compared on."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tokenizers import AddedToken
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.logits.common_tokens import CommonTokens, common_tokens
 from lightning_modules.distillation.logits.teacher_signal import TeacherLogits
+from lightning_modules.vlm.tiny_models import make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
-from lightning_modules.vlm.twins import make_twin
 
 
 def test_the_same_tokenizer_needs_no_bridge() -> None:
-    tokenizer = make_twin("smolvlm")[1].tokenizer
+    tokenizer = make_tiny_model("smolvlm")[1].tokenizer
     assert common_tokens(tokenizer, tokenizer, 5, 5) is None
 
 
 def test_special_tokens_behind_the_text_may_differ() -> None:
-    """Twins of different families share their words, and have other special tokens behind them."""
-    ours, theirs = (make_twin(name)[1].tokenizer for name in ("smolvlm", "qwen2_5_vl"))
+    """Tiny models of different families share their words, and have other special tokens behind them."""
+    ours, theirs = (make_tiny_model(name)[1].tokenizer for name in ("smolvlm", "qwen2_5_vl"))
     ends = [
         t.convert_tokens_to_ids(name) for t, name in ((ours, "<end_of_utterance>"), (theirs, "<|im_end|>"))
     ]
@@ -54,7 +54,7 @@ def test_other_words_are_refused_with_the_first_token_that_differs() -> None:
 
 
 def test_the_outcomes_are_the_text_and_the_end() -> None:
-    """Against a loop over outcomes, with an end inside and behind the text."""
+    """Against a loop over classes, with an end inside and behind the text."""
     torch.manual_seed(0)
     student, teacher = torch.randn(3, 12).double(), torch.randn(3, 15).double()
     tokens = CommonTokens(text=10, student_end=4, teacher_end=13)

@@ -407,13 +407,13 @@ def test_cached_logits_never_tell_of_more_than_the_full_ones(k, divergence, seed
 def test_a_tiny_remaining_mass_is_not_lost_to_rounding() -> None:
     logits = torch.tensor([[0.0, -30.0, -30.0, -40.0]])
     cached = top_k_logits(logits, 1, 1.0)
-    assert float(cached.rest) == pytest.approx(math.log(2 * math.exp(-30) + math.exp(-40)), rel=1e-6)
+    assert float(cached.tail) == pytest.approx(math.log(2 * math.exp(-30) + math.exp(-40)), rel=1e-6)
 
 
 def test_cached_logits_in_half_precision_are_close() -> None:
     case, config = make_case(), LogitDistillation()
     cached = top_k_logits(case.teacher.head(case.teacher.hidden), 8, config.temperature)
-    stored = replace(cached, values=cached.values.half(), rest=cached.rest.half())
+    stored = replace(cached, values=cached.values.half(), tail=cached.tail.half())
     found = [
         distil_logits(case.hidden, case.head, case.targets, signal, config)["divergence"].item()
         for signal in (cached, stored)
@@ -445,7 +445,7 @@ def test_a_real_language_model_has_this_loss() -> None:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     torch.manual_seed(0)
-    settings_of_twin = Gemma2Config(
+    settings_of_tiny_model = Gemma2Config(
         vocab_size=50,
         hidden_size=16,
         intermediate_size=16,
@@ -456,7 +456,7 @@ def test_a_real_language_model_has_this_loss() -> None:
         final_logit_softcapping=0.5,
         pad_token_id=0,
     )
-    model = Gemma2ForCausalLM(settings_of_twin)
+    model = Gemma2ForCausalLM(settings_of_tiny_model)
     tokens = torch.randint(1, 50, (2, 9))
     labels = tokens.clone()
     labels[0, :8], labels[1, :4], labels[1, 7:] = -100, -100, -100
@@ -471,7 +471,7 @@ def test_a_real_language_model_has_this_loss() -> None:
         targets,
         None,
         LogitDistillation(chunk=2),
-        student_softcap=settings_of_twin.final_logit_softcapping,
+        student_softcap=settings_of_tiny_model.final_logit_softcapping,
     )["cross_entropy"]
     torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(torch.autograd.grad(found, model.lm_head.weight)[0], by_embedding)
@@ -508,6 +508,6 @@ def test_a_cache_that_cannot_be_compared_is_refused() -> None:
         with pytest.raises(TeacherSignalError, match=message):
             distil_logits(case.hidden, case.head, case.targets, cached, config)
     plain = TopKLogits(
-        *(getattr(top_k_logits(logits[:, :23], 4, 2.0), name) for name in ("values", "indices", "rest"))
+        *(getattr(top_k_logits(logits[:, :23], 4, 2.0), name) for name in ("values", "indices", "tail"))
     )
     assert distil_logits(case.hidden, case.head, case.targets, plain, config)["divergence"] > 0

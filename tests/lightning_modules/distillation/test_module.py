@@ -16,16 +16,16 @@ from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.bare_trainer import bare_trainer
 
-TEACHER = Teacher("smolvlm_500m", twin=True, twin_size=TwinSize(layers=6))
+TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=TinySize(layers=6))
 
 
 def student(teacher: Teacher = TEACHER, **options: Any) -> DistilledStudent:
     defaults: dict[str, Any] = {
         "model": "smolvlm_500m",
-        "twin": True,
+        "random_weights": True,
         "adapter": AdapterConfig(dropout=0.0),
         "attention": AttentionDistillation(),
     }
@@ -84,7 +84,7 @@ def test_the_terms_are_those_of_full_logits(data: CvBench) -> None:
 
 
 def test_a_teacher_that_is_the_student_has_nothing_to_say(data: CvBench) -> None:
-    model = student(Teacher("smolvlm_500m", twin=True, twin_seed=0), attention=None).eval()
+    model = student(Teacher("smolvlm_500m", random_weights=True, weights_seed=0), attention=None).eval()
     found = model.loss(batch_of(model, data))
     assert found["divergence"].item() == pytest.approx(0, abs=1e-5)
     assert set(found) == {"cross_entropy", "divergence"}
@@ -107,7 +107,8 @@ def test_only_the_student_is_trained_saved_and_counted(data: CvBench, tmp_path: 
 
 def test_the_gradient_reaches_every_adapter_and_nothing_else(data: CvBench) -> None:
     model = student(
-        model="qwen2_5_vl_3b", teacher=Teacher("qwen2_5_vl_7b", twin=True, twin_size=TwinSize(layers=6))
+        model="qwen2_5_vl_3b",
+        teacher=Teacher("qwen2_5_vl_7b", random_weights=True, tiny_size=TinySize(layers=6)),
     )
     sum(model.loss(batch_of(model, data)).values()).backward()  # type: ignore[union-attr]
     for name, parameter in model.named_parameters():
@@ -116,7 +117,10 @@ def test_the_gradient_reaches_every_adapter_and_nothing_else(data: CvBench) -> N
 
 def test_a_missing_adapter_names_the_experiment_that_makes_it(tmp_path: Path) -> None:
     teacher = Teacher(
-        "smolvlm_500m", twin=True, adapter=str(tmp_path / "adapter"), made_by="distillation/teacher_sft_7b"
+        "smolvlm_500m",
+        random_weights=True,
+        adapter=str(tmp_path / "adapter"),
+        made_by="distillation/teacher_sft_7b",
     )
     with pytest.raises(ModelError, match="make experiment NAME=distillation/teacher_sft_7b"):
         student(teacher)

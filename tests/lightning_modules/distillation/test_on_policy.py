@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from datamodules.samples import SpatialSample
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.on_policy import OnPolicy, as_taught, own_answers
+from lightning_modules.distillation.on_policy import OnPolicy, as_taught, on_policy_answers
 from lightning_modules.vlm.adapters import AdapterConfig, prompt_tokens
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize, make_twin
-from tests.lightning_modules.vlm.sample_questions import SMALL, letter_question, many_questions, twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
+from tests.lightning_modules.vlm.sample_questions import SMALL, letter_question, many_questions, tiny_model
 
 families = pytest.mark.parametrize("family", sorted(FAMILIES))
 writers = pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl", "paligemma"])
@@ -34,8 +34,8 @@ NEVER = -1e9
 
 
 def collator(family: str, **options: Any) -> VlmCollator:
-    _, processor, known = twin(family)
-    return VlmCollator(processor, known, learning=True, **options)
+    _, processor, known = tiny_model(family)
+    return VlmCollator(processor, known, with_labels=True, **options)
 
 
 def blind(number: int = 0) -> SpatialSample:
@@ -117,7 +117,7 @@ def test_with_the_true_answers_the_batch_is_the_collators_own(family, chosen, ra
 @settings(max_examples=4, deadline=None)
 def test_each_token_is_judged_as_if_its_sample_were_alone(family, data):
     """Any tokens but images, special ones and padding included; teacher-forced one sample at a time."""
-    model, processor, known = twin(family)
+    model, processor, known = tiny_model(family)
     ordinary = st.integers(0, len(processor.tokenizer) - 1).filter(lambda n: n != processor.image_token_id)
     samples = many_questions(family)
     chosen = data.draw(st.lists(st.sampled_from(samples), min_size=1, max_size=3, unique_by=lambda s: s.id))
@@ -156,7 +156,9 @@ def test_an_answer_beyond_the_window_loses_its_end(room):
 def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name, method):
     """What is said of every written token in the batch that is learnt from is what its sample alone says."""
     torch.manual_seed(0)
-    module = PeftSft(name, twin=True, adapter=AdapterConfig(method, virtual_tokens=3), twin_size=SMALL)
+    module = PeftSft(
+        name, random_weights=True, adapter=AdapterConfig(method, virtual_tokens=3), tiny_size=SMALL
+    )
     for parameter in module.parameters():
         if parameter.requires_grad:
             parameter.data.add_(0.1 * torch.randn_like(parameter))
@@ -164,7 +166,9 @@ def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name, m
     collate = module.collator("fit")
     samples = [letter_question(0), blind(1), many_questions()[4]]
     batch = collate(samples)
-    answers = own_answers(module.network, module.tokenizer, batch["prompt"], OnPolicy(maximum_new_tokens=9))
+    answers = on_policy_answers(
+        module.network, module.tokenizer, batch["prompt"], OnPolicy(maximum_new_tokens=9)
+    )
     added = module.tokenizer.convert_tokens_to_ids(prompt_tokens(module.adapter))
     assert all(1 <= len(answer) <= 9 and not {*answer} & {*added} for answer in answers)
     inputs, labels = as_taught(collate, batch["prompt"], answers)
@@ -188,13 +192,13 @@ def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name, m
 @writers
 def test_near_temperature_zero_the_likeliest_tokens_are_written(family):
     """As they follow from whole sequences one at a time, without a cache, and as evaluation writes them."""
-    model, processor, known = twin(family)
+    model, processor, known = tiny_model(family)
     ends = end_tokens(model, processor.tokenizer)
     samples = [letter_question(0), blind(1), many_questions(family)[4]]
     collate = collator(family)
     prompt = collate(samples)["prompt"]
     cold = OnPolicy(temperature=1e-6, maximum_new_tokens=8)
-    found = own_answers(model, processor.tokenizer, prompt, cold)
+    found = on_policy_answers(model, processor.tokenizer, prompt, cold)
     for sample, answer in zip(samples, found, strict=True):
         alone, greedy = collate([sample])["prompt"], []
         while len(greedy) < 8 and not (greedy and greedy[-1] in ends):
@@ -209,12 +213,12 @@ def test_near_temperature_zero_the_likeliest_tokens_are_written(family):
 
 @writers
 def test_the_same_seed_writes_the_same_and_another_one_does_not(family):
-    model, processor, _ = twin(family)
+    model, processor, _ = tiny_model(family)
     prompt = collator(family)([letter_question(0), blind(1)])["prompt"]
 
     def written(seed: int) -> list[list[int]]:
         torch.manual_seed(seed)
-        return own_answers(model, processor.tokenizer, prompt, OnPolicy(maximum_new_tokens=10))
+        return on_policy_answers(model, processor.tokenizer, prompt, OnPolicy(maximum_new_tokens=10))
 
     assert written(1) == written(1) != written(2)
 
@@ -222,7 +226,7 @@ def test_the_same_seed_writes_the_same_and_another_one_does_not(family):
 @pytest.mark.parametrize("temperature", [0.5, 1, 3.0])
 def test_tokens_are_drawn_as_often_as_the_model_says_whatever_its_file_says(temperature):
     """Pure sampling: no token is cut off, none is favoured."""
-    model, processor = make_twin("smolvlm", size=TwinSize(width=64, layers=1, vision_layers=1))
+    model, processor = make_tiny_model("smolvlm", size=TinySize(width=64, layers=1, vision_layers=1))
     planted = {"do_sample": True, "temperature": 0.01, "top_k": 1, "top_p": 0.1, "min_p": 0.9}
     for name, value in {**planted, "typical_p": 0.1, "repetition_penalty": 5.0}.items():
         setattr(model.generation_config, name, value)
@@ -233,7 +237,7 @@ def test_tokens_are_drawn_as_often_as_the_model_says_whatever_its_file_says(temp
     prompt = {name: torch.tensor([[1]] * rows) for name in ("input_ids", "attention_mask")}
     torch.manual_seed(0)
     with scripted(model, lambda _: logits.expand(rows, -1)):
-        answers = own_answers(model, processor.tokenizer, prompt, OnPolicy(1.0, temperature, 2))
+        answers = on_policy_answers(model, processor.tokenizer, prompt, OnPolicy(1.0, temperature, 2))
     shares = {token: math.exp(value / temperature) for token, value in says.items()}
     total = sum(shares.values())
     for position in (0, 1):
@@ -246,7 +250,7 @@ def test_tokens_are_drawn_as_often_as_the_model_says_whatever_its_file_says(temp
 @writers
 def test_neither_images_nor_numbers_without_a_token_are_written(family):
     """However likely: the models refuse a placeholder without its image."""
-    model, processor = make_twin(family, size=TwinSize(width=64, layers=1, vision_layers=1))
+    model, processor = make_tiny_model(family, size=TinySize(width=64, layers=1, vision_layers=1))
     tokens = len(processor.tokenizer)
     model.resize_token_embeddings(tokens + 32, mean_resizing=False)
     model.generation_config.suppress_tokens = [45]
@@ -256,7 +260,7 @@ def test_neither_images_nor_numbers_without_a_token_are_written(family):
     logits[:, [45, processor.image_token_id, *range(tokens, tokens + 32)]] = 50.0
     torch.manual_seed(0)
     with scripted(model, lambda _: logits):
-        answers = own_answers(model, processor.tokenizer, prompt, OnPolicy(maximum_new_tokens=60))
+        answers = on_policy_answers(model, processor.tokenizer, prompt, OnPolicy(maximum_new_tokens=60))
     written = {token for answer in answers for token in answer}
     assert len(written) > 60 and max(written) < tokens
     assert not written & {45, processor.image_token_id}
@@ -264,7 +268,7 @@ def test_neither_images_nor_numbers_without_a_token_are_written(family):
 
 @writers
 def test_answers_end_at_their_end_token_or_a_stop_string_and_have_no_padding(family):
-    model, processor, _ = twin(family)
+    model, processor, _ = tiny_model(family)
     tokenizer, vocabulary = processor.tokenizer, vocabulary_of(model)
     end = collator(family).conversation.end_id
     padding = tokenizer.pad_token_id
@@ -282,7 +286,7 @@ def test_answers_end_at_their_end_token_or_a_stop_string_and_have_no_padding(fam
     script = [[*row, *[b] * 12][:12] for row in rows.values()]
     prompt = collator(family)([blind(number) for number in range(4)])["prompt"]
     with scripted(model, lambda step: wanting([row[step] for row in script], vocabulary)) as lengths:
-        answers = own_answers(model, tokenizer, prompt, OnPolicy(maximum_new_tokens=12), ["</answer>"])
+        answers = on_policy_answers(model, tokenizer, prompt, OnPolicy(maximum_new_tokens=12), ["</answer>"])
     assert answers == expected
     # Read from the cache, token by token.
     assert lengths == [prompt["input_ids"].shape[1], *[1] * 11]
@@ -294,10 +298,10 @@ def test_it_writes_at_rest_and_is_then_as_it_was(name):
     torch.manual_seed(0)
     module = PeftSft(
         name,
-        twin=True,
+        random_weights=True,
         adapter=AdapterConfig(dropout=0.5),
         activation_checkpointing=True,
-        twin_size=SMALL,
+        tiny_size=SMALL,
     ).train()
     modes = {name: layer.training for name, layer in module.named_modules()}
     assert {True, False} == set(modes.values())
@@ -312,23 +316,25 @@ def test_it_writes_at_rest_and_is_then_as_it_was(name):
         return wanting([40, 41], vocabulary)
 
     with scripted(module.vlm.model, never_ending) as lengths:
-        answers = own_answers(module.network, module.tokenizer, batch["prompt"], OnPolicy(1, 1.0, 3))
+        answers = on_policy_answers(module.network, module.tokenizer, batch["prompt"], OnPolicy(1, 1.0, 3))
         assert answers == [[40] * 3, [41] * 3] and lengths[1:] == [1, 1]
         assert not any(seen)
         assert {name: layer.training for name, layer in module.named_modules()} == modes
         with pytest.raises(InterruptedError):
-            own_answers(module.network, module.tokenizer, batch["prompt"], OnPolicy(1, 1.0, 3))
+            on_policy_answers(module.network, module.tokenizer, batch["prompt"], OnPolicy(1, 1.0, 3))
     assert {name: layer.training for name, layer in module.named_modules()} == modes
 
 
 def test_writing_and_learning_share_one_autocast():
     """Copies of weights that are cast while writing have no gradient; learning must not find them."""
     torch.manual_seed(0)
-    module = PeftSft("smolvlm_500m", twin=True, adapter=AdapterConfig(dropout=0.0), twin_size=SMALL).train()
+    module = PeftSft(
+        "smolvlm_500m", random_weights=True, adapter=AdapterConfig(dropout=0.0), tiny_size=SMALL
+    ).train()
     collate = module.collator("fit")
     batch = collate([letter_question(0), blind(1)])
     with torch.autocast("cpu", torch.bfloat16):
-        answers = own_answers(
+        answers = on_policy_answers(
             module.network, module.tokenizer, batch["prompt"], OnPolicy(maximum_new_tokens=4)
         )
         inputs, labels = as_taught(collate, batch["prompt"], answers)
@@ -339,10 +345,10 @@ def test_writing_and_learning_share_one_autocast():
 
 
 def test_padding_on_the_right_is_refused():
-    model, processor, _ = twin("smolvlm")
+    model, processor, _ = tiny_model("smolvlm")
     batch = collator("smolvlm")([letter_question(0), blind(1)])
     with pytest.raises(ModelError, match="padded on the right"):
-        own_answers(model, processor.tokenizer, batch["inputs"], OnPolicy(maximum_new_tokens=2))
+        on_policy_answers(model, processor.tokenizer, batch["inputs"], OnPolicy(maximum_new_tokens=2))
 
 
 # How often
@@ -352,7 +358,7 @@ def test_padding_on_the_right_is_refused():
 @settings(max_examples=25, deadline=None)
 def test_the_share_is_kept_in_every_stretch_of_steps(share, seed):
     config, steps = OnPolicy(share), 2000
-    drawn = [config.drawn(seed, step) for step in range(steps)]
+    drawn = [config.sampled(seed, step) for step in range(steps)]
     for part in (drawn, drawn[::2], drawn[: steps // 2]):
         # Six standard deviations, and a few steps for shares next to 0 and 1, where the tail is longer.
         bound = 6 * math.sqrt(share * (1 - share) * len(part)) + 6 * (0 < share < 1)
@@ -363,7 +369,7 @@ def test_the_share_is_kept_in_every_stretch_of_steps(share, seed):
 
 @given(share=st.sampled_from([0.0, 1.0]), seed=st.integers(), step=st.integers(0))
 def test_a_share_of_nothing_is_never_drawn_and_of_everything_always(share, seed, step):
-    assert OnPolicy(share).drawn(seed, step) == bool(share)
+    assert OnPolicy(share).sampled(seed, step) == bool(share)
 
 
 @given(seed=st.integers(0, 2**32 - 1), step=st.integers(0, 10**7), others=st.integers(0, 2**32 - 1))
@@ -372,27 +378,30 @@ def test_the_draw_follows_from_seed_and_step_and_moves_no_other_random_numbers(s
     random.seed(others)
     np.random.seed(others)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
-    first = OnPolicy().drawn(seed, step)
+    first = OnPolicy().sampled(seed, step)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
     assert (np.random.get_state()[1] == before[2]).all()
     torch.manual_seed(others + 1)
-    assert OnPolicy().drawn(seed, step) == first
+    assert OnPolicy().sampled(seed, step) == first
 
 
 def test_the_draw_is_the_same_in_every_process_and_not_the_same_for_every_seed():
     """Written down, since a resumed run is another process."""
-    drawn = {seed: "".join("01"[OnPolicy().drawn(seed, step)] for step in range(20)) for seed in (0, 1)}
+    drawn = {seed: "".join("01"[OnPolicy().sampled(seed, step)] for step in range(20)) for seed in (0, 1)}
     assert drawn == {0: "11100100011000001111", 1: "00010000111000000001"}
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"share": -0.1}, r"share of steps on own answers is -0.1; give a number from 0 to 1"),
+        ({"share": -0.1}, r"share of steps on on-policy answers is -0.1; give a number from 0 to 1"),
         ({"share": 1.5}, r"is 1.5; give a number from 0 to 1 as on_policy.share\."),
         ({"share": math.nan}, r"is nan; give a number from 0 to 1"),
-        ({"temperature": 0.0}, r"temperature of own answers is 0.0; .* above 0 as on_policy.temperature\."),
+        (
+            {"temperature": 0.0},
+            r"temperature of on-policy answers is 0.0; .* above 0 as on_policy.temperature\.",
+        ),
         ({"temperature": -1.0}, r"is -1.0; .* above 0"),
         ({"temperature": math.nan}, r"is nan; .* above 0"),
         ({"maximum_new_tokens": 0}, r"at most 0 tokens hold nothing to learn; give a number of at least 1"),

@@ -16,15 +16,15 @@ from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.forked import in_processes
 from tests.lightning_modules.vlm.questions import noise_image, question
 
-SIZE = TwinSize(width=64, layers=2, vision_layers=1)
+SIZE = TinySize(width=64, layers=2, vision_layers=1)
 STUDENT: dict[str, Any] = {
     "model": "smolvlm_500m",
-    "twin": True,
-    "twin_size": SIZE,
+    "random_weights": True,
+    "tiny_size": SIZE,
     "adapter": AdapterConfig(dropout=0.0),
     "rationale": True,
     "answering": "generate",
@@ -45,7 +45,9 @@ def learner(kind: str) -> SpatialModule:
     if kind == "fine-tuned":
         return PeftSft(**STUDENT).double()
     model = DistilledStudent(
-        Teacher("smolvlm_500m", twin=True, twin_size=SIZE), attention=AttentionDistillation(), **STUDENT
+        Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE),
+        attention=AttentionDistillation(),
+        **STUDENT,
     ).double()
     model.open_teacher()
     assert isinstance(model.teacher, LiveTeacher)

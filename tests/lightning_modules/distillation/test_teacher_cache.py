@@ -15,28 +15,28 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_modules.distillation.logits.common_tokens import CommonTokens
 from lightning_modules.distillation.teachers import cache_files as teacher_cache
-from lightning_modules.distillation.teachers.cache_contents import (
+from lightning_modules.distillation.teachers.manifest import (
     ELSEWHERE,
-    Asked,
     CacheError,
-    Contents,
+    Manifest,
+    Fingerprint,
     StoredMaps,
     digest_of,
     require_same,
 )
 from lightning_modules.distillation.teachers.cache_files import (
     CacheWriter,
-    StoredLesson,
+    StoredOutput,
     TeacherCache,
     is_complete,
 )
 
 K = 3
-ASKED = Asked(
+FINGERPRINT = Fingerprint(
     model="smolvlm_500m",
-    twin=True,
-    twin_size={"layers": 2},
-    twin_seed=1,
+    random_weights=True,
+    tiny_size={"layers": 2},
+    weights_seed=1,
     adapter=None,
     checkpoint=None,
     four_bit=False,
@@ -46,40 +46,40 @@ ASKED = Asked(
     rationale=False,
     tokenizer="0" * 64,
     end=7,
-    before_answer=" ",
+    response_template=" ",
 )
-CONTENTS = Contents(ASKED, "smolvlm", 2, True, 50, CommonTokens(49, 7, 8), None)
-WITH_MAPS = replace(CONTENTS, maps=StoredMaps(4, "all", "image", (0, 1)))
+MANIFEST = Manifest(FINGERPRINT, "smolvlm", 2, True, 50, CommonTokens(49, 7, 8), None)
+WITH_MAPS = replace(MANIFEST, maps=StoredMaps(4, "all", "image", (0, 1)))
 
 
 def key(number: int) -> str:
     return f"{number:032x}"
 
 
-def lesson(number: int, maps: bool = False) -> StoredLesson:
-    """A lesson on a few positions, in the precision of the files."""
+def output(number: int, maps: bool = False) -> StoredOutput:
+    """A teacher output on a few positions, in the precision of the files."""
     generator = torch.Generator().manual_seed(number)
     positions, rows = 1 + number % 4, number % 5
     known = torch.rand(positions, K + 1, generator=generator).log_softmax(-1)
-    return StoredLesson(
+    return StoredOutput(
         prompt=(-1) ** number * (2**62 + number),
         targets=torch.randint(50, (positions,), generator=generator).int(),
         values=known[:, :K].half(),
         indices=torch.randint(50, (positions, K), generator=generator).int(),
-        rest=known[:, K],
+        tail=known[:, K],
         maps=torch.rand(2, 3, rows, 4, generator=generator).half() if maps else None,
     )
 
 
-def write(folder: Path, numbers: range, contents: Contents = CONTENTS, in_part: int = 4) -> CacheWriter:
-    writer = CacheWriter(folder, contents, in_part)
-    writer.add((key(number), lesson(number, contents.maps is not None)) for number in numbers)
+def write(folder: Path, numbers: range, manifest: Manifest = MANIFEST, in_part: int = 4) -> CacheWriter:
+    writer = CacheWriter(folder, manifest, in_part)
+    writer.add((key(number), output(number, manifest.maps is not None)) for number in numbers)
     return writer
 
 
-def assert_equal(found: StoredLesson, wanted: StoredLesson) -> None:
+def assert_equal(found: StoredOutput, wanted: StoredOutput) -> None:
     assert found.prompt == wanted.prompt
-    for name in ("targets", "values", "indices", "rest", "maps"):
+    for name in ("targets", "values", "indices", "tail", "maps"):
         one, other = getattr(found, name), getattr(wanted, name)
         assert (one is None) == (other is None)
         assert one is None or (one.dtype == other.dtype and torch.equal(one, other)), name
@@ -89,25 +89,25 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("contents", [CONTENTS, WITH_MAPS], ids=["logits", "maps"])
-def test_what_goes_in_comes_out(contents: Contents, tmp_path: Path) -> None:
-    write(tmp_path, range(10), contents).finish()
+@pytest.mark.parametrize("manifest", [MANIFEST, WITH_MAPS], ids=["logits", "maps"])
+def test_what_goes_in_comes_out(manifest: Manifest, tmp_path: Path) -> None:
+    write(tmp_path, range(10), manifest).finish()
     cache = TeacherCache(tmp_path)
-    assert cache.contents == contents
+    assert cache.manifest == manifest
     assert len(cache) == 10
     for number in (7, 0, 9, 3, 4, 7):
-        assert_equal(cache[key(number)], lesson(number, contents.maps is not None))
+        assert_equal(cache[key(number)], output(number, manifest.maps is not None))
     assert key(10) not in cache
     with pytest.raises(KeyError):
         cache[key(10)]
 
 
-def test_the_sum_up_is_that_of_all_lessons(tmp_path: Path) -> None:
+def test_the_sum_up_is_that_of_all_teacher_outputs(tmp_path: Path) -> None:
     write(tmp_path, range(5)).finish()
     written = write(tmp_path, range(11)).finish()
-    masses = torch.cat([lesson(number).rest.exp() for number in range(11)])
-    assert written.lessons == 11
-    assert written.remaining_mass == pytest.approx(float(masses.mean()), rel=1e-6)
+    masses = torch.cat([output(number).tail.exp() for number in range(11)])
+    assert written.outputs == 11
+    assert written.tail_mass == pytest.approx(float(masses.mean()), rel=1e-6)
     assert written.megabytes == pytest.approx(
         sum(path.stat().st_size for path in tmp_path.glob("part-*")) / 1e6
     )
@@ -149,25 +149,25 @@ def test_an_interrupted_writing_goes_on_and_equals_one_in_one_go(
         except Killed:
             assert not is_complete(parts)
             for number in range(len(cache := TeacherCache(parts))):
-                assert_equal(cache[key(number)], lesson(number))
+                assert_equal(cache[key(number)], output(number))
     write(parts, range(9), in_part=in_part).finish()
     assert is_complete(parts)
     assert files(parts) == files(whole)
 
 
-def test_lessons_that_are_there_are_not_written_again(tmp_path: Path) -> None:
+def test_teacher_outputs_that_are_there_are_not_written_again(tmp_path: Path) -> None:
     write(tmp_path, range(4)).finish()
     before = files(tmp_path)
-    writer = CacheWriter(tmp_path, CONTENTS, 4)
+    writer = CacheWriter(tmp_path, MANIFEST, 4)
     assert all(key(number) in writer for number in range(4)) and key(4) not in writer
     assert not is_complete(tmp_path)
-    writer.add([(key(0), lesson(1)), (key(3), lesson(1))])
+    writer.add([(key(0), output(1)), (key(3), output(1))])
     writer.finish()
     assert files(tmp_path) == before
 
 
-class Reading(Dataset[torch.Tensor]):
-    """Reads lessons where a data-loading worker runs."""
+class ExtractedAnswer(Dataset[torch.Tensor]):
+    """Reads teacher outputs where a data-loading worker runs."""
 
     def __init__(self, cache: TeacherCache) -> None:
         self.cache = cache
@@ -176,28 +176,30 @@ class Reading(Dataset[torch.Tensor]):
         return 10
 
     def __getitem__(self, number: int) -> torch.Tensor:
-        return self.cache[key(number)].rest.clone()
+        return self.cache[key(number)].tail.clone()
 
 
 @pytest.mark.parametrize("way", ["fork", "pickle"])
 def test_other_processes_read_as_well(way: str, tmp_path: Path) -> None:
     write(tmp_path, range(10)).finish()
     cache = TeacherCache(tmp_path)
-    assert_equal(cache[key(0)], lesson(0))
+    assert_equal(cache[key(0)], output(0))
     if way == "pickle":
-        again = Reading(pickle.loads(pickle.dumps(cache)))
+        again = ExtractedAnswer(pickle.loads(pickle.dumps(cache)))
         read = [again[number] for number in range(len(again))]
     else:
-        read = list(DataLoader(Reading(cache), batch_size=None, num_workers=1, multiprocessing_context=way))
-    assert all(torch.equal(rest, lesson(number).rest) for number, rest in enumerate(read))
-    assert_equal(cache[key(9)], lesson(9))
+        read = list(
+            DataLoader(ExtractedAnswer(cache), batch_size=None, num_workers=1, multiprocessing_context=way)
+        )
+    assert all(torch.equal(tail, output(number).tail) for number, tail in enumerate(read))
+    assert_equal(cache[key(9)], output(9))
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 2**31), st.floats(0.1, 10), st.booleans(), st.booleans())
 def test_contents_come_back_from_their_text(end: int, temperature: float, tokens: bool, maps: bool) -> None:
-    contents = Contents(
-        replace(ASKED, end=end, temperature=temperature),
+    manifest = Manifest(
+        replace(FINGERPRINT, end=end, temperature=temperature),
         "smolvlm",
         2,
         True,
@@ -205,14 +207,14 @@ def test_contents_come_back_from_their_text(end: int, temperature: float, tokens
         CommonTokens(49, 7, 8) if tokens else None,
         WITH_MAPS.maps if maps else None,
     )
-    assert Contents.from_json(contents.to_json()) == contents
+    assert Manifest.from_json(manifest.to_json()) == manifest
 
 
 DIFFERENT = {
     "model": ("smolvlm_2b", "another teacher: teacher.model is 'smolvlm_500m' there, and 'smolvlm_2b' is"),
-    "twin": (False, "teacher.twin is True there"),
-    "twin_size": (None, "teacher.twin_size is {'layers': 2} there, and not set"),
-    "twin_seed": (2, "teacher.twin_seed is 1 there, and 2"),
+    "random_weights": (False, "teacher.random_weights is True there"),
+    "tiny_size": (None, "teacher.tiny_size is {'layers': 2} there, and not set"),
+    "weights_seed": (2, "teacher.weights_seed is 1 there, and 2"),
     "four_bit": (True, "teacher.four_bit"),
     "image_tokens": (64, "teacher.image_tokens is not set there, and 64"),
     "adapter": ("1" * 64, "teacher.adapter is not set there, and a trained one"),
@@ -221,45 +223,45 @@ DIFFERENT = {
     "rationale": (True, "another form: rationale is False there"),
     "tokenizer": ("2" * 64, "another tokenizer"),
     "end": (8, "another form: end is 7 there"),
-    "before_answer": ("", "another form: before_answer is ' ' there"),
+    "response_template": ("", "another form: response_template is ' ' there"),
 }
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_other_lessons_are_refused_with_what_differs(name: str, tmp_path: Path) -> None:
+def test_other_teacher_outputs_are_refused_with_what_differs(name: str, tmp_path: Path) -> None:
     write(tmp_path, range(1)).finish()
     value, message = DIFFERENT[name]
-    asked = replace(ASKED, **{name: value})
+    fingerprint = replace(FINGERPRINT, **{name: value})
     with pytest.raises(CacheError, match="make cache-teacher") as raised:
-        require_same(tmp_path, ASKED, asked)
+        require_same(tmp_path, FINGERPRINT, fingerprint)
     assert message in str(raised.value)
     with pytest.raises(CacheError):
-        CacheWriter(tmp_path, replace(CONTENTS, asked=asked))
+        CacheWriter(tmp_path, replace(MANIFEST, fingerprint=fingerprint))
     assert is_complete(tmp_path)
 
 
 def test_another_teacher_is_refused_and_one_that_is_elsewhere_is_not() -> None:
     """Of a commit it is said how to go on with it."""
-    cached = replace(ASKED, model="1" * 40)
+    cached = replace(FINGERPRINT, model="1" * 40)
     for other in ("2" * 40, "2" * 64):
         with pytest.raises(
             CacheError, match=rf"weights of teacher\.model are 2{{12}}, .*owner/name@{'1' * 40}"
         ):
-            require_same(Path("cache"), cached, replace(ASKED, model=other))
-    require_same(Path("cache"), cached, replace(ASKED, model=ELSEWHERE))
+            require_same(Path("cache"), cached, replace(FINGERPRINT, model=other))
+    require_same(Path("cache"), cached, replace(FINGERPRINT, model=ELSEWHERE))
 
 
 @pytest.mark.parametrize("name", ["adapter", "checkpoint"])
 def test_a_teacher_that_has_been_trained_again_is_refused_and_one_elsewhere_is_not(name: str) -> None:
-    cached, asked = (replace(ASKED, **{name: digit * 64}) for digit in "12")
+    cached, fingerprint = (replace(FINGERPRINT, **{name: digit * 64}) for digit in "12")
     with pytest.raises(CacheError, match=f"teacher's {name} has been trained again"):
-        require_same(Path("cache"), cached, asked)
-    elsewhere = replace(ASKED, **{name: ELSEWHERE})
+        require_same(Path("cache"), cached, fingerprint)
+    elsewhere = replace(FINGERPRINT, **{name: ELSEWHERE})
     require_same(Path("cache"), cached, elsewhere)
     with pytest.raises(CacheError, match="another teacher"):
-        require_same(Path("cache"), ASKED, elsewhere)
+        require_same(Path("cache"), FINGERPRINT, elsewhere)
     with pytest.raises(CacheError, match="another teacher"):
-        require_same(Path("cache"), cached, ASKED)
+        require_same(Path("cache"), cached, FINGERPRINT)
 
 
 def test_a_digest_is_that_of_names_and_contents(tmp_path: Path) -> None:
@@ -281,21 +283,21 @@ def test_a_digest_is_that_of_names_and_contents(tmp_path: Path) -> None:
 def test_maps_of_another_form_are_not_added(tmp_path: Path) -> None:
     write(tmp_path, range(1), WITH_MAPS).finish()
     with pytest.raises(CacheError, match="other attention maps"):
-        CacheWriter(tmp_path, CONTENTS)
-    with pytest.raises(CacheError, match="other outcomes"):
+        CacheWriter(tmp_path, MANIFEST)
+    with pytest.raises(CacheError, match="other classes"):
         CacheWriter(tmp_path, replace(WITH_MAPS, vocabulary=49))
 
 
 def test_what_is_no_cache_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match=r"no lessons of a teacher in .*make cache-teacher"):
+    with pytest.raises(CacheError, match=r"no teacher outputs in .*make cache-teacher"):
         TeacherCache(tmp_path / "nowhere")
     (tmp_path / "thesis.tex").write_text("half done")
-    with pytest.raises(CacheError, match="holds other files and no lessons"):
-        CacheWriter(tmp_path, CONTENTS)
+    with pytest.raises(CacheError, match="holds other files and no teacher outputs"):
+        CacheWriter(tmp_path, MANIFEST)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize("file", ["part-00000.safetensors", "contents.json"])
+@pytest.mark.parametrize("file", ["part-00000.safetensors", "manifest.json"])
 def test_damaged_files_are_refused(file: str, tmp_path: Path) -> None:
     write(tmp_path, range(1)).finish()
     path = tmp_path / file
@@ -307,7 +309,7 @@ def test_damaged_files_are_refused(file: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", [1, 3])
 def test_another_version_is_refused(version: int, tmp_path: Path) -> None:
     write(tmp_path, range(1)).finish()
-    path = tmp_path / "contents.json"
+    path = tmp_path / "manifest.json"
     path.write_text(path.read_text().replace('"version": 2', f'"version": {version}'))
     with pytest.raises(CacheError, match=f"is of version {version}, and this program reads 2.*write .*again"):
         TeacherCache(tmp_path)

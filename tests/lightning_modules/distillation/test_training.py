@@ -16,11 +16,11 @@ from lightning_modules.distillation.on_policy import OnPolicy
 from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.distillation.weights import Ramp
 from lightning_modules.vlm.adapters import AdapterConfig
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.vlm.image_data import ImageData
 
-SIZE = TwinSize(width=64, layers=2, vision_layers=1)
+SIZE = TinySize(width=64, layers=2, vision_layers=1)
 WHOLE = AdapterConfig("full", parts=["language_model", "connector"])
 
 
@@ -40,11 +40,11 @@ class Terms(Callback):
 def trained(steps: int, optimizer: OptimizerCallable | None = None, **options: Any) -> list[dict[str, float]]:
     torch.manual_seed(0)
     model = DistilledStudent(
-        Teacher("smolvlm_500m", twin=True, twin_size=SIZE),
+        Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE),
         **{
             "model": "smolvlm_500m",
-            "twin": True,
-            "twin_size": SIZE,
+            "random_weights": True,
+            "tiny_size": SIZE,
             "adapter": AdapterConfig(dropout=0.0),
             "optimizer": optimizer or torch.optim.AdamW,
             **options,
@@ -59,14 +59,14 @@ def trained(steps: int, optimizer: OptimizerCallable | None = None, **options: A
 def test_own_answers_leave_true_ones_and_attention_out() -> None:
     steps = trained(3, on_policy=OnPolicy(share=1.0, maximum_new_tokens=3), attention=AttentionDistillation())
     for step in steps:
-        assert step["own_divergence"] > 0
-        assert step["loss"] == pytest.approx(step["own_divergence"])
+        assert step["on_policy_divergence"] > 0
+        assert step["loss"] == pytest.approx(step["on_policy_divergence"])
         assert not {"cross_entropy", "divergence", "attention"} & step.keys()
 
 
 def test_without_own_answers_all_terms_are_there_and_add_up() -> None:
     (step,) = trained(1, attention=AttentionDistillation(), on_policy=OnPolicy(share=0.0))
-    assert "own_divergence" not in step
+    assert "on_policy_divergence" not in step
     assert step["loss"] == pytest.approx(step["cross_entropy"] + step["divergence"] + step["attention"])
 
 
@@ -98,6 +98,6 @@ def test_a_student_comes_to_speak_as_its_teacher(own: bool) -> None:
         logits=LogitDistillation(alpha=0.0, temperature=1.0),
         on_policy=OnPolicy(share=1.0, maximum_new_tokens=3) if own else None,
     )
-    name = "own_divergence" if own else "divergence"
+    name = "on_policy_divergence" if own else "divergence"
     first, last = (sum(step[name] for step in part) / 5 for part in (steps[:5], steps[-5:]))
     assert last < 0.5 * first

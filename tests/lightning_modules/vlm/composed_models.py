@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lightning_modules.vlm.composed_encoder import VisionTower
 from lightning_modules.vlm.composed_model import ComposedVlm
 from lightning_modules.vlm.encoder_swap import assemble
-from lightning_modules.vlm.twins import make_tokenizer
+from lightning_modules.vlm.tiny_models import make_tokenizer
 
 
 def small_llama(words: int, **changes: Any) -> LlamaConfig:

@@ -10,16 +10,16 @@ from PIL import Image
 
 from datamodules.samples import AnswerType, OpenedImage, SpatialSample
 from lightning_modules.vlm.families import FAMILIES, Family
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 
-TWIN_FAMILIES = ("idefics3", "smolvlm", "qwen2_5_vl", "internvl", "paligemma")
-SMALL = TwinSize(width=64, layers=2, vision_layers=2, image_size=56)
+TINY_FAMILIES = ("idefics3", "smolvlm", "qwen2_5_vl", "internvl", "paligemma")
+SMALL = TinySize(width=64, layers=2, vision_layers=2, image_size=56)
 
 
 @cache
-def twin(name: str) -> tuple[Any, Any, Family]:
-    """A small twin in evaluation mode, its processor and its family; not to be changed."""
-    model, processor = make_twin(name, size=SMALL)
+def tiny_model(name: str) -> tuple[Any, Any, Family]:
+    """A small tiny random model in evaluation mode, its processor and its family; not to be changed."""
+    model, processor = make_tiny_model(name, size=SMALL)
     return model, processor, FAMILIES[name]
 
 

@@ -1,4 +1,4 @@
-"""The smallest twins, and a question for them; shared by tests of adapters and export."""
+"""The smallest tiny random models, and a question for them; shared by tests of adapters and export."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor, nn
 
 from lightning_modules.vlm.adapters import AdapterConfig, add_adapter, prompt_tokens
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 
-SIZE = TwinSize(width=64, layers=2, vision_layers=2)
+SIZE = TinySize(width=64, layers=2, vision_layers=2)
 NAMES = ("smolvlm", "qwen2_5_vl", "internvl", "paligemma")
-"""A twin of each kind of model; SmolVLM's two families have the same layers."""
+"""A tiny random model of each kind of model; SmolVLM's two families have the same layers."""
 
 METHODS = ("lora", "dora", "rslora", "ia3", "bottleneck", "prompt_tuning", "full")
 
 
-def twin(name: str) -> tuple[Any, Any]:
+def tiny_model(name: str) -> tuple[Any, Any]:
     """A model and its processor."""
-    return make_twin(name, size=SIZE)
+    return make_tiny_model(name, size=SIZE)
 
 
 def adapted(name: str, config: AdapterConfig) -> tuple[Any, Any]:
-    """A twin with an adapter, and its processor."""
-    model, processor = twin(name)
+    """A tiny random model with an adapter, and its processor."""
+    model, processor = tiny_model(name)
     network = add_adapter(model, FAMILIES[name].parts, config, processor.tokenizer)
     return network.eval(), processor
 

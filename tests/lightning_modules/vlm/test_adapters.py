@@ -31,8 +31,8 @@ from tests.lightning_modules.vlm.small import (
     as_if_trained,
     logits,
     question,
+    tiny_model,
     trained,
-    twin,
 )
 
 LANGUAGE_MODEL = {"smolvlm": "model.text_model"}
@@ -91,18 +91,18 @@ def expected(name: str, method: str, model: nn.Module) -> set[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_exactly_what_was_asked_for_is_trained(name: str, method: Any) -> None:
     network, _ = adapted(name, AdapterConfig(method=method))
-    assert set(trained(network)) == expected(name, method, twin(name)[0])
+    assert set(trained(network)) == expected(name, method, tiny_model(name)[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_words_are_resolved_in_vision_tower_and_connector(name: str) -> None:
-    network, _ = adapted(name, AdapterConfig(parts=("vision_tower",), layers=["attention"]))
+    network, _ = adapted(name, AdapterConfig(parts=("vision_tower",), target_modules=["attention"]))
     layers = set().union(*(spread(VISION_ATTENTION[name].format(layer)) for layer in range(2)))
     assert set(trained(network)) == {
         f"{PEFT}{layer}.lora_{side}.default.weight" for layer in layers for side in "AB"
     }
 
-    network, _ = adapted(name, AdapterConfig(parts=("connector",), layers=["all_linear"]))
+    network, _ = adapted(name, AdapterConfig(parts=("connector",), target_modules=["all_linear"]))
     layers = spread(CONNECTOR_LINEAR[name])
     assert set(trained(network)) == {
         f"{PEFT}{layer}.lora_{side}.default.weight" for layer in layers for side in "AB"
@@ -111,7 +111,7 @@ def test_words_are_resolved_in_vision_tower_and_connector(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_linear_layer_is_in_one_part_and_the_output_head_in_none(name: str) -> None:
-    model, _ = twin(name)
+    model, _ = tiny_model(name)
     parts = FAMILIES[name].parts
     listed = [layer.name for part in parts for layer in layers_of(model, parts, part)]
     linear = [other for other, module in model.named_modules() if isinstance(module, nn.Linear)]
@@ -124,7 +124,7 @@ def test_a_part_is_trained_whole_beside_the_adapter(name: str, method: Any) -> N
     config = AdapterConfig(method=method, also_train=("connector",))
     network, _ = adapted(name, config)
     connector = FAMILIES[name].parts["connector"]
-    model, _ = twin(name)
+    model, _ = tiny_model(name)
     whole = {other for other, _ in model.named_parameters() if other.startswith(f"{connector}.")}
     if method in ("lora", "ia3"):
         whole = {
@@ -146,7 +146,7 @@ def test_a_part_within_another_is_not_trained_with_it() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fresh_adapter_changes_nothing(name: str, method: Any) -> None:
-    model, processor = twin(name)
+    model, processor = tiny_model(name)
     before = logits(model, question(processor))
     network, processor = adapted(name, AdapterConfig(method=method, virtual_tokens=3))
     after = logits(network, question(processor))
@@ -221,14 +221,14 @@ def test_prompt_tuning_starts_from_words_and_repeats_itself() -> None:
     config = AdapterConfig(method="prompt_tuning", virtual_tokens=5)
     first, second = (next(iter(trained(adapted("internvl", config)[0]).values())) for _ in range(2))
     assert torch.equal(first, second)
-    table = twin("internvl")[0].get_input_embeddings().weight
+    table = tiny_model("internvl")[0].get_input_embeddings().weight
     assert all((table == row).all(-1).any() for row in first)
     assert len(first.unique(dim=0)) == 5
 
 
 def test_no_random_number_is_drawn_for_the_added_tokens() -> None:
     torch.manual_seed(3)
-    model, processor = twin("smolvlm")
+    model, processor = tiny_model("smolvlm")
     state = torch.get_rng_state()
     config = AdapterConfig(method="prompt_tuning")
     add_adapter(model, FAMILIES["smolvlm"].parts, config, processor.tokenizer)
@@ -238,7 +238,7 @@ def test_no_random_number_is_drawn_for_the_added_tokens() -> None:
 def test_the_table_says_what_is_trained_and_how() -> None:
     parts = FAMILIES["qwen2_5_vl"].parts
     network, _ = adapted("qwen2_5_vl", AdapterConfig(also_train=("connector",)))
-    total = sum(parameter.numel() for parameter in twin("qwen2_5_vl")[0].parameters())
+    total = sum(parameter.numel() for parameter in tiny_model("qwen2_5_vl")[0].parameters())
     adapter = sum(p.numel() for n, p in trained(network).items() if "lora" in n)
     rows = {line.split()[0]: line.split() for line in describe_trainable(network, parts).splitlines()}
     assert rows["language_model"][-1] == "lora" and rows["language_model"][2] == f"{adapter:,}"
@@ -250,7 +250,7 @@ def test_the_table_says_what_is_trained_and_how() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16])
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "full"])
 def test_what_is_trained_is_held_in_float32(method: Any, dtype: torch.dtype) -> None:
-    model, processor = twin("internvl")
+    model, processor = tiny_model("internvl")
     config = AdapterConfig(method=method)
     network = add_adapter(model.to(dtype), FAMILIES["internvl"].parts, config, processor.tokenizer)
     assert {parameter.dtype for parameter in trained(network).values()} == {torch.float32}
@@ -300,9 +300,9 @@ def test_a_checkpoint_is_a_fiftieth_of_the_model_at_most() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder_of_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("twin")
-    twin("qwen2_5_vl")[0].save_pretrained(folder)
+def folder_of_tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("random_weights")
+    tiny_model("qwen2_5_vl")[0].save_pretrained(folder)
     return folder
 
 
@@ -310,7 +310,7 @@ def folder_of_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("method", "autocast"),
     [*itertools.product(("lora", "dora", "bottleneck", "prompt_tuning"), (False, True)), ("ia3", True)],
 )
-def test_nf4_trains_on_a_processor(folder_of_twin: Path, method: Any, autocast: bool) -> None:
+def test_nf4_trains_on_a_processor(folder_of_tiny_model: Path, method: Any, autocast: bool) -> None:
     """With and without autocast, which peft's IA3 needs in front of a model in bfloat16."""
     bitsandbytes = pytest.importorskip("bitsandbytes")
     from transformers import AutoModelForImageTextToText
@@ -318,24 +318,26 @@ def test_nf4_trains_on_a_processor(folder_of_twin: Path, method: Any, autocast: 
     parts = FAMILIES["qwen2_5_vl"].parts
     config = AdapterConfig(method=method, four_bit=True, virtual_tokens=3, dropout=0.0)
     model = AutoModelForImageTextToText.from_pretrained(
-        folder_of_twin, quantization_config=four_bit_config(config, parts), dtype=torch.bfloat16
+        folder_of_tiny_model, quantization_config=four_bit_config(config, parts), dtype=torch.bfloat16
     )
     packed = {
         name for name, module in model.named_modules() if isinstance(module, bitsandbytes.nn.Linear4bit)
     }
-    linear = {name for name, module in twin("qwen2_5_vl")[0].named_modules() if isinstance(module, nn.Linear)}
+    linear = {
+        name for name, module in tiny_model("qwen2_5_vl")[0].named_modules() if isinstance(module, nn.Linear)
+    }
     assert packed == {name for name in linear if "merger" not in name and name != "lm_head"}
     weight = model.get_submodule(min(packed)).weight
     assert weight.quant_type == "nf4" and weight.quant_state.nested
 
-    _, processor = twin("qwen2_5_vl")
+    _, processor = tiny_model("qwen2_5_vl")
     network = add_adapter(model, parts, config, processor.tokenizer)
     as_if_trained(network)
     inputs = question(processor, config)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         network(**inputs, labels=inputs["input_ids"]).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained(network).values())
-    total = sum(parameter.numel() for parameter in twin("qwen2_5_vl")[0].parameters())
+    total = sum(parameter.numel() for parameter in tiny_model("qwen2_5_vl")[0].parameters())
     listed = int(describe_trainable(network, parts).splitlines()[-1].split()[1].replace(",", ""))
     added = sum(parameter.numel() for parameter in trained(network).values())
     room = 3 * 64 if method == "prompt_tuning" else 0
@@ -348,10 +350,10 @@ def test_nf4_trains_on_a_processor(folder_of_twin: Path, method: Any, autocast: 
         ({"rank": 0}, "rank is 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"parts": ()}, "parts is empty"),
-        ({"layers": []}, "layers is empty"),
+        ({"target_modules": []}, "target_modules is empty"),
         ({"method": "full", "four_bit": True}, "4 bits cannot be trained"),
         ({"method": "none", "also_train": ("connector",)}, "trains nothing"),
-        ({"method": "full", "layers": ["attention"]}, "leave layers out"),
+        ({"method": "full", "target_modules": ["attention"]}, "leave target_modules out"),
         ({"method": "prompt_tuning", "also_train": ("connector",)}, "embeddings alone"),
         ({"parts": ("connector",), "also_train": ("connector",)}, "stands in parts and in also_train"),
     ],
@@ -363,23 +365,23 @@ def test_contradictions_are_refused(settings: dict[str, Any], words: str) -> Non
 
 def test_words_that_mean_nothing_name_what_exists() -> None:
     with pytest.raises(ModelError, match=r"query_value.*vision_tower.*proj, qkv.*attention, feed_forward"):
-        adapted("qwen2_5_vl", AdapterConfig(parts=("vision_tower",), layers=["query_value"]))
+        adapted("qwen2_5_vl", AdapterConfig(parts=("vision_tower",), target_modules=["query_value"]))
     with pytest.raises(ModelError, match=r"connector.*linear_1, linear_2.*you can say all_linear"):
         adapted("internvl", AdapterConfig(parts=("language_model", "connector")))
     with pytest.raises(ModelError, match="closes a block"):
-        adapted("internvl", AdapterConfig(method="bottleneck", layers=["query_value"]))
+        adapted("internvl", AdapterConfig(method="bottleneck", target_modules=["query_value"]))
     with pytest.raises(ModelError, match="one part lies within the other"):
         adapted(
             "qwen2_5_vl",
-            AdapterConfig(parts=("connector",), layers=["all_linear"], also_train=("vision_tower",)),
+            AdapterConfig(parts=("connector",), target_modules=["all_linear"], also_train=("vision_tower",)),
         )
-    model, _ = twin("internvl")
+    model, _ = tiny_model("internvl")
     with pytest.raises(ModelError, match="has no vision_tower; it has language_model"):
         add_adapter(model, {"language_model": "model.language_model"}, AdapterConfig(parts=("vision_tower",)))
 
 
 def test_prompt_tuning_needs_a_tokenizer_and_ordinary_tokens() -> None:
-    model, processor = twin("internvl")
+    model, processor = tiny_model("internvl")
     parts = FAMILIES["internvl"].parts
     with pytest.raises(AdapterError, match="tokenizer"):
         add_adapter(model, parts, AdapterConfig(method="prompt_tuning"))

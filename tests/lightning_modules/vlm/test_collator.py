@@ -12,22 +12,22 @@ from lightning_modules.vlm.collator import CollatorError, VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.image_inputs import choose_questions
 from lightning_modules.vlm.prompts import answer_text, images_of, rationale_of, turns_of
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.lightning_modules.vlm.sample_questions import (
     SMALL,
-    TWIN_FAMILIES,
+    TINY_FAMILIES,
     letter_question,
     many_questions,
     noise_image,
-    twin,
+    tiny_model,
 )
 
-families = pytest.mark.parametrize("family", TWIN_FAMILIES)
+families = pytest.mark.parametrize("family", TINY_FAMILIES)
 rationales = pytest.mark.parametrize("rationale", [False, True])
 
 
 def collator(family: str, learning: bool = True, **options) -> VlmCollator:
-    _, processor, known = twin(family)
+    _, processor, known = tiny_model(family)
     return VlmCollator(processor, known, learning, **options)
 
 
@@ -44,7 +44,7 @@ def expected_answer(sample: SpatialSample, rationale: bool) -> str:
 @rationales
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_labelled_positions_are_the_answer_and_its_end_and_nothing_else(family, rationale, batch_size):
-    _, processor, _ = twin(family)
+    _, processor, _ = tiny_model(family)
     tokenizer = processor.tokenizer
     end = {"qwen2_5_vl": "<|im_end|>", "internvl": "<|im_end|>", "paligemma": "<eos>"}
     space = " " if family in ("idefics3", "smolvlm") else ""
@@ -73,8 +73,8 @@ def test_labelled_positions_are_the_answer_and_its_end_and_nothing_else(family, 
 @families
 def test_inputs_are_those_of_the_models_own_processor(family):
     """Prompts with images, by the processor's own call, question by question."""
-    _, processor, known = twin(family)
-    collate = collator(family, learning=False)
+    _, processor, known = tiny_model(family)
+    collate = collator(family, with_labels=False)
     for sample in many_questions(family):
         if sample.image is None:
             continue  # PaliGemma's processor takes no text without an image.
@@ -96,10 +96,10 @@ def test_inputs_are_those_of_the_models_own_processor(family):
             assert torch.equal(prompt[name], tensor), name
 
 
-def test_a_image_cut_into_tiles_takes_the_tokens_of_all_its_tiles():
-    size = TwinSize(width=64, layers=1, vision_layers=1, image_size=56, image_tiles=5)
+def test_an_image_cut_into_tiles_takes_the_tokens_of_all_its_tiles():
+    size = TinySize(width=64, layers=1, vision_layers=1, image_size=56, image_tiles=5)
     for family in ("idefics3", "smolvlm", "internvl"):
-        model, processor = make_twin(family, size=size)
+        model, processor = make_tiny_model(family, size=size)
         batch = VlmCollator(processor, FAMILIES[family], True)(many_questions()[:5])
         tiles = batch["inputs"]["pixel_values"].shape[0]
         tokens = (batch["inputs"]["input_ids"] == processor.image_token_id).sum()
@@ -110,7 +110,7 @@ def test_a_image_cut_into_tiles_takes_the_tokens_of_all_its_tiles():
 
 @families
 def test_logits_of_a_padded_batch_are_those_of_each_sample_alone(family):
-    model, _, _ = twin(family)
+    model, _, _ = tiny_model(family)
     samples, collate = many_questions(family), collator(family)
     together = collate(samples)
     with torch.no_grad():
@@ -129,7 +129,7 @@ def test_logits_of_a_padded_batch_are_those_of_each_sample_alone(family):
 @families
 def test_an_answer_is_predicted_without_seeing_the_rest_of_it(family):
     """PaliGemma's prompt sees itself in both directions; an answer never sees what follows."""
-    model, _, _ = twin(family)
+    model, _, _ = tiny_model(family)
     batch = collator(family)([many_questions(family)[-1]])
     first = int((batch["labels"][0] != -100).nonzero()[0])
     changed = {**batch["inputs"], "input_ids": batch["inputs"]["input_ids"].clone()}
@@ -147,8 +147,8 @@ def test_an_answer_is_predicted_without_seeing_the_rest_of_it(family):
 
 @families
 def test_questions_can_be_taken_out_of_a_batch(family):
-    model, _, _ = twin(family)
-    samples, collate = many_questions(family), collator(family, learning=False)
+    model, _, _ = tiny_model(family)
+    samples, collate = many_questions(family), collator(family, with_labels=False)
     batch = collate(samples)
     for chosen in ([4, 1, 0], [1], [2, 3]):
         part = choose_questions(batch["prompt"], batch["prompt_rows"], chosen)
@@ -162,7 +162,7 @@ def test_questions_can_be_taken_out_of_a_batch(family):
 
 @families
 def test_a_batch_without_images_and_one_image_for_many_questions(family):
-    model, _, _ = twin(family)
+    model, _, _ = tiny_model(family)
     collate = collator(family)
     blind = collate([letter_question(0, image=None), letter_question(1, image=None)])
     assert not any(name.startswith(("pixel", "image")) for name in blind["inputs"])
@@ -204,7 +204,7 @@ def test_candidates_are_the_tokens_of_trained_answers(family):
     assert all(len(candidate) == 1 for row in (0, 1, 7) for candidate in batch["candidates"][row])
 
 
-several_images = pytest.mark.parametrize("family", [name for name in TWIN_FAMILIES if name != "paligemma"])
+several_images = pytest.mark.parametrize("family", [name for name in TINY_FAMILIES if name != "paligemma"])
 
 
 @several_images
@@ -212,7 +212,7 @@ several_images = pytest.mark.parametrize("family", [name for name in TWIN_FAMILI
 @settings(max_examples=12, deadline=None)
 def test_too_long_text_is_shortened_and_images_never(family, window):
     """Reasoning goes first, then the first examples; what cannot be shortened names the sample."""
-    _, processor, _ = twin(family)
+    _, processor, _ = tiny_model(family)
     long = "The chair stands next to the lamp. " * 8
     examples = tuple(letter_question(number, id=f"example-{number}", rationale="") for number in (5, 6))
     sample = letter_question(1, rationale=long, examples=examples)
@@ -244,7 +244,7 @@ def test_too_long_text_is_shortened_and_images_never(family, window):
 
 @several_images
 def test_examples_are_earlier_turns_with_their_answers(family):
-    _, processor, _ = twin(family)
+    _, processor, _ = tiny_model(family)
     example = letter_question(2, id="solved")
     batch = collator(family)([letter_question(1, examples=(example,))])
     prompt = processor.tokenizer.decode(batch["prompt"]["input_ids"][0])
@@ -262,7 +262,7 @@ def test_examples_are_earlier_turns_with_their_answers(family):
 
 
 def test_the_collator_pickles_and_makes_the_same_batch_afterwards():
-    for family in TWIN_FAMILIES:
+    for family in TINY_FAMILIES:
         collate = collator(family, rationale=True, maximum_tokens=300)
         again = pickle.loads(pickle.dumps(collate))
         first, second = collate(many_questions(family)), again(many_questions(family))
@@ -279,9 +279,9 @@ def test_counts_of_tokens_and_places():
 
 
 def test_special_tokens_at_the_beginning_of_every_prompt():
-    _, processor, known = twin("qwen2_5_vl")
+    _, processor, known = tiny_model("qwen2_5_vl")
     plain = VlmCollator(processor, known, True)([letter_question()])
-    begun = VlmCollator(processor, known, True, beginning=["<|vision_end|>"] * 2)([letter_question()])
+    begun = VlmCollator(processor, known, True, prefix=["<|vision_end|>"] * 2)([letter_question()])
     token = processor.tokenizer.convert_tokens_to_ids("<|vision_end|>")
     assert begun["prompt"]["input_ids"][0, :2].tolist() == [token, token]
     assert torch.equal(begun["prompt"]["input_ids"][:, 2:], plain["prompt"]["input_ids"])
@@ -308,7 +308,7 @@ def test_an_answer_longer_than_the_window_names_both_lengths():
         collator("smolvlm", maximum_tokens=300)([sample])
 
 
-def test_a_image_the_model_cannot_look_at_is_named(monkeypatch):
+def test_an_image_the_model_cannot_look_at_is_named(monkeypatch):
     def refuse(*arguments):
         raise ValueError("absolute aspect ratio")
 
@@ -318,7 +318,7 @@ def test_a_image_the_model_cannot_look_at_is_named(monkeypatch):
 
 
 def test_samples_without_an_answer_can_be_answered():
-    batch = collator("smolvlm", learning=False)([letter_question(0, answer=None)])
+    batch = collator("smolvlm", with_labels=False)([letter_question(0, answer=None)])
     assert "labels" not in batch and "inputs" not in batch
     assert batch["tokens"] == batch["cells"] == batch["prompt"]["input_ids"].numel()
 
@@ -333,7 +333,7 @@ def test_the_reasoning_is_asked_for_and_written_between_its_tags():
 
 
 def test_paligemma_is_asked_one_question_about_one_image_as_it_was_trained():
-    collate = collator("paligemma", learning=False)
+    collate = collator("paligemma", with_labels=False)
     sample = letter_question(0, choices=(), answer_type=AnswerType.TEXT)
     asked, blind = (
         collate.processor.tokenizer.decode(collate([one])["prompt"]["input_ids"][0])

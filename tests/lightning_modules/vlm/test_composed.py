@@ -28,8 +28,8 @@ from lightning_modules.vlm.composed_model import ComposedConfig, Connector
 from lightning_modules.vlm.composed_processor import make_processor
 from lightning_modules.vlm.encoder_swap import assemble, compose, load_language_model
 from lightning_modules.vlm.families import FAMILIES
+from lightning_modules.vlm.tiny_models import make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
-from lightning_modules.vlm.twins import make_twin
 from tests.lightning_modules.vlm.composed_models import tiny_composed
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "yellow": (230, 220, 40)}
@@ -44,7 +44,7 @@ def sample(colour: str, question: str = "Which colour is the box?", image: bool 
 
 
 def batch_of(processor: Any, *samples: SpatialSample) -> dict[str, Any]:
-    return VlmCollator(processor, FAMILIES["composed"], learning=True)(samples)
+    return VlmCollator(processor, FAMILIES["composed"], with_labels=True)(samples)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_images_are_normalised_as_timm_does() -> None:
 
 
 def test_padding_and_neighbours_change_nothing() -> None:
-    model, processor = make_twin("composed")
+    model, processor = make_tiny_model("composed")
     samples = [sample("red"), sample("blue", "Where is it?"), sample("green", image=False)]
     batch = batch_of(processor, *samples)
     logits = model(**batch["inputs"]).logits
@@ -130,7 +130,7 @@ def test_padding_and_neighbours_change_nothing() -> None:
 
 
 def test_a_batch_without_any_image() -> None:
-    model, processor = make_twin("composed")
+    model, processor = make_tiny_model("composed")
     batch = batch_of(processor, sample("red", image=False))
     assert "pixel_values" not in batch["inputs"]
     reference = model.language_model(**batch["inputs"], labels=batch["labels"])
@@ -140,7 +140,7 @@ def test_a_batch_without_any_image() -> None:
 
 
 def test_the_image_is_seen_and_the_gradient_reaches_every_part() -> None:
-    model, processor = make_twin("composed")
+    model, processor = make_tiny_model("composed")
     batch = batch_of(processor, sample("red"), sample("blue"))
     model.train()
     model(**batch["inputs"], labels=batch["labels"]).loss.backward()
@@ -149,7 +149,7 @@ def test_the_image_is_seen_and_the_gradient_reaches_every_part() -> None:
 
 
 def test_a_wrong_number_of_placeholders_is_an_error() -> None:
-    model, processor = make_twin("composed")
+    model, processor = make_tiny_model("composed")
     inputs = batch_of(processor, sample("red"))["inputs"]
     with pytest.raises(ModelError, match="placeholders"):
         model(input_ids=inputs["input_ids"][:, 5:], pixel_values=inputs["pixel_values"])
@@ -158,7 +158,7 @@ def test_a_wrong_number_of_placeholders_is_an_error() -> None:
 
 
 def test_generation_with_cache_equals_generation_without() -> None:
-    model, processor = make_twin("composed")
+    model, processor = make_tiny_model("composed")
     prompt = batch_of(processor, sample("red"), sample("green", "Where?"))["prompt"]
     options = {"max_new_tokens": 6, "do_sample": False}
     with_cache = model.generate(**prompt, **options, use_cache=True)
@@ -191,13 +191,13 @@ def test_a_saved_folder_opens_again(encoder: str, tmp_path: Path) -> None:
 
 
 def test_the_trained_tensors_alone_make_the_same_model() -> None:
-    model, processor = make_twin("composed", seed=1)
+    model, processor = make_tiny_model("composed", seed=1)
     model.requires_grad_(False)
     model.connector.requires_grad_(True)
     torch.nn.init.normal_(model.connector.layers[1].weight)
     kept = keep_trainable(model, model.state_dict())
     assert all(name.startswith("connector.") for name in kept)
-    other, _ = make_twin("composed", seed=1)
+    other, _ = make_tiny_model("composed", seed=1)
     other.load_state_dict(kept, strict=False)
     inputs = batch_of(processor, sample("red"))["inputs"]
     assert torch.equal(other(**inputs).logits, model(**inputs).logits)
@@ -215,7 +215,7 @@ def test_parts_keep_the_weights_they_came_with() -> None:
 
 
 def test_four_images_are_learnt_by_heart() -> None:
-    model, processor = make_twin("composed")
+    model, processor = make_tiny_model("composed")
     batch = batch_of(processor, *(sample(colour) for colour in COLOURS))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     model.train()
@@ -255,7 +255,7 @@ def test_packages_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_configurations_survive_being_written() -> None:
-    model, _ = make_twin("composed")
+    model, _ = make_tiny_model("composed")
     again = ComposedConfig.from_dict(model.config.to_dict())
     assert again.to_dict() == model.config.to_dict()
     assert isinstance(again.text_config, LlamaConfig)

@@ -14,8 +14,16 @@ from lightning_modules.base import ModelError
 from lightning_modules.vlm.adapters import AdapterConfig, AdapterError, add_adapter, four_bit_config
 from lightning_modules.vlm.export import load_adapter, merge, save_adapter
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.twins import TwinSize, make_twin
-from tests.lightning_modules.vlm.small import METHODS, NAMES, adapted, as_if_trained, logits, question, twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
+from tests.lightning_modules.vlm.small import (
+    METHODS,
+    NAMES,
+    adapted,
+    as_if_trained,
+    logits,
+    question,
+    tiny_model,
+)
 
 PEFT_METHODS = [method for method in METHODS if method not in ("bottleneck", "full")]
 
@@ -41,7 +49,7 @@ def test_plain_peft_opens_the_adapter(name: str, method: Any, tmp_path: Path) ->
 
     config = AdapterConfig(method=method, virtual_tokens=3)
     network, processor = written(name, config, tmp_path)
-    base, _ = twin(name)
+    base, _ = tiny_model(name)
     if method == "prompt_tuning":
         # The only thing to know beforehand, and any user of added tokens does.
         assert "resize_token_embeddings" in (tmp_path / "README.md").read_text()
@@ -50,14 +58,16 @@ def test_plain_peft_opens_the_adapter(name: str, method: Any, tmp_path: Path) ->
         base.resize_token_embeddings(len(tokenizer))
     opened = PeftModel.from_pretrained(base, tmp_path).eval()
     inputs = question(processor, config)
-    vocabulary = len(twin(name)[1].tokenizer)
+    vocabulary = len(tiny_model(name)[1].tokenizer)
     close(logits(opened, inputs)[..., :vocabulary], logits(network, inputs)[..., :vocabulary])
-    assert (logits(network, inputs) - logits(twin_with_room(name, processor), inputs)).abs().max() > 1e-3
+    assert (
+        logits(network, inputs) - logits(tiny_model_with_room(name, processor), inputs)
+    ).abs().max() > 1e-3
 
 
-def twin_with_room(name: str, processor: Any) -> nn.Module:
+def tiny_model_with_room(name: str, processor: Any) -> nn.Module:
     """The model without adapter, which can read added tokens."""
-    base, _ = twin(name)
+    base, _ = tiny_model(name)
     base.resize_token_embeddings(len(processor.tokenizer))
     return base
 
@@ -66,7 +76,7 @@ def twin_with_room(name: str, processor: Any) -> nn.Module:
 @pytest.mark.parametrize("name", NAMES)
 def test_parts_trained_whole_are_in_the_adapter(name: str, method: Any, tmp_path: Path) -> None:
     network, processor = written(name, AdapterConfig(method=method, also_train=("connector",)), tmp_path)
-    opened = load_adapter(twin(name)[0], tmp_path).eval()
+    opened = load_adapter(tiny_model(name)[0], tmp_path).eval()
     close(logits(opened, question(processor)), logits(network, question(processor)))
 
 
@@ -74,7 +84,7 @@ def test_parts_trained_whole_are_in_the_adapter(name: str, method: Any, tmp_path
 def test_loading_gives_the_model_its_adapter(method: Any, tmp_path: Path) -> None:
     config = AdapterConfig(method=method, virtual_tokens=3)
     network, processor = written("qwen2_5_vl", config, tmp_path)
-    opened = load_adapter(twin("qwen2_5_vl")[0], tmp_path).eval()
+    opened = load_adapter(tiny_model("qwen2_5_vl")[0], tmp_path).eval()
     inputs = question(processor, config)
     close(logits(opened, inputs), logits(network, inputs))
 
@@ -108,7 +118,7 @@ def test_dora_over_4_bits_is_not_merged(tmp_path: Path) -> None:
     from transformers import AutoModelForImageTextToText
 
     parts = FAMILIES["internvl"].parts
-    model, processor = twin("internvl")
+    model, processor = tiny_model("internvl")
     model.save_pretrained(tmp_path / "base")
     config = AdapterConfig(method="dora", four_bit=True)
     model = AutoModelForImageTextToText.from_pretrained(
@@ -125,7 +135,7 @@ def test_a_merged_4_bit_model_answers_as_it_did_in_4_bits(method: Any, tmp_path:
     from transformers import AutoModelForImageTextToText
 
     parts = FAMILIES["internvl"].parts
-    model, processor = twin("internvl")
+    model, processor = tiny_model("internvl")
     model.save_pretrained(tmp_path / "base")
     config = AdapterConfig(method=method, four_bit=True, virtual_tokens=3)
     model = AutoModelForImageTextToText.from_pretrained(
@@ -142,7 +152,7 @@ def test_a_merged_4_bit_model_answers_as_it_did_in_4_bits(method: Any, tmp_path:
     opened = AutoModelForImageTextToText.from_pretrained(tmp_path / "merged").eval()
     # In 4 bits products are computed in bfloat16.
     difference = (logits(opened, inputs) - before).square().mean().sqrt()
-    plain = logits(twin_with_room("internvl", processor), inputs)
+    plain = logits(tiny_model_with_room("internvl", processor), inputs)
     assert difference < 0.1 * (plain - before).square().mean().sqrt()
 
 
@@ -172,26 +182,26 @@ def test_bottlenecks_cannot_be_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        ("internvl", TwinSize(width=128, layers=2, vision_layers=2)),
-        ("internvl", TwinSize(width=64, layers=1, vision_layers=2)),
-        ("smolvlm", TwinSize(width=64, layers=2, vision_layers=2)),
+        ("internvl", TinySize(width=128, layers=2, vision_layers=2)),
+        ("internvl", TinySize(width=64, layers=1, vision_layers=2)),
+        ("smolvlm", TinySize(width=64, layers=2, vision_layers=2)),
     ],
 )
 def test_an_adapter_of_another_model_is_refused(
-    method: Any, other: tuple[str, TwinSize], tmp_path: Path
+    method: Any, other: tuple[str, TinySize], tmp_path: Path
 ) -> None:
     name, size = other
     if method == "prompt_tuning" and size.width == 64 and name == "internvl":
         pytest.skip("the embeddings of added tokens know nothing of layers")
     written("internvl", AdapterConfig(method=method, virtual_tokens=3), tmp_path)
     with pytest.raises(ModelError, match=r"was trained in another model.*train a new"):
-        load_adapter(make_twin(name, size=size)[0], tmp_path)
+        load_adapter(make_tiny_model(name, size=size)[0], tmp_path)
 
 
 def test_an_adapter_of_a_model_with_another_name_is_refused(tmp_path: Path) -> None:
     network, _ = adapted("internvl", AdapterConfig())
     save_adapter(network, tmp_path, base="owner/one")
-    model, _ = twin("internvl")
+    model, _ = tiny_model("internvl")
     model.name_or_path = "owner/two"
     with pytest.raises(AdapterError, match=r"another model \(owner/one\) than this one \(owner/two\)"):
         load_adapter(model, tmp_path)
@@ -199,4 +209,4 @@ def test_an_adapter_of_a_model_with_another_name_is_refused(tmp_path: Path) -> N
 
 def test_a_folder_without_adapter_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=r"holds no adapter: adapter_config\.json is missing"):
-        load_adapter(twin("internvl")[0], tmp_path)
+        load_adapter(tiny_model("internvl")[0], tmp_path)

@@ -14,15 +14,15 @@ from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.ranking import rank_candidates
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.lightning_modules.vlm.questions import noise_image, question
 
-SIZE = TwinSize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
+SIZE = TinySize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
 ANSWERS = ("the red chair is closer", "4.25", "B")
 
 
 def prompt_of(family: str, processor: Any, samples: list[SpatialSample]) -> dict[str, Tensor]:
-    return VlmCollator(processor, FAMILIES[family], learning=False)(samples)["prompt"]
+    return VlmCollator(processor, FAMILIES[family], with_labels=False)(samples)["prompt"]
 
 
 def samples_with_answers() -> list[SpatialSample]:
@@ -36,10 +36,10 @@ def samples_with_answers() -> list[SpatialSample]:
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
 def learnt(request: pytest.FixtureRequest) -> tuple[str, Any, Any]:
-    """A twin that knows the answers to three questions by heart."""
+    """A tiny random model that knows the answers to three questions by heart."""
     family = request.param
-    model, processor = make_twin(family, size=SIZE)
-    batch = VlmCollator(processor, FAMILIES[family], learning=True)(samples_with_answers())
+    model, processor = make_tiny_model(family, size=SIZE)
+    batch = VlmCollator(processor, FAMILIES[family], with_labels=True)(samples_with_answers())
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(200):
         loss = model(**batch["inputs"], labels=batch["labels"]).loss
@@ -48,7 +48,7 @@ def learnt(request: pytest.FixtureRequest) -> tuple[str, Any, Any]:
         optimizer.step()
         if loss < 0.02:
             return family, model, processor
-    raise AssertionError(f"the twin of {family} did not learn: {float(loss.detach())}")
+    raise AssertionError(f"the tiny random model of {family} did not learn: {float(loss.detach())}")
 
 
 def test_what_was_learnt_is_written_and_nothing_after_it(learnt: tuple[str, Any, Any]) -> None:
@@ -69,7 +69,7 @@ def test_batches_write_the_same_as_single_prompts(learnt: tuple[str, Any, Any]) 
 
 def test_ranking_takes_what_generation_writes(learnt: tuple[str, Any, Any]) -> None:
     family, model, processor = learnt
-    collator = VlmCollator(processor, FAMILIES[family], learning=False)
+    collator = VlmCollator(processor, FAMILIES[family], with_labels=False)
     candidates = [collator.conversation.encode_answer(answer) for answer in (*ANSWERS, "A", "the red chair")]
     scores = rank_candidates(model, prompt_of(family, processor, samples_with_answers()), [candidates] * 3)
     assert [several.index(max(several)) for several in scores] == [0, 1, 2]

@@ -19,7 +19,7 @@ from lightning_modules.vlm.families import FAMILIES, Family
 from lightning_modules.vlm.image_inputs import ProcessedImage, prepare_image
 from lightning_modules.vlm.image_limits import share_of_each
 from lightning_modules.vlm.loading import family_named
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 
 SHARED = ("smolvlm_500m", "smolvlm_2b", "qwen2_5_vl_3b", "internvl3_1b", "paligemma2_3b")
 PUBLISHED = {
@@ -32,10 +32,10 @@ PUBLISHED = {
 """Tokens of images of 1920x1080, 640x480, 100x2000 and 1x1 pixels, by the published processors alone."""
 
 
-def large(name: str) -> TwinSize:
-    """A twin with images of many tokens or tiles."""
+def large(name: str) -> TinySize:
+    """A tiny random model with images of many tokens or tiles."""
     edge = 448 if name == "qwen2_5_vl" else 56
-    return TwinSize(width=64, layers=1, vision_layers=1, image_size=edge, image_tiles=17)
+    return TinySize(width=64, layers=1, vision_layers=1, image_size=edge, image_tiles=17)
 
 
 _edges = st.one_of(st.sampled_from([1, 2, 27, 28, 29, 100, 512, 1080, 2000]), st.integers(1, 1500))
@@ -110,18 +110,18 @@ def test_published_processors_keep_within_any_limit(
 @example(size=(20, 40), tokens=5)
 @example(size=(71, 154), tokens=18)
 @settings(max_examples=12, deadline=None)
-def test_twins_keep_within_any_limit(name: str, size: tuple[int, int], tokens: int) -> None:
-    require_within(FAMILIES[name], _twin(name), size, tokens)
+def test_tiny_models_keep_within_any_limit(name: str, size: tuple[int, int], tokens: int) -> None:
+    require_within(FAMILIES[name], _tiny_model(name), size, tokens)
 
 
-def _twin(name: str, processors: dict[str, Any] = {}) -> Any:  # noqa: B006 - made once for all examples
+def _tiny_model(name: str, processors: dict[str, Any] = {}) -> Any:  # noqa: B006 - made once for all examples
     if name not in processors:
-        processors[name] = make_twin(name, size=large(name))[1]
+        processors[name] = make_tiny_model(name, size=large(name))[1]
     return processors[name]
 
 
 def test_sides_too_unequal_are_padded_around_the_middle_with_the_mean_colour() -> None:
-    family, processor = FAMILIES["qwen2_5_vl"], _twin("qwen2_5_vl")
+    family, processor = FAMILIES["qwen2_5_vl"], _tiny_model("qwen2_5_vl")
     mean = processor.image_processor.image_mean
     for size, padded in (((400, 2), False), ((402, 2), True), ((1, 1000), True), ((1, 200), False)):
         assert shown(family, processor, size).padded is padded

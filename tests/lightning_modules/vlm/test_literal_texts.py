@@ -14,7 +14,12 @@ from lightning_modules.vlm.collator import IGNORED, CollatorError, VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from tests.lightning_modules.scenes import questions
 from tests.lightning_modules.tiny_giant.test_model import collator_for
-from tests.lightning_modules.vlm.sample_questions import TWIN_FAMILIES, letter_question, noise_image, twin
+from tests.lightning_modules.vlm.sample_questions import (
+    TINY_FAMILIES,
+    letter_question,
+    noise_image,
+    tiny_model,
+)
 
 FREE = {"choices": (), "answer_type": AnswerType.TEXT}
 
@@ -35,11 +40,11 @@ def ids_in(batch: dict[str, Any], row: int = 0) -> list[int]:
     return batch["inputs"]["input_ids"][row][batch["inputs"]["attention_mask"][row] > 0].tolist()
 
 
-@pytest.mark.parametrize("family", TWIN_FAMILIES)
+@pytest.mark.parametrize("family", TINY_FAMILIES)
 def test_they_are_words_wherever_they_are_written(family: str) -> None:
-    _, processor, known = twin(family)
+    _, processor, known = tiny_model(family)
     tokenizer = processor.tokenizer
-    collate = VlmCollator(processor, known, learning=True, rationale=family != "paligemma")
+    collate = VlmCollator(processor, known, with_labels=True, rationale=family != "paligemma")
     for name in specials(processor, collate.conversation.end_id):
         number = tokenizer.convert_tokens_to_ids(name)
         text = f"a {name}{name} b\ue000 c"
@@ -71,15 +76,15 @@ def test_they_are_words_wherever_they_are_written(family: str) -> None:
 
 
 def test_other_texts_are_tokenised_as_ever() -> None:
-    _, processor, known = twin("smolvlm")
-    collate = VlmCollator(processor, known, learning=True)
+    _, processor, known = tiny_model("smolvlm")
+    collate = VlmCollator(processor, known, with_labels=True)
     prompt = collate([letter_question(0)])["prompt"]["input_ids"][0].tolist()
     text = processor.tokenizer.decode(prompt)
     assert processor.tokenizer(text, add_special_tokens=False)["input_ids"] == prompt
 
 
 def test_a_tokenizer_that_cannot_write_them_refuses_the_record() -> None:
-    _, processor, known = twin("qwen2_5_vl")
+    _, processor, known = tiny_model("qwen2_5_vl")
     unable = copy.copy(processor)
     plain = processor.tokenizer
 
@@ -93,7 +98,7 @@ def test_a_tokenizer_that_cannot_write_them_refuses_the_record() -> None:
             return getattr(plain, name)
 
     unable.tokenizer = Unable()
-    collate = VlmCollator(unable, known, learning=True)
+    collate = VlmCollator(unable, known, with_labels=True)
     assert collate([letter_question(0)])
     for changes in ({"answer": "a <|im_end|>", **FREE}, {"question": "What is <|image_pad|>?"}):
         with pytest.raises(CollatorError, match=r"Question 'letter-0' .*contain <\|.*\|>, .*take it out"):
@@ -106,7 +111,7 @@ def test_real_tokenizers_write_them(zoo: Path, name: str) -> None:
 
     processor = AutoProcessor.from_pretrained(zoo / name)
     family = {"sm": "idefics3", "qw": "qwen2_5_vl", "pa": "paligemma", "in": "internvl"}[name[:2]]
-    collate = VlmCollator(processor, FAMILIES[family], learning=True)
+    collate = VlmCollator(processor, FAMILIES[family], with_labels=True)
     sample = SpatialSample("q", "What?", image=noise_image(0), answer_type=AnswerType.TEXT)
     for special in specials(processor, collate.conversation.end_id):
         labels = collate([sample.replace(answer=f"a {special} b")])["labels"][0]

@@ -10,24 +10,24 @@ from lightning_modules.vlm import loading
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import Composed, load_vlm
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.lightning_modules.vlm.composed_models import small_llama
 from tests.lightning_modules.vlm.sample_questions import (
     SMALL,
-    TWIN_FAMILIES,
+    TINY_FAMILIES,
     letter_question,
     many_questions,
-    twin,
+    tiny_model,
 )
 
-families = pytest.mark.parametrize("family", TWIN_FAMILIES)
+families = pytest.mark.parametrize("family", TINY_FAMILIES)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A saved model with its processor."""
     path = tmp_path_factory.mktemp("model")
-    model, processor, _ = twin("smolvlm")
+    model, processor, _ = tiny_model("smolvlm")
     model.save_pretrained(path)
     processor.save_pretrained(path)
     return path
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 @families
 def test_a_saved_model_is_loaded_from_its_folder_as_it_was(family, tmp_path):
-    model, processor, known = twin(family)
+    model, processor, known = tiny_model(family)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     loaded = load_vlm(str(tmp_path))
@@ -52,17 +52,17 @@ def test_a_saved_model_is_loaded_from_its_folder_as_it_was(family, tmp_path):
 
 @families
 def test_generation_stops_where_an_answer_ends(family):
-    loaded = load_vlm(family, twin=True, twin_size=SMALL)
+    loaded = load_vlm(family, random_weights=True, tiny_size=SMALL)
     end = VlmCollator(loaded.processor, loaded.family, False).conversation.end_id
     assert end in loaded.model.generation_config.eos_token_id
 
 
 @families
-def test_a_image_takes_no_more_tokens_than_allowed(family):
+def test_an_image_takes_no_more_tokens_than_allowed(family):
     known = FAMILIES[family]
     big = letter_question(0, image=None).replace(image=many_questions()[4].image)
     for tokens in (4, 9, 21, 40):
-        _, processor = make_twin(family, size=SMALL)
+        _, processor = make_tiny_model(family, size=SMALL)
         known.limit_image_tokens(processor, tokens)
         batch = VlmCollator(processor, known, False)([big])
         shown = int((batch["prompt"]["input_ids"] == processor.image_token_id).sum())
@@ -71,12 +71,12 @@ def test_a_image_takes_no_more_tokens_than_allowed(family):
         known.limit_image_tokens(processor, 3)
 
 
-def test_more_tokens_show_more_of_a_image():
+def test_more_tokens_show_more_of_an_image():
     for family in ("idefics3", "smolvlm", "qwen2_5_vl", "internvl"):
         counts = []
         for tokens in (4, 40):
-            size = TwinSize(image_size=112 if family == "qwen2_5_vl" else 56, image_tiles=5)
-            _, processor = make_twin(family, size=size)
+            size = TinySize(image_size=112 if family == "qwen2_5_vl" else 56, image_tiles=5)
+            _, processor = make_tiny_model(family, size=size)
             FAMILIES[family].limit_image_tokens(processor, tokens)
             batch = VlmCollator(processor, FAMILIES[family], False)([letter_question(0)])
             counts.append(int((batch["prompt"]["input_ids"] == processor.image_token_id).sum()))
@@ -120,7 +120,7 @@ def test_unknown_names_list_the_zoo():
 
 
 def test_a_model_is_composed_of_an_encoder_and_a_language_model_and_kept_in_a_folder(tmp_path, monkeypatch):
-    tokenizer = make_twin("composed", size=SMALL)[1].tokenizer
+    tokenizer = make_tiny_model("composed", size=SMALL)[1].tokenizer
     language = small_llama(len(tokenizer))
     language.save_pretrained(tmp_path / "language")
     tokenizer.save_pretrained(tmp_path / "language")
@@ -131,7 +131,7 @@ def test_a_model_is_composed_of_an_encoder_and_a_language_model_and_kept_in_a_fo
         language_weights="none",
         image_tokens=25,
     )
-    loaded, same = load_vlm(parts, twin_seed=4), load_vlm(parts, twin_seed=4)
+    loaded, same = load_vlm(parts, weights_seed=4), load_vlm(parts, weights_seed=4)
     assert loaded.family is FAMILIES["composed"] and loaded.name.startswith("test_vit + ")
     for (name, one), other in zip(loaded.model.named_parameters(), same.model.parameters(), strict=True):
         assert torch.equal(one, other), name

@@ -20,7 +20,7 @@ from lightning_modules.vlm.collator import CollatorError, VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import family_named
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.bare_trainer import bare_trainer
 from tests.lightning_modules.vlm.image_data import FourImages, ImageData
 from tests.lightning_modules.vlm.sample_questions import letter_question, noise_image
@@ -32,15 +32,15 @@ REASONING = "The chair stands next to the lamp. " * 4
 _processors: dict[str, Any] = {}
 
 
-def size_of(family: str) -> TwinSize:
-    """A twin with images of many tokens or tiles."""
+def size_of(family: str) -> TinySize:
+    """A tiny random model with images of many tokens or tiles."""
     edge = 448 if family == "qwen2_5_vl" else 112
-    return TwinSize(width=64, layers=1, vision_layers=1, image_size=edge, image_tiles=10)
+    return TinySize(width=64, layers=1, vision_layers=1, image_size=edge, image_tiles=10)
 
 
 def collator(family: str, **options: Any) -> VlmCollator:
     if family not in _processors:
-        _processors[family] = make_twin(family, size=size_of(family))[1]
+        _processors[family] = make_tiny_model(family, size=size_of(family))[1]
     return VlmCollator(_processors[family], FAMILIES[family], **{"learning": True, **options})
 
 
@@ -50,15 +50,15 @@ def placeholders(collate: VlmCollator, batch: Any) -> int:
 
 @pytest.mark.parametrize("family", SCALABLE)
 @pytest.mark.parametrize("learning", [True, False])
-def test_a_image_is_scaled_down_until_prompt_and_answer_fit(family: str, learning: bool) -> None:
+def test_an_image_is_scaled_down_until_prompt_and_answer_fit(family: str, learning: bool) -> None:
     sample = letter_question(1, image=LARGE)
     name = "inputs" if learning else "prompt"
-    whole_collator = collator(family, learning=learning)
+    whole_collator = collator(family, with_labels=learning)
     whole = whole_collator([sample])
     tokens, shown = whole["tokens"], placeholders(whole_collator, whole)
     assert not whole["scaled"]
     for window in (tokens, tokens - 1, tokens - shown // 2, tokens - shown + shown // 6):
-        collate = collator(family, learning=learning, maximum_tokens=window)
+        collate = collator(family, with_labels=learning, maximum_tokens=window)
         batch = collate([sample])
         assert batch["tokens"] == batch[name]["input_ids"].shape[1] <= window
         assert batch["shortened"] == 0
@@ -82,12 +82,12 @@ def test_a_image_is_scaled_down_until_prompt_and_answer_fit(family: str, learnin
             assert batch["labels"][0].tolist()[-2:] == whole["labels"][0].tolist()[-2:]
     with pytest.raises(CollatorError, match=r"'letter-1' does not fit.*as small as they can be"):
         blind = whole_collator([sample.replace(image=None)])["tokens"]
-        collator(family, learning=learning, maximum_tokens=blind + 3)([sample])
+        collator(family, with_labels=learning, maximum_tokens=blind + 3)([sample])
 
 
 @pytest.mark.parametrize("family", SCALABLE)
 def test_models_take_what_was_scaled(family: str) -> None:
-    model, processor = make_twin(family, size=size_of(family))
+    model, processor = make_tiny_model(family, size=size_of(family))
     samples = [letter_question(1, image=LARGE), letter_question(2), letter_question(3, image=LARGE)]
     window = VlmCollator(processor, FAMILIES[family], True)(samples)["inputs"]["input_ids"].shape[1] - 9
     batch = VlmCollator(processor, FAMILIES[family], True, maximum_tokens=window)(samples)
@@ -160,8 +160,8 @@ class UnequalData(ImageData):
 def test_what_happens_to_images_is_said_once_and_counted_over_a_run() -> None:
     module = PeftSft(
         "qwen2_5_vl_3b",
-        twin=True,
-        twin_size=size_of("qwen2_5_vl"),
+        random_weights=True,
+        tiny_size=size_of("qwen2_5_vl"),
         adapter=AdapterConfig(dropout=0.0),
         maximum_tokens=255,
     )

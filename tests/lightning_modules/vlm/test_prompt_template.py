@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
-from lightning_modules.distillation.teachers.output_keys import lesson_key
+from lightning_modules.distillation.teachers.output_keys import output_key
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.model_card import write_card
 from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.prompts import question_text
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.twins import TwinSize
+from lightning_modules.vlm.tiny_models import TinySize
 from tests.lightning_modules.vlm.sample_questions import letter_question
-from tests.lightning_modules.vlm.small import twin
+from tests.lightning_modules.vlm.small import tiny_model
 
 OWN = "Which is closer?  Select from these.\n(A) the red chair\n(B) the lamp"
-SIZE = TwinSize(width=64, layers=2, vision_layers=2)
+SIZE = TinySize(width=64, layers=2, vision_layers=2)
 
 
 def drawn() -> SpatialSample:
@@ -120,8 +120,8 @@ PROMPT = Prompt(
 
 @pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl", "internvl", "composed"])
 def test_the_model_reads_the_words_and_its_system(family: str) -> None:
-    _, processor = twin(family)
-    collator = VlmCollator(processor, FAMILIES[family], learning=False, prompt=PROMPT)
+    _, processor = tiny_model(family)
+    collator = VlmCollator(processor, FAMILIES[family], with_labels=False, prompt=PROMPT)
     batch = collator([letter_question(prompt=OWN)])
     read = processor.tokenizer.decode(batch["prompt"]["input_ids"][0])
     assert read.index("You look closely.") < read.index(f"Q: {OWN}\nNow.")
@@ -130,25 +130,25 @@ def test_the_model_reads_the_words_and_its_system(family: str) -> None:
 
 
 def test_a_model_without_a_system_says_so() -> None:
-    _, processor = twin("paligemma")
+    _, processor = tiny_model("paligemma")
     with pytest.raises(ModelError, match="paligemma models know no system's words"):
-        VlmCollator(processor, FAMILIES["paligemma"], learning=False, prompt=PROMPT)
+        VlmCollator(processor, FAMILIES["paligemma"], with_labels=False, prompt=PROMPT)
     words = Prompt(question="look: {question}", ending="")
-    batch = VlmCollator(processor, FAMILIES["paligemma"], learning=False, prompt=words)([drawn()])
+    batch = VlmCollator(processor, FAMILIES["paligemma"], with_labels=False, prompt=words)([drawn()])
     assert "answer en look: Which object" in processor.tokenizer.decode(batch["prompt"]["input_ids"][0])
 
 
 @pytest.mark.parametrize("model", ["smolvlm_500m", "qwen2_5_vl_3b"], ids=["one reading", "two readings"])
 def test_a_teacher_is_asked_as_its_student_is(model: str) -> None:
     """In its own chat template and family, with the student's words."""
-    student = PeftSft("smolvlm_500m", twin=True, twin_size=SIZE, prompt=PROMPT)
-    student.before_answer = None if model == "smolvlm_500m" else ""
-    reader = student.reader(learning=True)
-    teacher = LiveTeacher(Teacher(model, twin=True, twin_size=SIZE), reader)
+    student = PeftSft("smolvlm_500m", random_weights=True, tiny_size=SIZE, prompt=PROMPT)
+    student.response_template = None if model == "smolvlm_500m" else ""
+    reader = student.vlm_collator(with_labels=True)
+    teacher = LiveTeacher(Teacher(model, random_weights=True, tiny_size=SIZE), reader)
     sample = letter_question(prompt=OWN)
     batch = teacher.collator(reader)([sample])
-    asked = batch["prompt"] if teacher.reads_alike else batch["teacher_prompt"]
-    tokenizer = teacher._reading.processor.tokenizer
+    asked = batch["prompt"] if teacher.same_tokenization else batch["teacher_prompt"]
+    tokenizer = teacher._collator.processor.tokenizer
     assert PROMPT.text("", (), None, OWN) in tokenizer.decode(asked["input_ids"][0])
     assert "You look closely." in tokenizer.decode(asked["input_ids"][0])
 
@@ -163,9 +163,9 @@ def test_cached_words_of_a_teacher_are_found_by_the_prompt() -> None:
         Prompt(options="{letter}. {choice}"),
         Prompt(ending="Go."),
     ]
-    keys = {lesson_key(sample, False, prompt=prompt) for prompt in prompts}
+    keys = {output_key(sample, False, prompt=prompt) for prompt in prompts}
     assert len(keys) == len(prompts)
-    assert lesson_key(sample, False, prompt=Prompt()) == lesson_key(sample, False)
+    assert output_key(sample, False, prompt=Prompt()) == output_key(sample, False)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_cached_words_of_a_teacher_are_found_by_the_prompt() -> None:
     ],
 )
 def test_the_readme_writes_the_same_words(tmp_path: Path, prompt: Prompt) -> None:
-    model, processor = twin("smolvlm")
+    model, processor = tiny_model("smolvlm")
     write_card(tmp_path, "model", "A model.", model, FAMILIES["smolvlm"], processor=processor, prompt=prompt)
     code = (tmp_path / "README.md").read_text().partition("def worded")[2].partition("def ask")[0]
     made: dict[str, Any] = {}

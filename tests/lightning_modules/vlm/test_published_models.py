@@ -124,7 +124,7 @@ def test_a_run_without_training_scores_every_question(name: str, answering: Any,
 def test_exactly_the_answer_and_its_end_are_learnt(name: str, rationale: bool, folder: Folder) -> None:
     family, processor = family_named(folder(name)), processor_of(folder(name))
     samples = many_questions(family.name)
-    batch = VlmCollator(processor, family, learning=True, rationale=rationale)(samples)
+    batch = VlmCollator(processor, family, with_labels=True, rationale=rationale)(samples)
     for row, sample in enumerate(samples):
         learnt = batch["labels"][row] != -100
         answer = sample.answer
@@ -277,7 +277,7 @@ def test_a_head_of_its_own_stays_so(folder: Folder, tmp_path: Path) -> None:
     base = network.get_base_model()
     assert len(base.get_input_embeddings().weight) > rows
     require_apart(base, head)
-    collate = VlmCollator(loaded.processor, loaded.family, True, beginning=prompt_tokens(config))
+    collate = VlmCollator(loaded.processor, loaded.family, True, prefix=prompt_tokens(config))
     inputs = collate([letter_question(1)])["inputs"]
     with torch.no_grad():
         network.base_model.get_input_embeddings().trainable_tokens_delta["default"].add_(0.1)

@@ -12,27 +12,27 @@ from torch import Tensor
 
 from datamodules.samples import OpenedImage, SpatialSample
 from lightning_modules.base import ModelError
-from lightning_modules.vlm import prompt_reading
+from lightning_modules.vlm import prefill
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.distinct_images import embed_prompts
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.prompt_reading import read_prompts
+from lightning_modules.vlm.prefill import read_prompts
 from lightning_modules.vlm.ranking import rank_candidates
-from lightning_modules.vlm.shared_prefixes import shared_beginnings
-from lightning_modules.vlm.twins import TwinSize, make_twin
+from lightning_modules.vlm.shared_prefixes import shared_prefixes_of
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.lightning_modules.vlm.questions import noise_image, question
 
-SIZE = TwinSize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
+SIZE = TinySize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
 LETTERS = [[10], [11], [12], [13]]
 LONGER = [[20, 21], [20, 22], [20, 21, 23, 24], [30], [31, 32, 33]]
 
 
 def prompt_of(family: str, processor: Any, samples: list[SpatialSample]) -> dict[str, Tensor]:
-    return VlmCollator(processor, FAMILIES[family], learning=False)(samples)["prompt"]
+    return VlmCollator(processor, FAMILIES[family], with_labels=False)(samples)["prompt"]
 
 
-def twin(family: str) -> tuple[Any, Any]:
-    model, processor = make_twin(family, size=SIZE)
+def tiny_model(family: str) -> tuple[Any, Any]:
+    model, processor = make_tiny_model(family, size=SIZE)
     # Random weights of the usual size make all tokens about equally likely; these do not.
     with torch.no_grad():
         for parameter in model.parameters():
@@ -104,7 +104,7 @@ def test_ranking_equals_scoring_in_full(family: str, kind: str) -> None:
         pytest.skip("PaliGemma's processor knows no prompt without an image")
     if family == "paligemma" and kind == "two_images":
         pytest.skip("PaliGemma looks at one image")
-    model, processor = twin(family)
+    model, processor = tiny_model(family)
     samples = questions(kind)
     prompt = prompt_of(family, processor, samples)
     for several in (LETTERS, LONGER):
@@ -117,7 +117,7 @@ def test_ranking_equals_scoring_in_full(family: str, kind: str) -> None:
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "paligemma"])
 def test_many_candidates_are_read_in_several_passes(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has its prompt's keys and values for itself; all at once, a batch of counts would not fit."""
-    model, processor = twin(family)
+    model, processor = tiny_model(family)
     prompt = prompt_of(family, processor, questions("shared"))
     at_once = rank_candidates(model, prompt, [LONGER] * 6)
     rows: list[int] = []
@@ -128,13 +128,13 @@ def test_many_candidates_are_read_in_several_passes(family: str, monkeypatch: py
         return forward(**inputs)
 
     monkeypatch.setattr(model, "forward", watched)
-    monkeypatch.setattr(prompt_reading, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(prefill, "ROWS_AT_ONCE", 5)
     close(rank_candidates(model, prompt, [LONGER] * 6), at_once)
     assert max(rows) == 5 and sum(rows) == 12
 
 
 def test_a_batch_of_letters_takes_one_pass_and_only_the_last_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, processor = twin("smolvlm")
+    model, processor = tiny_model("smolvlm")
     calls: list[dict[str, Any]] = []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda **inputs: calls.append(inputs) or forward(**inputs))
@@ -145,7 +145,7 @@ def test_a_batch_of_letters_takes_one_pass_and_only_the_last_logits(monkeypatch:
 
 def test_each_image_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for family in sorted(FAMILIES):
-        model, processor = twin(family)
+        model, processor = tiny_model(family)
         samples = questions("copies") + questions("distinct")
         prompt = prompt_of(family, processor, samples)
         seen: list[int] = []
@@ -162,7 +162,7 @@ def test_each_image_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_images_of_equal_patches_but_another_shape_are_not_the_same() -> None:
-    model, processor = twin("qwen2_5_vl")
+    model, processor = tiny_model("qwen2_5_vl")
     grey = [
         OpenedImage(f"{width}", Image.new("RGB", (width, height), (128, 128, 128)))
         for width, height in ((112, 28), (28, 112))
@@ -179,7 +179,7 @@ def test_images_of_equal_patches_but_another_shape_are_not_the_same() -> None:
 
 
 def test_the_shared_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, processor = twin("qwen2_5_vl")
+    model, processor = tiny_model("qwen2_5_vl")
     tokens = 0
     forward = model.forward
 
@@ -196,7 +196,7 @@ def test_the_shared_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_adapter_is_ranked_with() -> None:
-    model, processor = twin("qwen2_5_vl")
+    model, processor = tiny_model("qwen2_5_vl")
     samples = questions("shared")
     prompt = prompt_of("qwen2_5_vl", processor, samples)
     plain = rank_candidates(model, prompt, [LONGER] * 6)
@@ -210,7 +210,7 @@ def test_an_adapter_is_ranked_with() -> None:
 
 
 def test_bfloat16_ranks_about_the_same() -> None:
-    model, processor = twin("smolvlm")
+    model, processor = tiny_model("smolvlm")
     samples = questions("shared")
     prompt = prompt_of("smolvlm", processor, samples)
     exact = rank_candidates(model, prompt, [LONGER] * 6)
@@ -219,7 +219,7 @@ def test_bfloat16_ranks_about_the_same() -> None:
 
 
 def test_what_cannot_be_ranked_is_an_error() -> None:
-    model, processor = twin("smolvlm")
+    model, processor = tiny_model("smolvlm")
     samples = questions("distinct")
     prompt = prompt_of("smolvlm", processor, samples)
     with pytest.raises(ModelError, match="2 questions, but 3 prompts"):
@@ -235,7 +235,7 @@ def test_what_cannot_be_ranked_is_an_error() -> None:
 
 
 def test_no_candidates_at_all() -> None:
-    model, processor = twin("smolvlm")
+    model, processor = tiny_model("smolvlm")
     prompt = prompt_of("smolvlm", processor, questions("alone"))
     assert rank_candidates(model, prompt, [[]]) == [[]]
 
@@ -252,7 +252,7 @@ def test_beginnings_are_shared_where_tokens_and_images_agree(data: st.DataObject
         images.append(shown)
     longest = max(len(row) for row in rows)
     ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-    found = shared_beginnings(ids, (ids > 0).long(), ids == image_token, images)
+    found = shared_prefixes_of(ids, (ids > 0).long(), ids == image_token, images)
     if found is None:
         return
     for index, (row, length, group) in enumerate(zip(rows, found.length, found.group, strict=True)):

@@ -32,11 +32,11 @@ from lightning_modules.vlm.sft import PeftSft
 from tests.lightning_modules.vlm.composed_models import tiny_composed
 from tests.lightning_modules.vlm.sample_questions import (
     SMALL,
-    TWIN_FAMILIES,
+    TINY_FAMILIES,
     letter_question,
     many_questions,
     noise_image,
-    twin,
+    tiny_model,
 )
 
 BLOCK, LINE = Cue(ANSWER_BLOCK), Cue(ANSWER_LINE)
@@ -147,7 +147,7 @@ def test_a_cue_has_one_place_for_the_answer() -> None:
 def tokens_in_full(conversation: Conversation, text: str) -> list[int]:
     """A text behind a prompt in one piece, tokenised by nothing but the tokenizer."""
     tokenizer = conversation.processor.tokenizer
-    found: list[int] = tokenizer(conversation.before_answer + text, add_special_tokens=False)["input_ids"]
+    found: list[int] = tokenizer(conversation.response_template + text, add_special_tokens=False)["input_ids"]
     return found
 
 
@@ -182,17 +182,17 @@ def in_full(
     return scores
 
 
-def open_twin(family: str) -> tuple[Any, VlmCollator]:
-    """A twin in float64 whose tokens are far from equally likely, and its collator."""
+def open_tiny_model(family: str) -> tuple[Any, VlmCollator]:
+    """A tiny random model in float64 whose tokens are far from equally likely, and its collator."""
     if family == "composed":
         model, processor = tiny_composed()
     else:
-        model, processor, _ = twin(family)
+        model, processor, _ = tiny_model(family)
     model = copy.deepcopy(model).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5) if parameter.ndim > 1 else None
-    return model, VlmCollator(processor, FAMILIES[family], learning=False)
+    return model, VlmCollator(processor, FAMILIES[family], with_labels=False)
 
 
 def as_double(prompt: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -211,10 +211,10 @@ def samples_of(family: str, kind: str) -> list[SpatialSample]:
 
 
 @pytest.mark.parametrize("kind", ["shared", "distinct"])
-@pytest.mark.parametrize("family", [*TWIN_FAMILIES, "composed"])
+@pytest.mark.parametrize("family", [*TINY_FAMILIES, "composed"])
 def test_likelihoods_are_those_of_the_whole_text_in_one_piece(family: str, kind: str) -> None:
     """After reasonings of different lengths, with images in common or not, many at once or one by one."""
-    model, collate = open_twin(family)
+    model, collate = open_tiny_model(family)
     samples = samples_of(family, kind)
     texts = list(REASONS)
     answers = [list("ABC"), ["left", "right"], COUNTS, list("ABCD")]
@@ -232,7 +232,7 @@ def test_likelihoods_are_those_of_the_whole_text_in_one_piece(family: str, kind:
 
 
 def test_without_a_reasoning_the_likelihoods_are_those_of_ranking() -> None:
-    model, collate = open_twin("qwen2_5_vl")
+    model, collate = open_tiny_model("qwen2_5_vl")
     batch = collate(samples_of("qwen2_5_vl", "shared"))
     prompt = as_double(batch["prompt"])
     plain = rank_candidates(model, prompt, batch["candidates"])
@@ -243,7 +243,7 @@ def test_without_a_reasoning_the_likelihoods_are_those_of_ranking() -> None:
 
 def test_what_prompts_share_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The image and what stands before the question; the reasoning is each question's own."""
-    model, collate = open_twin("qwen2_5_vl")
+    model, collate = open_tiny_model("qwen2_5_vl")
     samples = [letter_question(number, image=noise_image(7, 112, 112)) for number in range(5)]
     read = 0
     forward = model.forward
@@ -260,7 +260,7 @@ def test_what_prompts_share_is_read_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_half_precision_ranks_about_the_same() -> None:
-    model, collate = open_twin("smolvlm")
+    model, collate = open_tiny_model("smolvlm")
     batch = collate(samples_of("smolvlm", "shared"))
     arguments = (list(REASONS), [list("ABC")] * 4, "</answer>")
     exact = rank_after(model, collate, as_double(batch["prompt"]), *arguments)
@@ -271,7 +271,7 @@ def test_half_precision_ranks_about_the_same() -> None:
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm"])
 def test_special_tokens_in_a_models_own_text_are_no_fault(family: str) -> None:
     """Spelt out in pieces they come back from decoding, where no record can be corrected."""
-    model, collate = open_twin(family)
+    model, collate = open_tiny_model(family)
     batch = collate([letter_question(1)])
     image, end = collate.processor.image_token, collate.conversation.end
     plain, spelt = (
@@ -283,10 +283,12 @@ def test_special_tokens_in_a_models_own_text_are_no_fault(family: str) -> None:
 
 def sft(family: str = "smolvlm", **options: Any) -> PeftSft:
     torch.manual_seed(0)
-    return PeftSft(family, **{"twin": True, "twin_size": SMALL, "maximum_new_tokens": 6, **options}).eval()
+    return PeftSft(
+        family, **{"random_weights": True, "tiny_size": SMALL, "maximum_new_tokens": 6, **options}
+    ).eval()
 
 
-@pytest.mark.parametrize("family", TWIN_FAMILIES)
+@pytest.mark.parametrize("family", TINY_FAMILIES)
 @pytest.mark.parametrize("rationale", [False, True])
 def test_closed_questions_are_ranked_after_the_models_own_text_and_others_written(
     family: str, rationale: bool
@@ -315,7 +317,10 @@ def test_the_words_ask_for_a_reasoning_and_the_cue_follows_from_them() -> None:
     assert sft(answering="reason_then_rank").prompt == REASONED
     assert sft(answering="generate").prompt == BARE
     assert (
-        PeftSft("smolvlm", twin=True, twin_size=SMALL, answering="reason_then_rank").maximum_new_tokens == 512
+        PeftSft(
+            "smolvlm", random_weights=True, tiny_size=SMALL, answering="reason_then_rank"
+        ).maximum_new_tokens
+        == 512
     )
     own = Prompt(ending="Think, then end with: Answer: X")
     batch = [letter_question(1)]
@@ -363,7 +368,7 @@ def test_the_likeliest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         sft_module, "generate_texts", lambda *arguments: [text] * len(arguments[2]["input_ids"])
     )
     samples = [letter_question(number) for number in range(6)]
-    conversation = module.reader(learning=False).conversation
+    conversation = module.vlm_collator(with_labels=False).conversation
     best = []
     for sample in samples:
         prompt = module.collator("test")([sample])["prompt"]
@@ -376,10 +381,15 @@ def test_the_likeliest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_student_answers_so_without_its_teacher() -> None:
-    options = {"twin": True, "twin_size": SMALL, "maximum_new_tokens": 6, "answering": "reason_then_rank"}
+    options = {
+        "random_weights": True,
+        "tiny_size": SMALL,
+        "maximum_new_tokens": 6,
+        "answering": "reason_then_rank",
+    }
     torch.manual_seed(0)
     student = DistilledStudent(
-        Teacher("smolvlm", twin=True), model="smolvlm", rationale=True, **options
+        Teacher("smolvlm", random_weights=True), model="smolvlm", rationale=True, **options
     ).eval()
     samples = many_questions()
     answers = student.answer(student.collator("test")(samples))

@@ -11,15 +11,15 @@ from lightning_modules.schedule import WarmupCosine
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from tests.lightning_modules.vlm.image_data import ImageData
-from tests.lightning_modules.vlm.sample_questions import SMALL, TWIN_FAMILIES, many_questions, twin
+from tests.lightning_modules.vlm.sample_questions import SMALL, TINY_FAMILIES, many_questions, tiny_model
 
-families = pytest.mark.parametrize("family", TWIN_FAMILIES)
+families = pytest.mark.parametrize("family", TINY_FAMILIES)
 FULL = AdapterConfig(method="full", parts=("language_model", "vision_tower", "connector"))
 
 
 def sft(family: str = "smolvlm", **options) -> PeftSft:
     torch.manual_seed(0)
-    return PeftSft(family, **{"twin": True, "twin_size": SMALL, **options})
+    return PeftSft(family, **{"random_weights": True, "tiny_size": SMALL, **options})
 
 
 def trainer(tmp_path, **options) -> Trainer:
@@ -110,7 +110,7 @@ def test_activation_checkpointing_changes_no_gradient(family):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_weights_of_half_precision_train_and_write_in_mixed_precision(family, method, tmp_path):
     """As on a GPU: what is frozen is bfloat16, what is trained float32."""
-    model, processor, _ = twin(family)
+    model, processor, _ = tiny_model(family)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     with placed(Placement.of("cpu", "bf16-mixed")):
@@ -132,7 +132,7 @@ def test_ranking_beside_a_rationale_is_refused():
         sft(rationale=True)
 
 
-def test_only_trained_tensors_are_saved_and_the_same_twin_takes_them_back(tmp_path):
+def test_only_trained_tensors_are_saved_and_the_same_tiny_model_takes_them_back(tmp_path):
     module, data = sft(), ImageData()
     run = trainer(tmp_path, limit_val_batches=0)
     run.fit(module, data)
@@ -158,7 +158,7 @@ def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path
             seen.append(set(batch))
             return super().answer(batch)
 
-    module = Watching("qwen2_5_vl", twin=True, twin_size=SMALL)
+    module = Watching("qwen2_5_vl", random_weights=True, tiny_size=SMALL)
     run = trainer(tmp_path)
     run.fit(module, ImageData())
     metrics = run.callback_metrics
@@ -215,7 +215,7 @@ def test_weights_in_4_bits_give_the_same_gradient_after_an_evaluation(model: str
     """bitsandbytes packs them for inference on some CPUs, and then passes no gradient on."""
     pytest.importorskip("bitsandbytes")
     adapter = AdapterConfig(four_bit=True, dropout=0.0)
-    module = PeftSft(model, twin=True, twin_size=SMALL, adapter=adapter, answering="rank").train()
+    module = PeftSft(model, random_weights=True, tiny_size=SMALL, adapter=adapter, answering="rank").train()
     batch = module.collator("fit")(many_questions())
 
     def gradients() -> list[torch.Tensor]:

@@ -25,10 +25,10 @@ from lightning_modules.vlm.export import load_adapter, load_trained, save_adapte
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import load_vlm
 from lightning_modules.vlm.target_modules import belongs_to
-from lightning_modules.vlm.twins import make_twin
+from lightning_modules.vlm.tiny_models import make_tiny_model
 from lightning_modules.vlm.whole_weights import load_whole
 from tests.lightning_modules.vlm.composed_models import small_llama
-from tests.lightning_modules.vlm.small import SIZE, adapted, as_if_trained, twin
+from tests.lightning_modules.vlm.small import SIZE, adapted, as_if_trained, tiny_model
 
 FAMILY = "smolvlm"
 NF4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
@@ -39,9 +39,9 @@ Weights = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved twin."""
+    """A saved tiny random model."""
     folder = tmp_path_factory.mktemp("whole")
-    model, processor = twin(FAMILY)
+    model, processor = tiny_model(FAMILY)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -121,8 +121,8 @@ def open_in_4_bits(folder: Path) -> None:
 
 
 def open_teacher(folder: Path) -> None:
-    _, processor = twin(FAMILY)
-    LiveTeacher(Teacher(str(folder)), VlmCollator(processor, FAMILIES[FAMILY], learning=True))
+    _, processor = tiny_model(FAMILY)
+    LiveTeacher(Teacher(str(folder)), VlmCollator(processor, FAMILIES[FAMILY], with_labels=True))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ TIED = ("lm_head.weight", "model.embed_tokens.weight")
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_of_tied_tables_one_is_enough(tied: bool, tmp_path: Path) -> None:
-    tokenizer = make_twin("composed", size=SIZE)[1].tokenizer
+    tokenizer = make_tiny_model("composed", size=SIZE)[1].tokenizer
     model = LlamaForCausalLM(small_llama(len(tokenizer), tie_word_embeddings=tied))
     model.save_pretrained(tmp_path / "whole")
     tokenizer.save_pretrained(tmp_path / "whole")
@@ -237,20 +237,20 @@ def test_an_adapter_that_is_not_whole_is_refused(method: Any, tmp_path: Path) ->
     for dropped in (min(tensors), max(tensors)):
         save_file({name: tensors[name] for name in tensors if name != dropped}, file)
         with pytest.raises(SmallSpatialError, match=r"lacks 1 of \d+ tensors.*again") as raised:
-            load_adapter(twin(FAMILY)[0], folder)
+            load_adapter(tiny_model(FAMILY)[0], folder)
         assert str(folder) in str(raised.value)
     save_file(tensors, file)
-    load_adapter(twin(FAMILY)[0], folder)
+    load_adapter(tiny_model(FAMILY)[0], folder)
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(SmallSpatialError, match=r"damaged"):
-        load_adapter(twin(FAMILY)[0], folder)
+        load_adapter(tiny_model(FAMILY)[0], folder)
     file.unlink()
     with pytest.raises(SmallSpatialError, match=rf"{file.name} is missing"):
-        load_adapter(twin(FAMILY)[0], folder)
+        load_adapter(tiny_model(FAMILY)[0], folder)
 
 
 def test_a_checkpoint_that_lacks_a_part_of_what_was_trained_is_refused(tmp_path: Path) -> None:
-    model, _ = twin(FAMILY)
+    model, _ = tiny_model(FAMILY)
     parts = FAMILIES[FAMILY].parts
     trained = {
         f"network.{name}": parameter

@@ -1,8 +1,8 @@
-"""Twins: models of the real transformers classes with few layers, made in memory from a seed.
+"""Tiny random models: models of the real transformers classes with few layers, made in memory from a seed.
 
-A twin has its family's model class, processor class, special tokens and chat template, so that everything the
-real model goes through runs offline and in seconds: expansion of images into tokens, chat template, label
-mask, generation. It knows nothing until it is trained.
+A tiny random model has its family's model class, processor class, special tokens and chat template, so that
+everything the real model goes through runs offline and in seconds: expansion of images into tokens, chat
+template, label mask, generation. It knows nothing until it is trained.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from lightning_modules.vlm.tokenizers import make_tokenizer
 
 
 @dataclass(frozen=True)
-class TwinSize:
-    """How large a twin is; about 2 million parameters by default.
+class TinySize:
+    """How large a tiny random model is; about 2 million parameters by default.
 
     Attributes:
         width: hidden size of language model and vision tower; a multiple of 16 x `heads`.
@@ -42,16 +42,18 @@ class TwinSize:
     def __post_init__(self) -> None:
         """Raise `ModelError` where the numbers do not fit each other."""
         if small := [name for name, value in vars(self).items() if value < 1]:
-            raise ModelError(f"A twin's {small[0]} is {getattr(self, small[0])}; it must be at least 1.")
+            raise ModelError(
+                f"A tiny random model's {small[0]} is {getattr(self, small[0])}; it must be at least 1."
+            )
         if self.width % (16 * self.heads) or self.heads % 2:
             raise ModelError(
-                f"A twin of width {self.width} cannot have {self.heads} heads: the width must be a multiple "
-                "of 16 times the heads, and their number even."
+                f"A tiny random model of width {self.width} cannot have {self.heads} heads: the width must "
+                "be a multiple of 16 times the heads, and their number even."
             )
         if self.image_size % (2 * self.patch_size):
             raise ModelError(
-                f"A twin's image_size of {self.image_size} must be a multiple of twice its patch_size of "
-                f"{self.patch_size}."
+                f"A tiny random model's image_size of {self.image_size} must be a multiple of twice its "
+                f"patch_size of {self.patch_size}."
             )
 
     @property
@@ -95,20 +97,22 @@ class TwinSize:
         }
 
 
-def make_twin(family_name: str, seed: int = 0, size: TwinSize | None = None) -> tuple[Any, Any]:
-    """A family's twin in evaluation mode and its processor; the same seed makes the same bits.
+def make_tiny_model(family_name: str, seed: int = 0, size: TinySize | None = None) -> tuple[Any, Any]:
+    """A family's tiny random model in evaluation mode and its processor; the same seed makes the same bits.
 
     Raises:
-        ModelError: the family has no twin.
+        ModelError: the family has no tiny random model.
     """
     import torch
 
-    if family_name not in TWINS:
-        raise ModelError(f"There is no twin of {family_name!r}; there are twins of {', '.join(TWINS)}.")
+    if family_name not in TINY_MODELS:
+        raise ModelError(
+            f"There is no tiny random model of {family_name!r}; there are some of {', '.join(TINY_MODELS)}."
+        )
     # The caller's random numbers are left as they are.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, processor = TWINS[family_name](size or TwinSize())
+        model, processor = TINY_MODELS[family_name](size or TinySize())
     model.generation_config.eos_token_id = model.config.get_text_config().eos_token_id
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     return model.eval(), processor
@@ -135,7 +139,7 @@ def _smolvlm_tokenizer() -> Any:
     )
 
 
-def _tiled_images(size: TwinSize, image_processor: type) -> Any:
+def _tiled_images(size: TinySize, image_processor: type) -> Any:
     side = int((size.image_tiles - 1) ** 0.5) if size.image_tiles > 1 else 1
     return image_processor(
         size={"longest_edge": side * size.image_size},
@@ -144,7 +148,7 @@ def _tiled_images(size: TwinSize, image_processor: type) -> Any:
     )
 
 
-def _tiled_settings(size: TwinSize, vision: str, processor: Any) -> dict[str, Any]:
+def _tiled_settings(size: TinySize, vision: str, processor: Any) -> dict[str, Any]:
     """What the configurations of both generations of SmolVLM say alike."""
     from transformers import LlamaConfig
 
@@ -156,7 +160,7 @@ def _tiled_settings(size: TwinSize, vision: str, processor: Any) -> dict[str, An
     }
 
 
-def _smolvlm(size: TwinSize) -> tuple[Any, Any]:
+def _smolvlm(size: TinySize) -> tuple[Any, Any]:
     from transformers import (
         SmolVLMConfig,
         SmolVLMForConditionalGeneration,
@@ -176,7 +180,7 @@ def _smolvlm(size: TwinSize) -> tuple[Any, Any]:
     return SmolVLMForConditionalGeneration(config), processor
 
 
-def _idefics3(size: TwinSize) -> tuple[Any, Any]:
+def _idefics3(size: TinySize) -> tuple[Any, Any]:
     from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,
@@ -194,7 +198,7 @@ def _idefics3(size: TwinSize) -> tuple[Any, Any]:
     return Idefics3ForConditionalGeneration(config), processor
 
 
-def _qwen2_5_vl(size: TwinSize) -> tuple[Any, Any]:
+def _qwen2_5_vl(size: TinySize) -> tuple[Any, Any]:
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -252,7 +256,7 @@ def _qwen2_5_vl(size: TwinSize) -> tuple[Any, Any]:
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 
-def _internvl(size: TwinSize) -> tuple[Any, Any]:
+def _internvl(size: TinySize) -> tuple[Any, Any]:
     from transformers import (
         GotOcr2ImageProcessor,
         InternVLConfig,
@@ -293,7 +297,7 @@ def _internvl(size: TwinSize) -> tuple[Any, Any]:
     return InternVLForConditionalGeneration(config), processor
 
 
-def _paligemma(size: TwinSize) -> tuple[Any, Any]:
+def _paligemma(size: TinySize) -> tuple[Any, Any]:
     from transformers import (
         Gemma2Config,
         PaliGemmaConfig,
@@ -327,7 +331,7 @@ def _paligemma(size: TwinSize) -> tuple[Any, Any]:
     return PaliGemmaForConditionalGeneration(config), processor
 
 
-def _composed(size: TwinSize) -> tuple[Any, Any]:
+def _composed(size: TinySize) -> tuple[Any, Any]:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from lightning_modules.vlm.composed_encoder import VisionTower
@@ -341,7 +345,7 @@ def _composed(size: TwinSize) -> tuple[Any, Any]:
     return assemble(tower, encoder, LlamaForCausalLM(text), tokenizer, edge, size.image_tokens)
 
 
-TWINS: dict[str, Callable[[TwinSize], tuple[Any, Any]]] = {
+TINY_MODELS: dict[str, Callable[[TinySize], tuple[Any, Any]]] = {
     "idefics3": _idefics3,
     "smolvlm": _smolvlm,
     "qwen2_5_vl": _qwen2_5_vl,
@@ -349,4 +353,4 @@ TWINS: dict[str, Callable[[TwinSize], tuple[Any, Any]]] = {
     "paligemma": _paligemma,
     "composed": _composed,
 }
-"""Makes a twin and its processor, by the family's name; torch's random numbers are seeded before."""
+"""Makes a tiny random model and its processor, by the family's name; torch is seeded before."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.distinct_images import embed_prompts
-from lightning_modules.vlm.shared_prefixes import Beginnings, shared_beginnings
+from lightning_modules.vlm.shared_prefixes import SharedPrefixes, shared_prefixes_of
 
 ROWS_AT_ONCE = 64
 """How many continuations are read in one pass: each has all of its prompt's keys and values for itself."""
@@ -96,13 +96,13 @@ def read_prompts(model: Any, prompt: Mapping[str, Tensor], keep_cache: bool) -> 
     network = model.get_base_model() if hasattr(model, "get_base_model") else model
     embedded = embed_prompts(network, prompt)
     positions = _positions(network, prompt)
-    beginnings = None
+    prefixes = None
     # With token types a prompt sees itself in both directions: its beginning depends on its end.
     if "token_type_ids" not in prompt:
         placeholders = prompt["input_ids"] == network.config.image_token_id
-        beginnings = shared_beginnings(prompt["input_ids"], mask, placeholders, embedded.images)
-    if beginnings is not None and _fits_window(network, mask):
-        logits, cache, mask = _read_in_two(model, embedded.embeddings, mask, positions, beginnings)
+        prefixes = shared_prefixes_of(prompt["input_ids"], mask, placeholders, embedded.images)
+    if prefixes is not None and _fits_window(network, mask):
+        logits, cache, mask = _read_in_two(model, embedded.embeddings, mask, positions, prefixes)
     else:
         types = {name: prompt[name] for name in ("token_type_ids",) if name in prompt}
         output = model(
@@ -140,18 +140,18 @@ def _fits_window(network: Any, mask: Tensor) -> bool:
 
 
 def _read_in_two(
-    model: Any, embeddings: Tensor, mask: Tensor, positions: Tensor, beginnings: Beginnings
+    model: Any, embeddings: Tensor, mask: Tensor, positions: Tensor, prefixes: SharedPrefixes
 ) -> tuple[Tensor, Any, Tensor]:
     """Read each beginning once, then the rest of every prompt: logits, cache, and mask of the cache."""
     starts = mask.shape[1] - mask.sum(1)
-    ends = starts + torch.tensor(beginnings.length, device=mask.device)
-    first = torch.tensor(beginnings.first, device=mask.device)
-    group = torch.tensor(beginnings.group, device=mask.device)
+    ends = starts + torch.tensor(prefixes.length, device=mask.device)
+    first = torch.tensor(prefixes.first, device=mask.device)
+    group = torch.tensor(prefixes.group, device=mask.device)
 
-    places, beginning_mask = _left_padded(starts[first], ends[first])
+    places, prefix_mask = _left_padded(starts[first], ends[first])
     output = model(
         inputs_embeds=_taken(embeddings[first], places),
-        attention_mask=beginning_mask.to(mask),
+        attention_mask=prefix_mask.to(mask),
         position_ids=_taken_positions(positions[..., first, :], places),
         use_cache=True,
         logits_to_keep=1,
@@ -160,7 +160,7 @@ def _read_in_two(
     cache.batch_select_indices(group)
 
     places, rest_mask = _left_padded(ends, torch.full_like(ends, mask.shape[1]))
-    whole_mask = torch.cat([beginning_mask[group], rest_mask], 1).to(mask)
+    whole_mask = torch.cat([prefix_mask[group], rest_mask], 1).to(mask)
     output = model(
         inputs_embeds=_taken(embeddings, places),
         attention_mask=whole_mask,

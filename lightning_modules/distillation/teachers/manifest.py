@@ -1,6 +1,6 @@
-"""What the lessons in a cache are: of which teacher, for which student, and how much of them was kept.
+"""Which teacher outputs a cache holds: of which teacher, for which student, and how much was kept.
 
-This stands beside the lessons as JSON, and is compared with what a training asks for.
+This stands beside them as JSON, and is compared with what a training asks for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lightning_modules.vlm.loading import model_source
 from lightning_modules.vlm.zoo import entry_of
 from lightning_modules.weights_digest import ELSEWHERE, digest_of
 
-FORMAT = 2
+FORMAT = 3
 """The version of the files."""
 
 COMMIT_LENGTH, DIGEST_LENGTH = 40, 64
@@ -28,34 +28,35 @@ COMMIT_LENGTH, DIGEST_LENGTH = 40, 64
 
 
 class CacheError(ModelError):
-    """A cache of lessons is missing, damaged, or not the one that is asked for."""
+    """A cache of teacher outputs is missing, damaged, or not the one that is asked for."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What settings say of lessons; two trainings that agree in it can use the same ones.
+class Fingerprint:
+    """What settings say of teacher outputs; two trainings that agree in it can use the same ones.
 
     Attributes:
-        model: the commit of the teacher on the hub, or the digest of its folder; for a twin its name.
-        twin: whether it is a twin.
-        twin_size: how large, as far as it was said.
-        twin_seed: the seed of its weights; None where it is no twin.
+        model: the commit of the teacher on the hub, or the digest of its folder; for a tiny random model its
+            name.
+        random_weights: whether it is a tiny random model.
+        tiny_size: how large, as far as it was said.
+        weights_seed: the seed of its weights; None where it is no tiny random model.
         adapter: the digest of its adapter's files, or None.
         checkpoint: the digest of its checkpoint, or None.
         four_bit: whether its linear layers are in NF4.
         image_tokens: the most tokens that one image may take for it.
-        cache_k: how many outcomes were kept at each position.
+        cache_k: how many classes were kept at each position.
         temperature: by which logits were divided.
         rationale: whether reasoning is learnt.
         tokenizer: the digest of the student's tokens.
         end: the token that ends the student's answers.
-        before_answer: what stands between the student's prompts and answers.
+        response_template: what stands between the student's prompts and answers.
     """
 
     model: str
-    twin: bool
-    twin_size: dict[str, int] | None
-    twin_seed: int | None
+    random_weights: bool
+    tiny_size: dict[str, int] | None
+    weights_seed: int | None
     adapter: str | None
     checkpoint: str | None
     four_bit: bool
@@ -65,7 +66,7 @@ class Asked:
     rationale: bool
     tokenizer: str
     end: int
-    before_answer: str
+    response_template: str
 
 
 @dataclass(frozen=True)
@@ -86,24 +87,24 @@ class StoredMaps:
 
 
 @dataclass(frozen=True)
-class Contents:
+class Manifest:
     """What is in a cache.
 
     Attributes:
-        asked: what the settings said when it was written.
+        fingerprint: what the settings said when it was written.
         family: the teacher's family.
         layer_count: layers of the teacher's language model.
-        reads_alike: whether student and teacher read the very same tokens.
-        vocabulary: the number of outcomes that log-probabilities are about.
-        tokens: which outcomes these are, where the tokenizers are not the same.
+        same_tokenization: whether student and teacher read the very same tokens.
+        vocabulary: the number of classes that log-probabilities are about.
+        tokens: which classes these are, where the tokenizers are not the same.
         maps: what of the attention was kept; None where nothing was.
         version: of the files' format.
     """
 
-    asked: Asked
+    fingerprint: Fingerprint
     family: str
     layer_count: int
-    reads_alike: bool
+    same_tokenization: bool
     vocabulary: int
     tokens: CommonTokens | None
     maps: StoredMaps | None
@@ -114,7 +115,7 @@ class Contents:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Contents:
+    def from_json(cls, text: str) -> Manifest:
         """Read what `to_json` wrote.
 
         Raises:
@@ -128,7 +129,7 @@ class Contents:
             return cls(
                 **{
                     **read,
-                    "asked": Asked(**read["asked"]),
+                    "fingerprint": Fingerprint(**read["fingerprint"]),
                     "tokens": None if tokens is None else CommonTokens(**tokens),
                     "maps": None if maps is None else StoredMaps(**{**maps, "layers": tuple(maps["layers"])}),
                 }
@@ -137,9 +138,9 @@ class Contents:
             raise CacheError(f"cannot be read ({error})") from error
 
 
-def what_is_asked(
+def fingerprint_of(
     settings: Teacher, student: VlmCollator, temperature: float, image_tokens: int | None
-) -> Asked:
+) -> Fingerprint:
     """What a training asks of its teacher.
 
     Args:
@@ -149,12 +150,12 @@ def what_is_asked(
         image_tokens: the most tokens that one image may take for the teacher.
     """
     vocabulary = json.dumps(sorted(student.processor.tokenizer.get_vocab().items()))
-    size = settings.twin_size if settings.twin else None
-    return Asked(
-        model=settings.model if settings.twin else _weights_of(settings.model),
-        twin=settings.twin,
-        twin_size=None if size is None else asdict(size),
-        twin_seed=settings.twin_seed if settings.twin else None,
+    size = settings.tiny_size if settings.random_weights else None
+    return Fingerprint(
+        model=settings.model if settings.random_weights else _weights_of(settings.model),
+        random_weights=settings.random_weights,
+        tiny_size=None if size is None else asdict(size),
+        weights_seed=settings.weights_seed if settings.random_weights else None,
         adapter=digest_of(settings.adapter),
         checkpoint=digest_of(settings.checkpoint),
         four_bit=settings.four_bit,
@@ -164,14 +165,18 @@ def what_is_asked(
         rationale=student.rationale,
         tokenizer=hashlib.sha256(vocabulary.encode()).hexdigest(),
         end=student.conversation.end_id,
-        before_answer=student.conversation.before_answer,
+        response_template=student.conversation.response_template,
     )
 
 
-def origin_of(asked: Asked) -> str:
+def origin_of(fingerprint: Fingerprint) -> str:
     """Where the weights of a cached teacher come from."""
-    model = f"tiny random model, seed {asked.twin_seed}" if asked.twin else asked.model
-    return teacher_origin(model, asked.adapter, asked.checkpoint)
+    model = (
+        f"tiny random model, seed {fingerprint.weights_seed}"
+        if fingerprint.random_weights
+        else fingerprint.model
+    )
+    return teacher_origin(model, fingerprint.adapter, fingerprint.checkpoint)
 
 
 def _weights_of(model: str) -> str:
@@ -191,60 +196,60 @@ def _weights_of(model: str) -> str:
         return ELSEWHERE
 
 
-def require_same(folder: Path, cached: Asked, asked: Asked) -> None:
-    """Raise `CacheError` where a cache holds other lessons than those that are asked for.
+def require_same(folder: Path, cached: Fingerprint, fingerprint: Fingerprint) -> None:
+    """Raise `CacheError` where a cache holds other teacher outputs than those that are asked for.
 
     What is not on this machine, and cannot be asked for on the hub either, is taken as it was cached.
     """
     for name in ("model", "adapter", "checkpoint"):
-        if getattr(asked, name) == ELSEWHERE and getattr(cached, name) is not None:
+        if getattr(fingerprint, name) == ELSEWHERE and getattr(cached, name) is not None:
             print(
-                f"The teacher's {name} is not on this machine: taken for the one of the lessons in {folder}."
+                f"The teacher's {name} is not on this machine: taken for the one of the outputs in {folder}."
             )
-            asked = replace(asked, **{name: getattr(cached, name)})
-    for field in fields(Asked):
-        then, now = getattr(cached, field.name), getattr(asked, field.name)
+            fingerprint = replace(fingerprint, **{name: getattr(cached, name)})
+    for field in fields(Fingerprint):
+        then, now = getattr(cached, field.name), getattr(fingerprint, field.name)
         if then != now:
             raise CacheError(_difference(folder, field.name, then, now))
 
 
 def _difference(folder: Path, name: str, then: Any, now: Any) -> str:
     anew = (
-        f"Delete {folder}, or name another folder as teacher.cache, and write the lessons with "
+        f"Delete {folder}, or name another folder as teacher.cache, and write the teacher outputs with "
         "`make cache-teacher NAME=...`."
     )
     if name in ("adapter", "checkpoint") and then is not None and now is not None:
         return (
-            f"The teacher's {name} has been trained again since its lessons were cached in {folder}. {anew}"
+            f"The teacher's {name} has been trained again since its outputs were cached in {folder}. {anew}"
         )
     if name == "model" and not {len(then), len(now)} - {COMMIT_LENGTH, DIGEST_LENGTH}:
         again = (
             f"`teacher.model: owner/name@{then}`" if len(then) == COMMIT_LENGTH else "the former ones back"
         )
         return (
-            f"The lessons in {folder} are those of another teacher: the weights of teacher.model are "
+            f"The teacher outputs in {folder} are those of another teacher: the weights of teacher.model are "
             f"{now[:12]}, and they were {then[:12]} when it was asked. Give {again}. Or else: {anew}"
         )
     if name == "tokenizer":
-        return f"The lessons in {folder} are for a student with another tokenizer. {anew}"
+        return f"The teacher outputs in {folder} are for a student with another tokenizer. {anew}"
     if name == "temperature":
         return (
-            f"The lessons in {folder} were cached at temperature {then:g}, but the loss compares at {now:g}. "
-            f"Set logits.temperature to {then:g}. Or else: {anew}"
+            f"The teacher outputs in {folder} were cached at temperature {then:g}, but the loss compares at "
+            f"{now:g}. Set logits.temperature to {then:g}. Or else: {anew}"
         )
-    if name in ("end", "before_answer", "rationale"):
+    if name in ("end", "response_template", "rationale"):
         return (
-            f"The lessons in {folder} are for a student that writes its answers in another form: {name} is "
-            f"{then!r} there, and {now!r} is asked for. {anew}"
+            f"The teacher outputs in {folder} are for a student that writes its answers in another form: "
+            f"{name} is {then!r} there, and {now!r} is asked for. {anew}"
         )
     if name == "cache_k":
         return (
-            f"The lessons in {folder} keep the {then} likeliest tokens, but teacher.cache_k asks for {now}. "
-            f"Set teacher.cache_k to {then}. Or else: {anew}"
+            f"The teacher outputs in {folder} keep the {then} likeliest tokens, but teacher.cache_k asks for "
+            f"{now}. Set teacher.cache_k to {then}. Or else: {anew}"
         )
     return (
-        f"The lessons in {folder} are those of another teacher: teacher.{name} is {_shown(then)} there, and "
-        f"{_shown(now)} is asked for. {anew}"
+        f"The teacher outputs in {folder} are those of another teacher: teacher.{name} is {_shown(then)} "
+        f"there, and {_shown(now)} is asked for. {anew}"
     )
 
 

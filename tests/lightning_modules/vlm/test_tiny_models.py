@@ -11,22 +11,22 @@ from hypothesis import strategies as st
 
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.twins import TWINS, TwinSize, make_twin
+from lightning_modules.vlm.tiny_models import TINY_MODELS, TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
-from tests.lightning_modules.vlm.sample_questions import SMALL, TWIN_FAMILIES, twin
+from tests.lightning_modules.vlm.sample_questions import SMALL, TINY_FAMILIES, tiny_model
 
-families = pytest.mark.parametrize("family", TWIN_FAMILIES)
+families = pytest.mark.parametrize("family", TINY_FAMILIES)
 
 CODE = """
 import sys
-from tests.lightning_modules.vlm.test_twins import fingerprint
+from tests.lightning_modules.vlm.test_tiny_models import fingerprint
 print(*(fingerprint(name) for name in sys.argv[1:]))
 """
 
 
 def fingerprint(family: str) -> str:
-    """Of all bits of a twin's weights and of its tokenizer."""
-    model, processor = make_twin(family, 3)
+    """Of all bits of a tiny random model's weights and of its tokenizer."""
+    model, processor = make_tiny_model(family, 3)
     digest = hashlib.sha256(processor.tokenizer.backend_tokenizer.to_str().encode())
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(key.encode() + tensor.numpy().tobytes())
@@ -34,20 +34,20 @@ def fingerprint(family: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_twin_has_the_same_bits_in_every_process():
-    other = subprocess.run([sys.executable, "-c", CODE, *TWIN_FAMILIES], capture_output=True, text=True)
-    assert other.stdout.split() == [fingerprint(name) for name in TWIN_FAMILIES], other.stderr
+def test_a_tiny_model_has_the_same_bits_in_every_process():
+    other = subprocess.run([sys.executable, "-c", CODE, *TINY_FAMILIES], capture_output=True, text=True)
+    assert other.stdout.split() == [fingerprint(name) for name in TINY_FAMILIES], other.stderr
 
 
 @families
-def test_a_twin_follows_from_its_seed_and_leaves_random_numbers_alone(family):
+def test_a_tiny_model_follows_from_its_seed_and_leaves_random_numbers_alone(family):
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    first, _ = make_twin(family, 1, SMALL)
+    first, _ = make_tiny_model(family, 1, SMALL)
     assert torch.equal(torch.rand(3), expected)
-    same, _ = make_twin(family, 1, SMALL)
-    other, _ = make_twin(family, 2, SMALL)
+    same, _ = make_tiny_model(family, 1, SMALL)
+    other, _ = make_tiny_model(family, 2, SMALL)
     for (name, a), b in zip(first.state_dict().items(), same.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     differing = [not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True)]
@@ -55,8 +55,8 @@ def test_a_twin_follows_from_its_seed_and_leaves_random_numbers_alone(family):
 
 
 @families
-def test_a_twin_has_the_real_classes_parts_and_size(family):
-    model, processor = make_twin(family)
+def test_a_tiny_model_has_the_real_classes_parts_and_size(family):
+    model, processor = make_tiny_model(family)
     real = {
         "idefics3": ("Idefics3ForConditionalGeneration", "Idefics3Processor"),
         "smolvlm": ("SmolVLMForConditionalGeneration", "SmolVLMProcessor"),
@@ -83,39 +83,41 @@ def test_a_twin_has_the_real_classes_parts_and_size(family):
     st.integers(1, 3),
     st.integers(1, 3),
     st.sampled_from([28, 56, 84]),
-    st.sampled_from(TWIN_FAMILIES),
+    st.sampled_from(TINY_FAMILIES),
 )
 def test_sizes_are_adjustable(width, layers, vision_layers, image_size, family):
-    size = TwinSize(width, layers, vision_layers, heads=2, image_size=image_size)
-    model, _ = make_twin(family, size=size)
+    size = TinySize(width, layers, vision_layers, heads=2, image_size=image_size)
+    model, _ = make_tiny_model(family, size=size)
     text = model.config.get_text_config()
     assert (text.hidden_size, text.num_hidden_layers) == (width, layers)
 
 
-def test_sizes_that_do_not_fit_and_families_without_twin_are_refused():
+def test_sizes_that_do_not_fit_and_families_without_tiny_model_are_refused():
     with pytest.raises(ModelError, match="width 100 cannot have 4 heads"):
-        TwinSize(width=100)
+        TinySize(width=100)
     with pytest.raises(ModelError, match="image_size of 100"):
-        TwinSize(image_size=100)
-    with pytest.raises(ModelError, match="no twin of 'llava'; there are twins of idefics3"):
-        make_twin("llava")
+        TinySize(image_size=100)
+    with pytest.raises(
+        ModelError, match="no tiny random model of 'llava'; there are tiny random models of idefics3"
+    ):
+        make_tiny_model("llava")
 
 
 @given(st.text(max_size=60))
 def test_the_tokenizer_writes_every_text_back(text):
-    _, processor, _ = twin("qwen2_5_vl")
+    _, processor, _ = tiny_model("qwen2_5_vl")
     ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     assert processor.tokenizer.decode(ids) == text
 
 
 def test_words_of_the_questions_and_letters_are_single_tokens():
-    _, processor, _ = twin("smolvlm")
+    _, processor, _ = tiny_model("smolvlm")
     tokenizer = processor.tokenizer
     for word in (" closer", " chair", " B", "B", "Which", " metres", "left", "7"):
         assert len(tokenizer(word, add_special_tokens=False)["input_ids"]) == 1, word
     assert 1000 < len(tokenizer) < 2000
 
 
-def test_every_model_of_the_zoo_has_a_family_with_a_twin():
-    assert {entry.family_name for entry in ZOO.values()} == set(TWIN_FAMILIES) <= set(TWINS)
+def test_every_model_of_the_zoo_has_a_family_with_a_tiny_model():
+    assert {entry.family_name for entry in ZOO.values()} == set(TINY_FAMILIES) <= set(TINY_MODELS)
     assert all(entry.name == name and entry.family for name, entry in ZOO.items())
