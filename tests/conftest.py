@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import LoopbackHub
-from tests.zoo_folders import pytest_sessionfinish, zoo  # noqa: F401 - a hook and a fixture of all tests
+from tests.helpers.hub_server import LoopbackHub
+from tests.helpers.zoo_folders import pytest_sessionfinish, zoo  # noqa: F401 - a hook and a fixture of all tests
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

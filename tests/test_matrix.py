@@ -21,7 +21,7 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.bare_trainer import bare_trainer
+from tests.helpers.bare_trainer import bare_trainer
 
 
 def tiny_giant() -> SpatialModule:

@@ -12,7 +12,7 @@ from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind
 from lightning_modules.base import SpatialModule
 from lightning_modules.vlm.sft import PeftSft
-from tests.bare_trainer import bare_trainer
+from tests.helpers.bare_trainer import bare_trainer
 
 
 def answered(model: SpatialModule, data: SpatialDataModule, **options: int) -> int:

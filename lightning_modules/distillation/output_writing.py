@@ -16,10 +16,10 @@ from lightning_modules.distillation.decoder_pass import layer_count, vocabulary_
 from lightning_modules.distillation.logits.loss import supervised_positions
 from lightning_modules.distillation.logits.teacher_signal import TeacherLogits, TopKLogits, top_k_logits
 from lightning_modules.distillation.module import DistilledStudent
-from lightning_modules.distillation.teachers.manifest import Manifest, StoredMaps, fingerprint_of
 from lightning_modules.distillation.teachers.cache_files import StoredOutput
 from lightning_modules.distillation.teachers.cached import read_by_student
 from lightning_modules.distillation.teachers.live import LiveTeacher
+from lightning_modules.distillation.teachers.manifest import Manifest, StoredMaps, fingerprint_of
 from lightning_modules.distillation.teachers.output_keys import WithOutputKeys
 
 

@@ -14,13 +14,13 @@ from datamodules.samples import AnswerType, DataError, SpatialSample
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import AsMultipleChoice, RotatedChoices
 from experiments.commands.score import SCORERS
-from tests.datamodules.parquet_files import (
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.datamodules.unanswered_files import ROWS, cv_bench, omni_spatial, space_thinker, track3
+from tests.helpers.unanswered_files import ROWS, cv_bench, omni_spatial, space_thinker, track3
 
 Layout = Callable[[Path, bool], OfficialLayout]
 every_layout = pytest.mark.parametrize("layout", [track3, cv_bench, omni_spatial, space_thinker])

@@ -16,7 +16,7 @@ from datamodules.base import SpatialDataModule
 from datamodules.samples import Answer, AnswerType, DataError, ImageFile, SpatialSample, UnreadableImage
 from datamodules.scoring.baselines import best_fixed_answers, majority_baseline
 from datamodules.views import Blind, NoDepth
-from tests.datamodules.track3_files import record, records_of, write_dataset, write_split
+from tests.helpers.track3_files import record, records_of, write_dataset, write_split
 
 
 def sizes(samples: list[SpatialSample]) -> dict[str, Any]:

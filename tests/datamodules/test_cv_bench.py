@@ -14,7 +14,7 @@ from datamodules.cv_bench import CvBench, read_rows
 from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage
 from datamodules.scoring.baselines import majority_baseline
 from datamodules.views import Blind
-from tests.datamodules.parquet_files import cv_bench_row, encoded, write_cv_bench
+from tests.helpers.parquet_files import cv_bench_row, encoded, write_cv_bench
 
 Rows = list[dict[str, Any]]
 

@@ -19,15 +19,15 @@ from datamodules.hub.fetch import fetch, fetched
 from datamodules.hub.whole_copies import HubDataset, SplitCounts
 from datamodules.samples import DataError
 from experiments.commands.fetch import DATASETS, main
-from tests.datamodules import omni_spatial_files
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import (
+from tests.helpers import omni_spatial_files
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.datamodules.track3_files import records_of, write_split
+from tests.helpers.track3_files import records_of, write_split
 
 DATASET = HubDataset(
     "ai_city_track3",

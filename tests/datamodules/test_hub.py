@@ -17,13 +17,13 @@ from datamodules.mixture import Mixture
 from datamodules.samples import DataError
 from datamodules.space_thinker import SpaceThinker
 from experiments.commands.fetch import DATASETS, main
-from tests.datamodules.parquet_files import (
+from tests.helpers.hub_server import LoopbackHub
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.hub_server import LoopbackHub
 
 CV_BENCH = DATASETS["cv_bench"].repository
 

@@ -29,16 +29,7 @@ from datamodules.samples import (
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import DepthAsImage, Grayscale, Marked
 from experiments.report.region_images import draw_question
-from tests.datamodules.omni_spatial_files import row as omni_row
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import (
-    cv_bench_row,
-    space_thinker_row,
-    write_cv_bench,
-    write_space_thinker,
-)
-from tests.datamodules.track3_files import record, write_split
-from tests.kinds_of_images import (
+from tests.helpers.kinds_of_images import (
     COLOURS,
     DEPTHS,
     HEIGHT,
@@ -50,6 +41,15 @@ from tests.kinds_of_images import (
     red_corner,
     red_quarter_shown,
 )
+from tests.helpers.omni_spatial_files import row as omni_row
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import (
+    cv_bench_row,
+    space_thinker_row,
+    write_cv_bench,
+    write_space_thinker,
+)
+from tests.helpers.track3_files import record, write_split
 
 STORED = red_quarter_shown(1)
 

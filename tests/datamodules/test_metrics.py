@@ -17,7 +17,7 @@ from datamodules.scoring.metrics import Judgement, Track3Metric, track3_correct
 from datamodules.scoring.official_rules import track3_official
 from datamodules.scoring.score_track3 import score_track3
 from datamodules.scoring.submission import write_submission
-from tests.forked import in_processes
+from tests.helpers.forked import in_processes
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 

@@ -17,10 +17,10 @@ from datamodules.answers.final_answer import final_answer, plain_characters
 from datamodules.benchmarks.space_thinker_text import answer_text, reasoning_text
 from datamodules.own_images import OwnImages
 from datamodules.samples import DataError
-from tests.datamodules import parquet_files
-from tests.datamodules.omni_spatial_files import row as omni_row
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import cv_bench_row
+from tests.helpers import parquet_files
+from tests.helpers.omni_spatial_files import row as omni_row
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import cv_bench_row
 
 
 def from_parquet(folder: Path, choices: list[Any]) -> tuple[str, ...]:

@@ -17,15 +17,15 @@ from datamodules.samples import DataError, SpatialSample
 from datamodules.scoring.baselines import majority_baseline
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind, GrayImage, Grayscale, NoDepth
-from tests.datamodules import omni_spatial_files
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import (
+from tests.helpers import omni_spatial_files
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.datamodules.track3_files import write_dataset
+from tests.helpers.track3_files import write_dataset
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from datamodules.omni_spatial import COLOUR_TERMS, OmniSpatial, depends_on_colour, read_rows
 from datamodules.samples import AnswerType, DataError, ImageFile, MissingImage, SpatialSample
 from datamodules.views import Blind
-from tests.datamodules.omni_spatial_files import row, write_omni_spatial
+from tests.helpers.omni_spatial_files import row, write_omni_spatial
 
 
 def data(folder: Path, **options: Any) -> OmniSpatial:

@@ -26,16 +26,16 @@ from datamodules.scoring.metrics import Track3Metric
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind
 from experiments.commands.fetch import DATASETS
-from tests.bare_trainer import bare_trainer
-from tests.datamodules import omni_spatial_files
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import (
+from tests.helpers import omni_spatial_files
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.datamodules.track3_files import record, records_of, write_split
+from tests.helpers.track3_files import record, records_of, write_split
 
 
 class Fingerprint(LightningModule):

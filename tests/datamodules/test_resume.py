@@ -13,7 +13,7 @@ from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
 from datamodules.mixture import Mixture
 from datamodules.samples import DataError
-from tests.datamodules.track3_files import write_dataset
+from tests.helpers.track3_files import write_dataset
 
 IMAGES = 11
 EPOCHS = 3

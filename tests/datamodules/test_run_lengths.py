@@ -20,7 +20,7 @@ from datamodules.own_images import OwnImages
 from datamodules.samples import DataError, OpenedImage, Region, SpatialSample
 from datamodules.views import BoxesInText, Marked
 from lightning_modules.tiny_giant.collator import CollatorError
-from tests.datamodules.track3_files import HEIGHT, WIDTH, mask, record, write_split
+from tests.helpers.track3_files import HEIGHT, WIDTH, mask, record, write_split
 from tests.lightning_modules.tiny_giant.test_model import collator_for
 
 WHOLE = mask()["counts"]

@@ -9,7 +9,7 @@ import pytest
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
 from datamodules.scoring.submission import write_submission
 from experiments.commands.score import main, score_track3
-from tests.datamodules.track3_files import record
+from tests.helpers.track3_files import record
 
 TRUTH = [
     {"id": "a", "normalized_answer": "left"},

@@ -10,8 +10,8 @@ import pytest
 
 from datamodules.samples import DataError
 from experiments.commands.score import SCORERS, main
-from tests.datamodules.omni_spatial_files import row, write_omni_spatial
-from tests.datamodules.parquet_files import (
+from tests.helpers.omni_spatial_files import row, write_omni_spatial
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,

@@ -9,7 +9,7 @@ from datamodules.benchmarks.space_thinker_text import answer_type_of, task_of
 from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample
 from datamodules.space_thinker import SpaceThinker, read_rows
 from datamodules.views import Blind
-from tests.datamodules.parquet_files import WRAPPER, encoded, space_thinker_row, write_space_thinker
+from tests.helpers.parquet_files import WRAPPER, encoded, space_thinker_row, write_space_thinker
 
 ONE_SHARD = "00000-of-00001.parquet"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from datamodules.benchmarks import track3_index
 from datamodules.benchmarks.track3_index import Track3Index, index_records
 from datamodules.samples import DataError
-from tests.datamodules.track3_files import mask, record, records_of, write_split
+from tests.helpers.track3_files import mask, record, records_of, write_split
 
 
 def index(folder: Path, records: list[dict[str, Any]]) -> Track3Index:

@@ -17,10 +17,10 @@ from datamodules.own_images import OwnImages
 from datamodules.samples import DataError
 from experiments.commands.score import SCORERS
 from experiments.report.comparison import paired_answers
-from tests.datamodules.omni_spatial_files import row as omni_row
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import cv_bench_row, write_cv_bench
-from tests.datamodules.track3_files import record, write_split
+from tests.helpers.omni_spatial_files import row as omni_row
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import cv_bench_row, write_cv_bench
+from tests.helpers.track3_files import record, write_split
 
 NUMBERS = (0, 1, 2, 3, 1, 3, 1)
 """The numbers of questions: 1 comes three times, 3 twice."""

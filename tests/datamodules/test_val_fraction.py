@@ -19,17 +19,17 @@ from datamodules.samples import Answer, DataError
 from datamodules.scoring.choice_metrics import CvBenchMetric, OmniSpatialMetric, SpaceThinkerMetric
 from datamodules.scoring.joined_metric import JoinedMetric
 from datamodules.space_thinker import SpaceThinker
-from tests.datamodules import omni_spatial_files
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import (
+from tests.datamodules.test_mixture import samples
+from tests.helpers import omni_spatial_files
+from tests.helpers.memory_data import MemoryQuestions
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.datamodules.test_mixture import samples
-from tests.datamodules.track3_files import record, write_dataset, write_split
-from tests.lightning_modules.memory_data import MemoryQuestions
+from tests.helpers.track3_files import record, write_dataset, write_split
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.forked import ForkedCommand
+from tests.helpers.forked import ForkedCommand
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS_OF_THE_CALLER = (
@@ -39,14 +39,14 @@ def stub(tmp_path: Path) -> Path:
     content = {
         "name": "stub",
         "model": {
-            "class_path": "tests.experiments.stub.StubModule",
+            "class_path": "tests.helpers.stub.StubModule",
             "init_args": {
                 "epochs": 4,
                 "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.05}},
             },
         },
         "data": {
-            "class_path": "tests.experiments.stub.StubData",
+            "class_path": "tests.helpers.stub.StubData",
             "init_args": {"num_workers": 0, "seed": "${seed_everything}"},
         },
         "trainer": {"log_every_n_steps": 1},

@@ -23,8 +23,8 @@ from experiments.experiment_files.config_files import compose
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError
 from lightning_modules.distillation.output_writing import OutputWriting
-from lightning_modules.distillation.teachers.manifest import CacheError
 from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, is_complete
+from lightning_modules.distillation.teachers.manifest import CacheError
 from lightning_modules.distillation.teachers.output_keys import output_key
 from tests.experiments.test_command_line import PreparedCLI, prepared
 

@@ -145,10 +145,10 @@ def changed(stub: Path, change: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("modle: {class_path: tests.experiments.stub.StubModule}", ["modle", "Did you mean model?"]),
+        ("modle: {class_path: tests.helpers.stub.StubModule}", ["modle", "Did you mean model?"]),
         ("data: [1, 2]", ["data is '[1, 2]'", "class_path"]),
         (
-            "model: {class_path: tests.experiments.stub.StubModule, init_args: epochs}",
+            "model: {class_path: tests.helpers.stub.StubModule, init_args: epochs}",
             ["init_args", "mapping"],
         ),
     ],
@@ -166,7 +166,7 @@ def test_a_file_with_a_byte_order_mark_is_read(command: Command, stub: Path) -> 
 
 
 def with_model(stub: Path, name: str) -> Path:
-    return changed(stub, f"model: {{class_path: tests.experiments.faults.{name}, init_args: {{epochs: 1}}}}")
+    return changed(stub, f"model: {{class_path: tests.helpers.faults.{name}, init_args: {{epochs: 1}}}}")
 
 
 def test_what_a_library_refuses_in_a_constructor_is_a_sentence(command: Command, stub: Path) -> None:

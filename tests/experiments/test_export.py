@@ -19,8 +19,8 @@ from lightning_modules.vlm.prompts import question_text
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
 from tests.experiments.conftest import Command
-from tests.lightning_modules.vlm.questions import TEXTS, noise_image
-from tests.lightning_modules.vlm.small import as_if_trained, logits, question
+from tests.helpers.questions import TEXTS, noise_image
+from tests.helpers.small_models import as_if_trained, logits, question
 
 PEFT_SFT = "lightning_modules.vlm.sft.PeftSft"
 SIZE = {"width": 64, "layers": 2, "vision_layers": 2}
@@ -337,7 +337,7 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path: Path) -> None:
     run.checkpoint.unlink()
     with pytest.raises(RunError, match="has no checkpoint"):
         export(run, tmp_path)
-    stub = {"class_path": "tests.experiments.stub.StubModule", "init_args": {}}
+    stub = {"class_path": "tests.helpers.stub.StubModule", "init_args": {}}
     run, module = run_with(tmp_path / "stub", stub)
     with pytest.raises(RunError, match="StubModule is not a model of transformers"):
         export(run, tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.conftest import ROOT, environment
-from tests.forked_make import ForkedPython
+from tests.helpers.forked_make import ForkedPython
 
 ABOUT_OWN_IMAGES = "about your own images."
 SAYS_LAST = {

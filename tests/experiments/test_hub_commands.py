@@ -32,18 +32,18 @@ from experiments.run_folders.loggers import read_rows
 from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
-from tests.datamodules import omni_spatial_files
-from tests.datamodules.omni_spatial_files import write_omni_spatial
-from tests.datamodules.parquet_files import (
+from tests.experiments.conftest import environment
+from tests.helpers import omni_spatial_files
+from tests.helpers.composed_models import small_llama
+from tests.helpers.hub_server import LoopbackHub
+from tests.helpers.omni_spatial_files import write_omni_spatial
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.datamodules.track3_files import write_dataset
-from tests.experiments.conftest import environment
-from tests.hub_server import LoopbackHub
-from tests.lightning_modules.vlm.composed_models import small_llama
+from tests.helpers.track3_files import write_dataset
 
 SMALL = TinySize(width=64, layers=1, vision_layers=1, image_size=56)
 SOME = [

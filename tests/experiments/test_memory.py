@@ -16,8 +16,8 @@ from experiments.errors.memory import (
     out_of_memory,
 )
 from experiments.experiment_files.config_files import compose
-from tests.experiments.stub import StubModule
 from tests.experiments.test_command_line import PreparedCLI, prepared
+from tests.helpers.stub import StubModule
 
 __all__ = ["prepared"]
 

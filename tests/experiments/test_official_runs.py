@@ -20,7 +20,7 @@ from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.datamodules.omni_spatial_files import row, write_omni_spatial
+from tests.helpers.omni_spatial_files import row, write_omni_spatial
 
 OFFICIAL = Prompt(**read_yaml(experiment_file("distillation/qwen_3b_base"))["model"]["init_args"]["prompt"])
 

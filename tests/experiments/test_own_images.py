@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.datamodules.unanswered_files import ROWS, cv_bench, omni_spatial, space_thinker, track3
 from tests.experiments.conftest import Command
+from tests.helpers.unanswered_files import ROWS, cv_bench, omni_spatial, space_thinker, track3
 
 LAYOUTS = {
     "AiCityTrack3": track3,

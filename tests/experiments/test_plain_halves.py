@@ -22,7 +22,7 @@ def experiment_of(stub: Path, **halves: Any) -> Path:
 
 
 def test_a_plain_module_with_the_suites_data(tmp_path: Path, stub: Path, command: Command) -> None:
-    model = {"class_path": "tests.experiments.plain.PlainModule", "init_args": {"lr": 0.5}}
+    model = {"class_path": "tests.helpers.plain_halves.PlainModule", "init_args": {"lr": 0.5}}
     file = str(experiment_of(stub, model=model))
     shown = command("experiment", "-c", file, "--baselines.blind=true").stdout
     assert "One epoch, since nothing says" in shown
@@ -40,7 +40,7 @@ def test_a_plain_module_with_the_suites_data(tmp_path: Path, stub: Path, command
 
 
 def test_plain_data_with_the_suites_module(tmp_path: Path, stub: Path, command: Command) -> None:
-    data = {"class_path": "tests.experiments.plain.PlainData", "init_args": {"batch_size": 5}}
+    data = {"class_path": "tests.helpers.plain_halves.PlainData", "init_args": {"batch_size": 5}}
     file = str(experiment_of(stub, data=data))
     command("fit", "-c", file)
     command("fit", "-c", file, "--resume=latest", "--model.init_args.epochs=6", code=1)
@@ -57,7 +57,7 @@ def test_plain_data_with_the_suites_module(tmp_path: Path, stub: Path, command: 
 
 
 def test_a_training_loader_of_ones_own(tmp_path: Path, stub: Path, command: Command) -> None:
-    data = {"class_path": "tests.experiments.plain.OwnTrainLoader", "init_args": {"num_workers": 0}}
+    data = {"class_path": "tests.helpers.plain_halves.OwnTrainLoader", "init_args": {"num_workers": 0}}
     file = str(experiment_of(stub, data=data))
     shown = command("experiment", "-c", file, "--model.init_args.epochs=2").stdout
     assert "8 batches an epoch" in shown and "questions/s" in shown

@@ -25,7 +25,7 @@ from experiments.run_folders.run_folder import RunFolder
 from experiments.study.study_file import find_study, read_study
 from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.prompts import question_text
-from tests.lightning_modules.vlm.sample_questions import letter_question
+from tests.helpers.sample_questions import letter_question
 
 README = BASE.parents[1] / "README.md"
 ASKED = ("prompt", "answering", "maximum_new_tokens", "maximum_tokens", "image_tokens")

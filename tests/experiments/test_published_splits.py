@@ -19,11 +19,11 @@ from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.teachers import live as teachers
 from lightning_modules.vlm import sft
-from tests.datamodules.parquet_files import cv_bench_row, write_cv_bench
 from tests.datamodules.test_published_splits import as_published
-from tests.datamodules.track3_files import records_of, write_split
 from tests.experiments.test_command_line import PreparedCLI, prepared
 from tests.experiments.test_experiments import load_a_tiny_model
+from tests.helpers.parquet_files import cv_bench_row, write_cv_bench
+from tests.helpers.track3_files import records_of, write_split
 
 __all__ = ["prepared"]
 

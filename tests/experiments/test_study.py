@@ -33,7 +33,7 @@ from experiments.study.study_summary import summarise
 from experiments.study.study_table import as_markdown, write_tables
 from tests.experiments.conftest import environment
 from tests.experiments.test_command_line import PreparedCLI, prepared
-from tests.forked_make import ForkedPython
+from tests.helpers.forked_make import ForkedPython
 
 __all__ = ["prepared"]
 

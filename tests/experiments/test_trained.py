@@ -12,7 +12,7 @@ from lightning_modules.base import ModelError
 from lightning_modules.checkpoints import CheckpointError
 from lightning_modules.tiny_giant.module import TinyGiant
 from tests.experiments.conftest import ROOT, Command
-from tests.experiments.stub import StubModule
+from tests.helpers.stub import StubModule
 
 
 def test_the_readmes_lines_ask_a_trained_module(

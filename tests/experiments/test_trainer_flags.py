@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.experiments.conftest import Command
-from tests.experiments.observer import OBSERVE, OBSERVED
+from tests.helpers.observer import OBSERVE, OBSERVED
 
 ONE_EPOCH = "max_epochs=1"
 
@@ -198,7 +198,7 @@ def test_overfitting_takes_batches_of_the_size_that_is_trained_with(
 
 
 def test_an_anomaly_is_detected_where_it_begins(stub: Path, command: Command) -> None:
-    options = ("fit", "-c", str(stub), "--model=tests.experiments.faults.NotDifferentiable")
+    options = ("fit", "-c", str(stub), "--model=tests.helpers.faults.NotDifferentiable")
     assert "returned nan values" in command(*options, "--trainer.detect_anomaly=true", code=1).stderr
     said = command(*options, code=1).stderr
     assert "The loss is not finite at step 1" in said and "Traceback" not in said

@@ -31,10 +31,10 @@ from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
-from tests.bare_trainer import bare_trainer
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.memory_data import MemoryData
+from tests.helpers.questions import noise_image, question
 from tests.lightning_modules.distillation.test_processes import SIZE, STUDENT
-from tests.lightning_modules.memory_data import MemoryData
-from tests.lightning_modules.vlm.questions import noise_image, question
 
 TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE)
 RATIONALES = (

@@ -10,7 +10,7 @@ from lightning_modules.phases import Phase, objective_at
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant, parameter_count
-from tests.lightning_modules.memory_data import MemoryData
+from tests.helpers.memory_data import MemoryData
 
 SMALL = TinyGiantConfig(
     image_size=(64, 64), global_grid=(2, 2), width=32, visual_width=16, vocabulary_size=96, expert_hidden=48

@@ -33,11 +33,18 @@ from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.memory_data import MemoryData
-from tests.lightning_modules.vlm.composed_models import tiny_composed
-from tests.lightning_modules.vlm.image_data import ImageData
-from tests.pretend_device import DEVICE, MixedDevices, OnDevice, PretendDevice, PretendStrategy, WaitsOfSteps
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.composed_models import tiny_composed
+from tests.helpers.image_data import ImageData
+from tests.helpers.memory_data import MemoryData
+from tests.helpers.pretend_device import (
+    DEVICE,
+    MixedDevices,
+    OnDevice,
+    PretendDevice,
+    PretendStrategy,
+    WaitsOfSteps,
+)
 
 SIZE = TinySize(width=64, layers=2, vision_layers=1)
 LAYERS, QUESTIONS = 2, 2

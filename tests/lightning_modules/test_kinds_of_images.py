@@ -14,9 +14,9 @@ from PIL import Image
 from datamodules.samples import ImageFile, ImageSource, OpenedImage, SpatialSample, UnreadableImage
 from lightning_modules.distillation.teachers.output_keys import output_key
 from lightning_modules.vlm.collator import VlmCollator
-from tests.kinds_of_images import COLOURS, DEPTHS, NO_COLOURS, file_of, red_corner, red_quarter_shown
+from tests.helpers.kinds_of_images import COLOURS, DEPTHS, NO_COLOURS, file_of, red_corner, red_quarter_shown
+from tests.helpers.sample_questions import TINY_FAMILIES, tiny_model
 from tests.lightning_modules.tiny_giant.test_model import collator_for
-from tests.lightning_modules.vlm.sample_questions import TINY_FAMILIES, tiny_model
 
 SIDE = 64
 """Edge of the images that models are given here, in pixels; a row of pixels becomes vertical stripes."""

@@ -22,8 +22,8 @@ from lightning_modules.vlm.encoder_swap import load_language_model
 from lightning_modules.vlm.loading import Composed, family_named, load_vlm
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO, ZooEntry
-from tests.hub_server import LoopbackHub
-from tests.lightning_modules.vlm.composed_models import small_llama
+from tests.helpers.composed_models import small_llama
+from tests.helpers.hub_server import LoopbackHub
 
 SMALL = TinySize(width=64, layers=1, vision_layers=1, image_size=56)
 WEIGHTS = "model.safetensors"

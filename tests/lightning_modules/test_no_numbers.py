@@ -18,9 +18,9 @@ from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.lightning_modules.scenes import questions
+from tests.helpers.sample_questions import letter_question
+from tests.helpers.scenes import questions
 from tests.lightning_modules.tiny_giant.test_model import CONFIG, collator_for
-from tests.lightning_modules.vlm.sample_questions import letter_question
 
 NO_NUMBERS = {"NaN": torch.nan, "infinity": torch.inf}
 

@@ -15,8 +15,8 @@ from datamodules.answers import read_answer
 from datamodules.samples import Answer, AnswerType, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.one_number import MetricError, OneNumber, taking_answers
-from tests.bare_trainer import bare_trainer
-from tests.experiments.stub import StubData, StubModule
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.stub import StubData, StubModule
 
 
 def answers(form: AnswerType | None, *pairs: tuple[str, str], choices: tuple[str, ...] = ()) -> list[Answer]:

@@ -13,7 +13,7 @@ from lightning_modules.phases import Phase
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
-from tests.bare_trainer import bare_trainer
+from tests.helpers.bare_trainer import bare_trainer
 
 
 @pytest.mark.slow

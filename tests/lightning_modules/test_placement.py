@@ -8,7 +8,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 
 from lightning_modules.placement import Placement, device_of, placed, present_placement
 from lightning_modules.vlm.loading import load_vlm
-from tests.lightning_modules.vlm.small import SIZE
+from tests.helpers.small_models import SIZE
 
 
 def pretend_gpu(monkeypatch: pytest.MonkeyPatch, by_itself: bool) -> None:

@@ -17,9 +17,9 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.memory_data import MemoryData
-from tests.lightning_modules.vlm.small import SIZE
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.memory_data import MemoryData
+from tests.helpers.small_models import SIZE
 
 WORKS = Combination("bf16-mixed", "cuda", True, torch.optim.AdamW, frozenset({torch.float32}))
 BROKEN = {

@@ -13,8 +13,8 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from lightning_modules.base import Batch
-from tests.experiments.stub import StubData, StubModule
-from tests.forked import in_processes
+from tests.helpers.forked import in_processes
+from tests.helpers.stub import StubData, StubModule
 
 
 class TwoTerms(StubModule):

@@ -15,9 +15,9 @@ from lightning_modules.phases import Phase
 from lightning_modules.schedule import ScheduleError, WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
-from tests.bare_trainer import bare_trainer
-from tests.experiments.stub import StubData, StubModule
-from tests.lightning_modules.memory_data import MemoryData
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.memory_data import MemoryData
+from tests.helpers.stub import StubData, StubModule
 
 EPOCHS, STEPS_PER_EPOCH = 3, 4
 

@@ -15,10 +15,10 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.memory_data import MemoryData
-from tests.lightning_modules.vlm.image_data import ImageData
-from tests.lightning_modules.vlm.small import SIZE, as_if_trained
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.image_data import ImageData
+from tests.helpers.memory_data import MemoryData
+from tests.helpers.small_models import SIZE, as_if_trained
 
 OPTIONS: dict[str, Any] = {
     "model": "smolvlm_500m",

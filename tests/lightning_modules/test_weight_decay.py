@@ -15,7 +15,7 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from tests.lightning_modules.vlm.small import SIZE, as_if_trained
+from tests.helpers.small_models import SIZE, as_if_trained
 
 RATE, DECAY = 0.1, 0.5
 MAKE = partial(torch.optim.AdamW, lr=RATE, weight_decay=DECAY)

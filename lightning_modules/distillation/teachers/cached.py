@@ -15,14 +15,14 @@ from lightning_modules.distillation.attention.pooled import PooledLayer
 from lightning_modules.distillation.logits.loss import LogitDistillation
 from lightning_modules.distillation.logits.teacher_signal import TopKLogits
 from lightning_modules.distillation.on_policy import OnPolicy
+from lightning_modules.distillation.teachers.cache_files import StoredOutput, TeacherCache, is_complete
+from lightning_modules.distillation.teachers.live import Teacher, TeacherOutput, not_same_tokens
 from lightning_modules.distillation.teachers.manifest import (
     CacheError,
     fingerprint_of,
     origin_of,
     require_same,
 )
-from lightning_modules.distillation.teachers.cache_files import StoredOutput, TeacherCache, is_complete
-from lightning_modules.distillation.teachers.live import Teacher, TeacherOutput, not_same_tokens
 from lightning_modules.distillation.teachers.output_keys import WithOutputKeys
 from lightning_modules.vlm.collator import IGNORED, VlmCollator
 from lightning_modules.vlm.zoo import entry_of

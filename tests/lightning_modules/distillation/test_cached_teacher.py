@@ -21,18 +21,18 @@ from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
 from lightning_modules.distillation.output_writing import OutputWriting
 from lightning_modules.distillation.teachers import live as teachers
-from lightning_modules.distillation.teachers.manifest import CacheError
-from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, CacheSummary
+from lightning_modules.distillation.teachers.cache_files import CacheSummary, CacheWriter, TeacherCache
 from lightning_modules.distillation.teachers.cached import CachedTeacher
 from lightning_modules.distillation.teachers.live import Teacher
+from lightning_modules.distillation.teachers.manifest import CacheError
 from lightning_modules.distillation.teachers.output_keys import output_key
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.export import save_adapter
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.image_data import ImageData
-from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, noise_image
-from tests.lightning_modules.vlm.small import as_if_trained
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.image_data import ImageData
+from tests.helpers.sample_questions import letter_question, many_questions, noise_image
+from tests.helpers.small_models import as_if_trained
 
 SMALL = TinySize(width=64, layers=2, vision_layers=2)
 DEEPER = TinySize(width=64, layers=3, vision_layers=2)

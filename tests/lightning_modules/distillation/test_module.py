@@ -17,7 +17,7 @@ from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.bare_trainer import bare_trainer
+from tests.helpers.bare_trainer import bare_trainer
 
 TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=TinySize(layers=6))
 

@@ -24,7 +24,7 @@ from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.lightning_modules.vlm.sample_questions import SMALL, letter_question, many_questions, tiny_model
+from tests.helpers.sample_questions import SMALL, letter_question, many_questions, tiny_model
 
 families = pytest.mark.parametrize("family", sorted(FAMILIES))
 writers = pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl", "paligemma"])

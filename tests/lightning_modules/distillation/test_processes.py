@@ -17,8 +17,8 @@ from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.forked import in_processes
-from tests.lightning_modules.vlm.questions import noise_image, question
+from tests.helpers.forked import in_processes
+from tests.helpers.questions import noise_image, question
 
 SIZE = TinySize(width=64, layers=2, vision_layers=1)
 STUDENT: dict[str, Any] = {

@@ -15,20 +15,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_modules.distillation.logits.common_tokens import CommonTokens
 from lightning_modules.distillation.teachers import cache_files as teacher_cache
-from lightning_modules.distillation.teachers.manifest import (
-    ELSEWHERE,
-    CacheError,
-    Manifest,
-    Fingerprint,
-    StoredMaps,
-    digest_of,
-    require_same,
-)
 from lightning_modules.distillation.teachers.cache_files import (
     CacheWriter,
     StoredOutput,
     TeacherCache,
     is_complete,
+)
+from lightning_modules.distillation.teachers.manifest import (
+    ELSEWHERE,
+    CacheError,
+    Fingerprint,
+    Manifest,
+    StoredMaps,
+    digest_of,
+    require_same,
 )
 
 K = 3

@@ -17,9 +17,9 @@ from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
 from lightning_modules.vlm.export import AdapterError
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.composed_models import tiny_composed
-from tests.lightning_modules.vlm.questions import noise_image, question
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.composed_models import tiny_composed
+from tests.helpers.questions import noise_image, question
 
 SMALL = TinySize(width=64, layers=2, vision_layers=2)
 WIDER = TinySize(width=64, layers=3, vision_layers=2, image_size=168)

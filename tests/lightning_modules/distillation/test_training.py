@@ -17,8 +17,8 @@ from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.distillation.weights import Ramp
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.image_data import ImageData
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.image_data import ImageData
 
 SIZE = TinySize(width=64, layers=2, vision_layers=1)
 WHOLE = AdapterConfig("full", parts=["language_model", "connector"])

@@ -13,8 +13,8 @@ from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.backbones import Backbone
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.memory_data import MemoryData
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.memory_data import MemoryData
 
 
 class Modes(Callback):

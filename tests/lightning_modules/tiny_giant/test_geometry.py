@@ -13,7 +13,7 @@ from lightning_modules.tiny_giant.geometry import (
     fit_floor,
     relation_count,
 )
-from tests.lightning_modules.scenes import FIELD_OF_VIEW, as_image, floor_depth
+from tests.helpers.scenes import FIELD_OF_VIEW, as_image, floor_depth
 
 HEIGHT, WIDTH = 128, 224
 

@@ -10,7 +10,7 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.module import answer_sums
 from lightning_modules.tiny_giant.regions import pool_regions
 from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START, Vocabulary
-from tests.lightning_modules.scenes import FIELD_OF_VIEW, questions
+from tests.helpers.scenes import FIELD_OF_VIEW, questions
 
 CONFIG = TinyGiantConfig(
     image_size=(64, 64), global_grid=(2, 2), width=32, visual_width=16, vocabulary_size=96, expert_hidden=48

@@ -13,8 +13,8 @@ from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.collator import CollatorError
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.memory_data import MemoryData
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.memory_data import MemoryData
 
 SMALL = {"width": 16, "heads": 2, "fusion_layers": 1, "decoder_layers": 1, "experts": 0, "visual_width": 8}
 

@@ -24,7 +24,7 @@ from lightning_modules.vlm.adapters import (
 )
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.target_modules import layers_of
-from tests.lightning_modules.vlm.small import (
+from tests.helpers.small_models import (
     METHODS,
     NAMES,
     adapted,

@@ -13,7 +13,7 @@ from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.image_inputs import choose_questions
 from lightning_modules.vlm.prompts import answer_text, images_of, rationale_of, turns_of
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.lightning_modules.vlm.sample_questions import (
+from tests.helpers.sample_questions import (
     SMALL,
     TINY_FAMILIES,
     letter_question,

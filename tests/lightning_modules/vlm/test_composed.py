@@ -30,7 +30,7 @@ from lightning_modules.vlm.encoder_swap import assemble, compose, load_language_
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.tiny_models import make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
-from tests.lightning_modules.vlm.composed_models import tiny_composed
+from tests.helpers.composed_models import tiny_composed
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "yellow": (230, 220, 40)}
 

@@ -15,7 +15,7 @@ from lightning_modules.vlm.adapters import AdapterConfig, AdapterError, add_adap
 from lightning_modules.vlm.export import load_adapter, merge, save_adapter
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.lightning_modules.vlm.small import (
+from tests.helpers.small_models import (
     METHODS,
     NAMES,
     adapted,

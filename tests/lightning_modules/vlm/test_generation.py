@@ -15,7 +15,7 @@ from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.lightning_modules.vlm.questions import noise_image, question
+from tests.helpers.questions import noise_image, question
 
 SIZE = TinySize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
 ANSWERS = ("the red chair is closer", "4.25", "B")

@@ -12,14 +12,14 @@ from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.tiny_giant.vocabulary import MASK
 from lightning_modules.vlm.collator import IGNORED, CollatorError, VlmCollator
 from lightning_modules.vlm.families import FAMILIES
-from tests.lightning_modules.scenes import questions
-from tests.lightning_modules.tiny_giant.test_model import collator_for
-from tests.lightning_modules.vlm.sample_questions import (
+from tests.helpers.sample_questions import (
     TINY_FAMILIES,
     letter_question,
     noise_image,
     tiny_model,
 )
+from tests.helpers.scenes import questions
+from tests.lightning_modules.tiny_giant.test_model import collator_for
 
 FREE = {"choices": (), "answer_type": AnswerType.TEXT}
 

@@ -11,8 +11,8 @@ from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import Composed, load_vlm
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.lightning_modules.vlm.composed_models import small_llama
-from tests.lightning_modules.vlm.sample_questions import (
+from tests.helpers.composed_models import small_llama
+from tests.helpers.sample_questions import (
     SMALL,
     TINY_FAMILIES,
     letter_question,

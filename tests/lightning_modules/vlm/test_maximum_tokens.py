@@ -21,9 +21,9 @@ from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import family_named
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.image_data import FourImages, ImageData
-from tests.lightning_modules.vlm.sample_questions import letter_question, noise_image
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.image_data import FourImages, ImageData
+from tests.helpers.sample_questions import letter_question, noise_image
 
 SCALABLE = ("idefics3", "smolvlm", "qwen2_5_vl", "internvl")
 LARGE = noise_image(7, 500, 640)

@@ -20,8 +20,8 @@ from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.prompts import question_text
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
-from tests.lightning_modules.vlm.sample_questions import letter_question
-from tests.lightning_modules.vlm.small import tiny_model
+from tests.helpers.sample_questions import letter_question
+from tests.helpers.small_models import tiny_model
 
 OWN = "Which is closer?  Select from these.\n(A) the red chair\n(B) the lamp"
 SIZE = TinySize(width=64, layers=2, vision_layers=2)

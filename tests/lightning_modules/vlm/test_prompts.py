@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.vlm.prompts import candidates_of, question_text, turns_of
-from tests.lightning_modules.vlm.sample_questions import letter_question, noise_image
+from tests.helpers.sample_questions import letter_question, noise_image
 
 
 def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter():

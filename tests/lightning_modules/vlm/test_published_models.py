@@ -30,9 +30,9 @@ from lightning_modules.vlm.export import load_adapter, merge, save_adapter
 from lightning_modules.vlm.loading import family_named, load_vlm
 from lightning_modules.vlm.prompts import Turn, question_text
 from lightning_modules.vlm.sft import PeftSft
-from tests.bare_trainer import bare_trainer
-from tests.lightning_modules.vlm.image_data import ImageData
-from tests.lightning_modules.vlm.sample_questions import letter_question, many_questions, noise_image
+from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.image_data import ImageData
+from tests.helpers.sample_questions import letter_question, many_questions, noise_image
 
 MODELS = ("smolvlm_500m", "smolvlm_2b", "qwen2_5_vl_3b", "internvl3_1b", "paligemma2_3b")
 """One of each family."""

@@ -20,7 +20,7 @@ from lightning_modules.vlm.prefill import read_prompts
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.shared_prefixes import shared_prefixes_of
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
-from tests.lightning_modules.vlm.questions import noise_image, question
+from tests.helpers.questions import noise_image, question
 
 SIZE = TinySize(width=64, layers=2, vision_layers=2, heads=2, image_size=56)
 LETTERS = [[10], [11], [12], [13]]

@@ -29,8 +29,8 @@ from lightning_modules.vlm.prompts import LARGEST_COUNT, answer_text, candidates
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.reasoned_ranking import Cue, _parted, rank_after
 from lightning_modules.vlm.sft import PeftSft
-from tests.lightning_modules.vlm.composed_models import tiny_composed
-from tests.lightning_modules.vlm.sample_questions import (
+from tests.helpers.composed_models import tiny_composed
+from tests.helpers.sample_questions import (
     SMALL,
     TINY_FAMILIES,
     letter_question,

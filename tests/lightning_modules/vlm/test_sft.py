@@ -10,8 +10,8 @@ from lightning_modules.placement import Placement, placed
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from tests.lightning_modules.vlm.image_data import ImageData
-from tests.lightning_modules.vlm.sample_questions import SMALL, TINY_FAMILIES, many_questions, tiny_model
+from tests.helpers.image_data import ImageData
+from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, many_questions, tiny_model
 
 families = pytest.mark.parametrize("family", TINY_FAMILIES)
 FULL = AdapterConfig(method="full", parts=("language_model", "vision_tower", "connector"))

@@ -13,7 +13,7 @@ from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.tiny_models import TINY_MODELS, TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
-from tests.lightning_modules.vlm.sample_questions import SMALL, TINY_FAMILIES, tiny_model
+from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, tiny_model
 
 families = pytest.mark.parametrize("family", TINY_FAMILIES)
 

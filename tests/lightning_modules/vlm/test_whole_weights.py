@@ -27,8 +27,8 @@ from lightning_modules.vlm.loading import load_vlm
 from lightning_modules.vlm.target_modules import belongs_to
 from lightning_modules.vlm.tiny_models import make_tiny_model
 from lightning_modules.vlm.whole_weights import load_whole
-from tests.lightning_modules.vlm.composed_models import small_llama
-from tests.lightning_modules.vlm.small import SIZE, adapted, as_if_trained, tiny_model
+from tests.helpers.composed_models import small_llama
+from tests.helpers.small_models import SIZE, adapted, as_if_trained, tiny_model
 
 FAMILY = "smolvlm"
 NF4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)

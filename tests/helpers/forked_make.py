@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from tests.forked import ForkedCommand
+from tests.helpers.forked import ForkedCommand
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE_READS = ("Makefile", "pyproject.toml", "constraints.txt")

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from experiments.callbacks import predictions
-from tests.experiments.stub import StubModule
+from tests.helpers.stub import StubModule
 
 
 class FullDisk(StubModule):

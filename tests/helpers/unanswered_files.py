@@ -9,14 +9,14 @@ from datamodules.cv_bench import CvBench
 from datamodules.layouts import OfficialLayout
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.space_thinker import SpaceThinker
-from tests.datamodules.omni_spatial_files import row, write_omni_spatial
-from tests.datamodules.parquet_files import (
+from tests.helpers.omni_spatial_files import row, write_omni_spatial
+from tests.helpers.parquet_files import (
     cv_bench_row,
     space_thinker_row,
     write_cv_bench,
     write_space_thinker,
 )
-from tests.datamodules.track3_files import record, write_split
+from tests.helpers.track3_files import record, write_split
 
 ROWS = 4
 

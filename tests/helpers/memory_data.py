@@ -10,7 +10,7 @@ import numpy as np
 from datamodules.base import Role, SpatialDataModule
 from datamodules.samples import SpatialSample
 from datamodules.scoring.metrics import Track3Metric
-from tests.lightning_modules.scenes import questions
+from tests.helpers.scenes import questions
 
 CATEGORY = {"distance": "distance", "region": "mcq", "count": "count", "side": "left_right"}
 

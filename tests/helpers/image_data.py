@@ -9,7 +9,7 @@ import numpy as np
 from datamodules.base import Role, SpatialDataModule
 from datamodules.samples import AnswerType, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
-from tests.lightning_modules.vlm.sample_questions import noise_image
+from tests.helpers.sample_questions import noise_image
 
 IMAGES = 4
 

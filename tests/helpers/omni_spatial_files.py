@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.omni_spatial import TASKS
-from tests.datamodules.parquet_files import encoded
+from tests.helpers.parquet_files import encoded
 
 
 def row(number: int, /, **changes: Any) -> dict[str, Any]:

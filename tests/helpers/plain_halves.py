@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy
 
-from tests.experiments.stub import StubData, StubQuestions, collate
+from tests.helpers.stub import StubData, StubQuestions, collate
 
 
 class PlainModule(LightningModule):
