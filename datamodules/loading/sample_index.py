@@ -29,7 +29,7 @@ FORMAT_VERSION = 4
 """Raised when the columns below or the rules of rows change; older indexes are then written again."""
 
 _SAMPLES = "samples.arrow"
-_IMAGES = "images.arrow"
+_ENCODED_IMAGES = "encoded_images.arrow"
 _SAMPLES_PER_BATCH = 1024
 _IMAGES_PER_BATCH = 16
 _SAMPLE_SCHEMA = pa.schema(
@@ -86,7 +86,7 @@ def write_sample_index(rows: Iterable[IndexedRow], folder: Path) -> None:
     names: list[str] = []
     ids = UniqueIds()
     with ExitStack() as stack:
-        images = stack.enter_context(_ImageWriter(folder / _IMAGES))
+        images = stack.enter_context(_ImageWriter(folder / _ENCODED_IMAGES))
         for sample, encoded in rows:
             ids.add(sample.id, f"The id {sample.id} occurs twice in the data{_seen_at(encoded)}.")
             shown = [images.add(image) for image in encoded]
@@ -174,7 +174,7 @@ class StoredImage:
     def open(self) -> Image.Image:
         """Decode the image; raises `MissingImage` where the row has none, else `UnreadableImage`."""
         batch, row = divmod(self.row, _IMAGES_PER_BATCH)
-        data = _images(self.folder)[batch].column("data")[row].as_buffer()
+        data = _encoded_images(self.folder)[batch].column("data")[row].as_buffer()
         if data is None:
             raise MissingImage(
                 f"There is no image in {self.name}: the data set is incomplete. Fetch or write it again."
@@ -188,9 +188,9 @@ class StoredImage:
 
 
 @lru_cache(maxsize=8)
-def _images(folder: Path) -> list[pa.RecordBatch]:
+def _encoded_images(folder: Path) -> list[pa.RecordBatch]:
     """The mapped images of an index, opened once in each process."""
-    return mapped_batches(folder / _IMAGES)
+    return mapped_batches(folder / _ENCODED_IMAGES)
 
 
 class IndexedQuestions:
@@ -254,5 +254,5 @@ class IndexedQuestions:
 
     def _image(self, number: int) -> StoredImage:
         batch, row = divmod(number, _IMAGES_PER_BATCH)
-        name = _images(self.folder)[batch].column("name")[row].as_py()
+        name = _encoded_images(self.folder)[batch].column("name")[row].as_py()
         return StoredImage(self.folder, number, name)

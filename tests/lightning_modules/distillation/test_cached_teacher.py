@@ -369,43 +369,43 @@ def changed_pixel(source: ImageSource) -> OpenedImage:
     return OpenedImage(source.name, copy)
 
 
-FINGERPRINT = letter_question(0, examples=(letter_question(1),))
-SHOWN = FINGERPRINT.image
+ASKED = letter_question(0, examples=(letter_question(1),))
+SHOWN = ASKED.image
 assert SHOWN is not None
 OTHER = {
-    "a pixel": FINGERPRINT.replace(image=changed_pixel(SHOWN)),
-    "a pixel of an example": FINGERPRINT.replace(
+    "a pixel": ASKED.replace(image=changed_pixel(SHOWN)),
+    "a pixel of an example": ASKED.replace(
         examples=(letter_question(1, image=changed_pixel(letter_question(1).image)),)  # type: ignore[arg-type]
     ),
-    "the shape": FINGERPRINT.replace(
+    "the shape": ASKED.replace(
         image=OpenedImage("0.png", Image.frombytes("RGB", (60, 90), SHOWN.open().tobytes()))
     ),
-    "a word": FINGERPRINT.replace(question=FINGERPRINT.question.replace("closer", "nearer")),
-    "a choice": FINGERPRINT.replace(choices=("the red chair", "the zürich lamp", "the bag")),
-    "the answer": FINGERPRINT.replace(answer="B"),
-    "the answer of an example": FINGERPRINT.replace(examples=(letter_question(1, answer="C"),)),
-    "no example": FINGERPRINT.replace(examples=()),
-    "one more image": FINGERPRINT.replace(further_images=(noise_image(9),)),
-    "no image": FINGERPRINT.replace(image=None),
-    "rotated choices": RotatedChoices(1)(FINGERPRINT),
-    "grey": Grayscale()(FINGERPRINT),
+    "a word": ASKED.replace(question=ASKED.question.replace("closer", "nearer")),
+    "a choice": ASKED.replace(choices=("the red chair", "the zürich lamp", "the bag")),
+    "the answer": ASKED.replace(answer="B"),
+    "the answer of an example": ASKED.replace(examples=(letter_question(1, answer="C"),)),
+    "no example": ASKED.replace(examples=()),
+    "one more image": ASKED.replace(further_images=(noise_image(9),)),
+    "no image": ASKED.replace(image=None),
+    "rotated choices": RotatedChoices(1)(ASKED),
+    "grey": Grayscale()(ASKED),
 }
 
 
 def test_the_key_is_that_of_what_is_asked_seen_and_answered() -> None:
     keys = {name: output_key(sample, False) for name, sample in OTHER.items()}
-    keys["itself"] = output_key(FINGERPRINT, False)
-    keys["with reasoning"] = output_key(FINGERPRINT, True)
-    keys["other reasoning"] = output_key(FINGERPRINT.replace(rationale="I guess."), True)
+    keys["itself"] = output_key(ASKED, False)
+    keys["with reasoning"] = output_key(ASKED, True)
+    keys["other reasoning"] = output_key(ASKED.replace(rationale="I guess."), True)
     assert len(set(keys.values())) == len(keys)
 
 
 def test_the_key_knows_neither_names_nor_batches(tmp_path: Path) -> None:
     assert SHOWN is not None
-    again = FINGERPRINT.replace(
+    again = ASKED.replace(
         id="another", image=OpenedImage("copy.png", SHOWN.open().copy()), group="x", rationale="unread"
     )
-    assert output_key(again, False) == output_key(FINGERPRINT, False)
+    assert output_key(again, False) == output_key(ASKED, False)
     model = student(teacher_of(tmp_path, cache_k=4))
     write(model, SAMPLES[:1])
     model.open_teacher()
@@ -417,7 +417,7 @@ def test_the_key_knows_neither_names_nor_batches(tmp_path: Path) -> None:
 def test_an_image_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     shown = noise_image(1)
-    monkeypatch.setattr(OpenedImage, "open", lambda self: opened.append(self) or self.noise_image)
+    monkeypatch.setattr(OpenedImage, "open", lambda self: opened.append(self) or self.image)
     seen: dict[ImageSource, bytes] = {}
     keys = [output_key(letter_question(number, image=shown), False, seen) for number in range(3)]
     assert len(set(keys)) == 3

@@ -26,9 +26,9 @@ families = pytest.mark.parametrize("family", TINY_FAMILIES)
 rationales = pytest.mark.parametrize("rationale", [False, True])
 
 
-def collator(family: str, learning: bool = True, **options) -> VlmCollator:
+def collator(family: str, with_labels: bool = True, **options) -> VlmCollator:
     _, processor, known = tiny_model(family)
-    return VlmCollator(processor, known, learning, **options)
+    return VlmCollator(processor, known, with_labels, **options)
 
 
 def expected_answer(sample: SpatialSample, rationale: bool) -> str:

@@ -41,7 +41,7 @@ def size_of(family: str) -> TinySize:
 def collator(family: str, **options: Any) -> VlmCollator:
     if family not in _processors:
         _processors[family] = make_tiny_model(family, size=size_of(family))[1]
-    return VlmCollator(_processors[family], FAMILIES[family], **{"learning": True, **options})
+    return VlmCollator(_processors[family], FAMILIES[family], **{"with_labels": True, **options})
 
 
 def placeholders(collate: VlmCollator, batch: Any) -> int:
