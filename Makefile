@@ -11,9 +11,10 @@ READY := .venv/.ready
 PROGRAM := .venv/bin/python -m experiments.run
 
 # What the variables of `make experiment` mean on the command line.
+NO := 0 no false
 LATEST := $(filter 1 yes true latest,$(RESUME))
 OPTIONS = $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed_everything $(SEED)) \
-	$(if $(RESUME),--resume $(if $(LATEST),latest,$(RESUME))) \
+	$(if $(filter-out $(NO),$(RESUME)),--resume $(if $(LATEST),latest,$(RESUME))) \
 	$(if $(DATA),--data.init_args.root '$(DATA)') $(ARGS)
 
 help:  ## show this
@@ -23,7 +24,7 @@ help:  ## show this
 	@echo
 	@echo "Start with:  make experiment NAME=quickstart"
 
-experiment: $(READY)  ## NAME= [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [ARGS="--trainer.devices 4"]: fit, test, report
+experiment: $(READY)  ## NAME=name or /file.yaml [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [ARGS="--trainer.devices 4"]: fit, test, report
 	@$(call need,NAME,make list)
 	@$(PROGRAM) experiment -c '$(NAME)' $(OPTIONS)
 
@@ -34,9 +35,9 @@ study: $(READY)  ## NAME= [SCALE=tiny] [JOBS=2]: several experiments over severa
 list: $(READY)  ## every experiment and the question it answers
 	@.venv/bin/python -m experiments.commands.list
 
-print: $(READY)  ## NAME= [SCALE=tiny]: the experiment's whole configuration
+print: $(READY)  ## NAME= [SCALE=tiny]: the experiment's whole configuration, and which file set each value
 	@$(call need,NAME,make list)
-	@$(PROGRAM) fit -c '$(NAME)' $(OPTIONS) --print_config
+	@$(PROGRAM) print -c '$(NAME)' $(OPTIONS)
 
 smoke: $(READY)  ## [NAME=]: every experiment, or one, at the tiny size
 	@.venv/bin/python -m experiments.commands.smoke $(NAME)
@@ -53,7 +54,7 @@ score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by t
 export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has trained, for use outside of this project
 	@$(call need,NAME,make list)
 	@.venv/bin/python -m experiments.export --name '$(NAME)' $(if $(RUN),--run '$(RUN)') \
-		$(if $(MERGE),--merge) $(if $(TO),--to '$(TO)')
+		$(if $(filter-out $(NO),$(MERGE)),--merge) $(if $(TO),--to '$(TO)')
 
 cache-teacher: $(READY)  ## NAME= [SCALE=tiny] [DATA=/folder] [ARGS=]: what a teacher says of the training questions, to train without it
 	@$(call need,NAME,for example NAME=distillation/logit_kd_cached)

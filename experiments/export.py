@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors.libraries import quiet_libraries
 from experiments.errors.plain_errors import OptionParser, plain_errors
 from experiments.experiment_files.registry import read_yaml
+from experiments.program import program
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
 from experiments.trained import make_module, trained_module
@@ -111,15 +112,15 @@ def write_adapter(module: LightningModule, settings: dict[str, Any], to: Path) -
     ]
 
 
-def main() -> None:
+def main(typed: list[str] | None = None) -> None:
     """Read the command line and export."""
-    parser = OptionParser(prog="python -m experiments.export", description=__doc__)
+    parser = OptionParser(prog=program("export"), description=__doc__)
     parser.add_argument("--name", required=True, help="the experiment")
     parser.add_argument("--run", help="the run's id; the newest one when left out")
     parser.add_argument("--merge", action="store_true", help="also write the merged model")
     parser.add_argument("--to", type=Path, help="the folder to write into; the run's own when left out")
     with plain_errors():
-        arguments = parser.parse_args()
+        arguments = parser.parse_args(typed)
         run = find_run(arguments.name, "trained", arguments.run)
         quiet_libraries()
         print("\n".join(export(run, arguments.to or run.path, arguments.merge)))

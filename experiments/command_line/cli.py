@@ -23,8 +23,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf.errors import OmegaConfBaseException
 
-# Imported for their classes as well, which are then known by their bare names: `--data CvBench`.
-from datamodules import cv_bench, omni_spatial, own_images, space_thinker  # noqa: F401
 from datamodules.base import SpatialDataModule
 from datamodules.loading.cores import available_cores
 from experiments.callbacks.checkpoint_choice import (
@@ -63,6 +61,7 @@ from experiments.errors.plain_errors import Interrupted, is_interrupt
 from experiments.experiment_files.config_files import ConfigFiles, refuse_other_model
 from experiments.experiment_files.registry import BASE, read_yaml
 from experiments.export import write_adapter
+from experiments.program import program
 from experiments.report.page import write_report
 from experiments.report.results import Results, collect, named_metric, percent, write_results
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
@@ -75,8 +74,6 @@ from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.placement import Placement, device_of, placed
 from lightning_modules.precision import Combination, refuse_unworkable
 from lightning_modules.schedule import ONE_EPOCH, train_for_an_epoch_unless_told
-
-PROGRAM = "python -m experiments.run"
 
 # base.yaml, an experiment and the command line are merged before `${name}` is looked up in the result.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -426,7 +423,7 @@ class SpatialCLI(LightningCLI):
         """What to type after an interruption."""
         folder = getattr(self, "folder", None)
         if folder is not None and folder.checkpoint.exists() and self._trains:
-            return f"Interrupted. Go on with: {PROGRAM} {self.subcommand} --resume {folder.path}"
+            return f"Interrupted. Go on with: {program(str(self.subcommand))} --resume {folder.path}"
         return "Interrupted before anything was saved: the same command starts it again."
 
     def _write_teacher_outputs(self) -> None:
@@ -447,7 +444,7 @@ class SpatialCLI(LightningCLI):
             *(checkpoints(best, required) if config["enable_checkpointing"] is not False else ()),
             StartCard(
                 self.name,
-                f"{PROGRAM} {self.subcommand} --resume {self.folder.path}",
+                f"{program(str(self.subcommand))} --resume {self.folder.path}",
                 said_of(self._tested, best),
             ),
             PredictionsWriter(),
@@ -456,7 +453,7 @@ class SpatialCLI(LightningCLI):
         ]
 
     def _command(self) -> list[str]:
-        return [*PROGRAM.split(), *map(shlex.quote, self.composition.typed)]
+        return [*program().split(), *map(shlex.quote, self.composition.typed)]
 
     @rank_zero_only
     def _rewrite_config(self) -> None:
@@ -513,8 +510,8 @@ class SpatialCLI(LightningCLI):
         print(f"Report: {report}")
         if self.folder.checkpoint.exists():
             print(
-                f"Next: {PROGRAM} predict -c {self.folder.config} --ckpt_path {self.folder.asked} "
-                f"--data {own_images.OwnImages.__name__} --data.root FOLDER\nanswers the questions of "
+                f"Next: {program('predict')} -c {self.folder.config} --ckpt_path {self.folder.asked} "
+                "--data OwnImages --data.root FOLDER\nanswers the questions of "
                 "FOLDER/questions.csv (columns image, question; see the README) about your own images."
             )
 

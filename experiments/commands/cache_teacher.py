@@ -1,4 +1,4 @@
-"""`python -m experiments.commands.cache_teacher -c NAME`: write what a teacher says of training questions.
+"""`python -m experiments.run cache-teacher -c NAME`: write what a teacher says of training questions.
 
 Training then reads these teacher outputs and needs no teacher in memory. The experiment takes the options
 that `experiment` takes, and its `teacher.cache` names the folder. After an interruption, the same command

@@ -1,15 +1,17 @@
-"""`python -m experiments.commands.list`: every experiment and the question it answers."""
+"""`python -m experiments.run list`: every experiment and the question it answers."""
 
 from __future__ import annotations
 
-from experiments.errors.plain_errors import plain_errors
+from experiments.errors.plain_errors import OptionParser, plain_errors
 from experiments.experiment_files.registry import experiment_names, question_of
+from experiments.program import program
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print the experiments."""
-    width = max(map(len, experiment_names()))
     with plain_errors(only_prints=True):
+        OptionParser(prog=program("list"), description=__doc__).parse_args(arguments)
+        width = max(map(len, experiment_names()))
         for listed in experiment_names():
             print(f"{listed:{width}}  {question_of(listed)}")
 

@@ -1,6 +1,6 @@
 """Scores any system's predictions file by a benchmark's official rules.
 
-python -m experiments.commands.score --benchmark cv_bench --truth test_2d.parquet --predictions answers.json
+python -m experiments.run score --benchmark cv_bench --truth test_2d.parquet --predictions answers.json
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datamodules.scoring.metrics import SpatialMetric
 from datamodules.scoring.prediction_files import read_predictions, require_same_ids
 from datamodules.scoring.score_track3 import score_track3
 from experiments.errors.plain_errors import OptionParser, plain_errors
+from experiments.program import program
 
 Scorer = Callable[[Path, Path], dict[str, Any]]
 """From the file with the truth and the file with the predictions to the score."""
@@ -68,7 +69,7 @@ SCORERS: dict[str, Scorer] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the score as one JSON line; what is wrong with the files goes to the error stream."""
-    parser = OptionParser(prog="python -m experiments.commands.score", description=__doc__)
+    parser = OptionParser(prog=program("score"), description=__doc__)
     parser.add_argument("--benchmark", required=True, choices=sorted(SCORERS), help="whose rules to apply")
     parser.add_argument("--truth", required=True, type=Path, help="file with the true answers, or its folder")
     parser.add_argument("--predictions", required=True, type=Path, help="file with a system's answers")

@@ -1,4 +1,4 @@
-"""Run every experiment, or some, at the tiny size: `python -m experiments.commands.smoke [NAME ...]`.
+"""Run every experiment, or some, at the tiny size: `python -m experiments.run smoke [NAME ...]`.
 
 All of them share one process, so that the libraries are imported once. The runs lie in `runs/smoke/`.
 """

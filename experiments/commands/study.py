@@ -1,6 +1,6 @@
 """Several experiments over several seeds, and one table.
 
-`python -m experiments.commands.study NAME [--scale tiny] [--jobs 2]`
+`python -m experiments.run study NAME [--scale tiny] [--jobs 2]`
 
 Runs that were done before from the same settings are kept, so that a study goes on after an interruption. All
 its files lie in `runs/study/NAME/` (or `NAME-tiny/`).
@@ -12,6 +12,7 @@ import signal
 import sys
 
 from experiments.errors.plain_errors import AGAIN, OptionParser, plain_errors
+from experiments.program import program
 from experiments.study.runner import StudyRunner
 from experiments.study.study_file import StudyError, find_study, read_study
 from experiments.study.study_summary import summarise
@@ -20,7 +21,7 @@ from experiments.study.study_table import as_markdown, write_tables
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a study and print its table."""
-    parser = OptionParser(prog="python -m experiments.commands.study", description=__doc__)
+    parser = OptionParser(prog=program("study"), description=__doc__)
     parser.add_argument("name", help="a study's name (experiments/studies/NAME.yaml) or its file")
     parser.add_argument("--scale", choices=["full", "tiny"], default="full", help="the size of every run")
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")

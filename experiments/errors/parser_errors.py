@@ -19,6 +19,8 @@ from jsonargparse import ArgumentParser
 
 from datamodules.errors.nearest_names import did_you_mean, nearest
 from experiments.errors.plain_errors import in_words
+from experiments.experiment_files.class_names import CLASSES, whole_path
+from experiments.program import list_command
 from experiments.run_folders.run_folder import RunError
 
 LONGEST_VALUE = 80
@@ -122,7 +124,8 @@ def refusal(error: BaseException, typed: Sequence[str] = (), known: Iterable[str
         return f"{_without_value(typed, missing['option'])} has no value: write it behind the option."
     if found.last.startswith("the following arguments are required") and "model" in found.last:
         return (
-            "No experiment is named: add -c NAME, for example -c quickstart. `make list` shows all of them."
+            "No experiment is named: add -c NAME, for example -c quickstart. "
+            f"`{list_command()}` shows all of them."
         )
     if found.last.startswith('expected "subcommand"') and (choice := re.search(r"\{(.*)\}", found.last)):
         return f"Say first what to do: one of {choice[1].replace(',', ', ')}."
@@ -214,7 +217,7 @@ def _no_class(found: _Refusal) -> str:
         hint = did_you_mean(absent["module"], [f"{package}{dot}{name}" for name in _modules(package)])
         return f"{key} names the module {absent['module']}, which does not exist.{hint}"
     if (absent := _NO_PATH.match(found.last)) and absent["name"].isidentifier():
-        paths = _loaded_classes(found.union)
+        paths = _loaded_classes(found.union) | {name: whole_path(name) for name in CLASSES}
         close = nearest(absent["name"], paths)
         return (
             f"{key} names the class {_short(absent['name'])}, which is not known: give its whole path, "

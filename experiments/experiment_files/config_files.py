@@ -6,12 +6,15 @@ The result is again a command line, so that LightningCLI checks every key and ty
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from datamodules.files.text_files import read_text
+from experiments.experiment_files.class_names import typed_in_full, with_whole_paths
+from experiments.experiment_files.older_versions import refuse_older
 from experiments.experiment_files.registry import (
     BASE,
     find_experiment,
@@ -34,6 +37,7 @@ class ConfigFiles:
         comment: what the experiment's file says about itself.
         resumed: the run that is continued, if any.
         source: the run whose configuration this is, if it is one's.
+        files: what is merged, the later one winning: where each stands, and what it holds.
     """
 
     typed: list[str]
@@ -41,6 +45,7 @@ class ConfigFiles:
     comment: str = ""
     resumed: RunFolder | None = None
     source: RunFolder | None = None
+    files: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
@@ -53,20 +58,40 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
     if not typed or typed[0].startswith("-"):
         return ConfigFiles(list(typed), list(typed))
     subcommand, *options = typed
-    options = [_null(option) for option in options]
+    options = typed_in_full([_null(option) for option in options])
     files, options = _take(options, "-c", "--config")
     resume, options = _take(options, "--resume")
     if resume:
         return _continue(list(typed), files, options, resume[-1], runs)
     paths = [path for file in files for path in with_ancestors(find_experiment(file))]
-    configs = [argument for path in paths for argument in ("-c", str(path))]
+    contents = {path: _read(path) for path in [BASE, *paths]}
+    merged = [(str(relative(path)), content) for path, content in contents.items()]
+    configs = [argument for path in paths for argument in ("-c", _in_full(path))]
     if "tiny" in _values(options, "--scale"):
-        for overlay in tiny_overlays([read_yaml(path) for path in [BASE, *paths]]):
+        for overlay in tiny_overlays(list(contents.values())):
             configs += ["-c", yaml.safe_dump(overlay, sort_keys=False)]
-    options += layers_of_another_method(options, [read_yaml(path) for path in paths])
+            merged.append(("tiny", overlay))
+    options += layers_of_another_method(options, [contents[path] for path in paths])
     return ConfigFiles(
-        list(typed), [subcommand, *configs, *options], comment=_comment(paths), source=_source(paths)
+        list(typed),
+        [subcommand, *configs, *options],
+        comment=_comment(paths),
+        source=_source(paths),
+        files=merged,
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_yaml(path)
+    refuse_older(path, content)
+    return content
+
+
+def _in_full(path: Path) -> str:
+    """What the parser is given: the file, or its text where that has short names of classes."""
+    text = read_text(path)
+    in_full = with_whole_paths(text)
+    return str(path) if in_full == text else in_full
 
 
 ADAPTER = ("--model.init_args.adapter", "--model.adapter")
@@ -197,6 +222,7 @@ def _continue(typed: list[str], files: list[str], options: list[str], run: str, 
             folder = find_run(str(folder.path), "trained", runs=runs)
     if not folder.config.exists():
         raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
+    _read(folder.config)
     checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []
     return ConfigFiles(
         typed,

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from datamodules.files.text_files import read_text
+from experiments.experiment_files.class_names import with_whole_paths
+from experiments.program import list_command
 from experiments.run_folders.run_folder import RunError
 
 EXPERIMENTS = Path(__file__).parent.parent
@@ -41,7 +43,7 @@ def find_experiment(name: str) -> Path:
     near = difflib.get_close_matches(short, names, n=3, cutoff=0.5)
     near += [ends[end] for end in difflib.get_close_matches(short.rpartition("/")[2], list(ends), n=3)]
     hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
-    raise UnknownExperiment(f"There is no experiment {short!r}.{hint} `make list` shows all of them.")
+    raise UnknownExperiment(f"There is no experiment {short!r}.{hint} `{list_command()}` shows all of them.")
 
 
 def with_ancestors(path: Path) -> list[Path]:
@@ -79,14 +81,14 @@ def opening_comment(path: Path) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as a dictionary.
+    """A YAML file as a dictionary, with the whole paths of its classes.
 
     Raises:
         DataError: the file cannot be read as text.
         RunError: it is no YAML, or no mapping.
     """
     try:
-        content = yaml.safe_load(read_text(path))
+        content = yaml.safe_load(with_whole_paths(read_text(path)))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
