@@ -10,7 +10,8 @@ import importlib
 import sys
 from typing import Any
 
-from experiments.errors.plain_errors import AGAIN, plain_errors
+from datamodules.errors.nearest_names import did_you_mean
+from experiments.errors.plain_errors import AGAIN, CommandError, plain_errors
 from experiments.experiment_files.config_files import compose
 from experiments.program import program
 
@@ -40,12 +41,18 @@ COMMANDS = {
 def main() -> Any:
     """Run what the command line says; an error this project raises on purpose ends in one sentence."""
     typed = sys.argv[1:]
-    if not typed or typed[0] in ("-h", "--help"):
-        return print(overview())
+    if typed[:1] in ([], ["-h"], ["--help"]):
+        with plain_errors(only_prints=True):
+            return print(overview())
     if typed[0] in COMMANDS:
         with plain_errors(interrupted=AGAIN):
             return importlib.import_module(COMMANDS[typed[0]][0]).main(typed[1:])
     with plain_errors(only_prints=bool({"--print_config", "--help", "-h"} & set(typed))):
+        if not typed[0].startswith("-") and typed[0] not in VERBS:
+            raise CommandError(
+                f"There is no command {typed[0]!r}.{did_you_mean(typed[0], [*VERBS, *COMMANDS])} There are "
+                f"{', '.join([*VERBS, *COMMANDS])}."
+            )
         composition = compose(typed)
         # Loaded late, so that a mistyped name is reported at once.
         from experiments.errors.libraries import quiet_libraries

@@ -5,16 +5,18 @@ All of them share one process, so that the libraries are imported once. The runs
 
 from __future__ import annotations
 
-import sys
-
 from experiments.errors.libraries import quiet_libraries
-from experiments.errors.plain_errors import plain_errors
+from experiments.errors.plain_errors import OptionParser, plain_errors
 from experiments.experiment_files.config_files import compose
 from experiments.experiment_files.registry import experiment_names, find_experiment
+from experiments.program import program
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the named experiments, by default all of them, one after the other."""
+    parser = OptionParser(prog=program("smoke"), description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="an experiment; all of them when left out")
+    names = parser.parse_args(arguments).names
     quiet_libraries()
     from experiments.command_line.cli import SpatialCLI
 
@@ -27,4 +29,4 @@ def main(names: list[str]) -> None:
 
 if __name__ == "__main__":
     with plain_errors():
-        main(sys.argv[1:])
+        main()
