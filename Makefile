@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment study list print smoke matrix score compare cache-teacher export data bench gpu-bench \
+.PHONY: help experiment study list print smoke matrix score compare cache-teacher export data bench figures gpu-bench \
 	gpu-check test lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -73,6 +73,9 @@ data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/f
 bench: $(READY) .venv/.bench  ## measure what this project claims to be fast at, into runs/bench/
 	@for file in $$(grep -l __main__ benchmarks/*.py | grep -v /on_gpu.py); do \
 		echo "== $$file"; .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)" || exit 1; done
+
+figures: $(READY)  ## the images of the README, into docs/
+	@.venv/bin/python -m docs.figures
 
 gpu-bench: $(READY)  ## [PARTS="tinygiant lora"]: figures of one GPU, within eight minutes
 	@.venv/bin/python -m benchmarks.on_gpu $(PARTS)

@@ -157,5 +157,5 @@ def test_resume_with_other_batches_is_refused(folder: Path) -> None:
         fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", batch_size=3)
     with pytest.raises(DataError, match="length_grouped was False and is True"):
         fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", length_grouped=True)
-    with pytest.raises(DataError, match=r"drawing was \[11\] and is \[6, 6, 4, 8\]"):
+    with pytest.raises(DataError, match=r"sampler was \[11\] and is \[6, 6, 4, 8\]"):
         fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", weights=[1, 2])

@@ -49,7 +49,7 @@ def experiment(tmp_path: Path, scenes: str, monkeypatch: pytest.MonkeyPatch) -> 
         "name": "stub",
         "model": {
             "class_path": "lightning_modules.distillation.module.DistilledStudent",
-            "init_args": {**TINY_MODEL, "teacher": {**TINY_MODEL, "cache": "teacher outputs", "cache_k": 8}},
+            "init_args": {**TINY_MODEL, "teacher": {**TINY_MODEL, "cache": "outputs", "cache_k": 8}},
         },
         "data": {
             "class_path": "datamodules.cv_bench.CvBench",
@@ -89,7 +89,7 @@ def test_every_training_question_is_written_down_once(
     cache_teacher(["-c", str(experiment)])
     shown = capsys.readouterr().out
     data: Any = prepared(["experiment", "-c", str(experiment)]).datamodule
-    cache = TeacherCache("teacher outputs")
+    cache = TeacherCache("outputs")
     keys = training_keys(data)
     assert len(cache) == len(keys) > 5
     assert all(key in cache for key in keys)
@@ -98,7 +98,7 @@ def test_every_training_question_is_written_down_once(
     assert "of the teacher's probability lies outside of its 8 likeliest tokens" in shown
     assert "make experiment NAME=stub" in shown
     summary = json.loads(Path("teacher outputs/complete.json").read_text())
-    assert summary["teacher outputs"] == len(keys)
+    assert summary["outputs"] == len(keys)
     assert 0 < summary["tail_mass"] < 1
 
 
@@ -111,7 +111,7 @@ def test_an_interrupted_command_goes_on(
     experiment: Path, scenes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_teacher(["-c", str(experiment)])
-    Path("teacher outputs").rename("whole")
+    Path("outputs").rename("whole")
     outputs_of, asked = OutputWriting.outputs, []
 
     def dying(self: OutputWriting, batch: Any) -> Any:
@@ -122,13 +122,13 @@ def test_an_interrupted_command_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(CacheWriter.__init__, "__defaults__", (1,))
-        patch.setattr(OutputWriting, "teacher outputs", dying)
+        patch.setattr(OutputWriting, "outputs", dying)
         with pytest.raises(KeyboardInterrupt):
             cache_teacher(["-c", str(experiment)])
-    assert not is_complete("teacher outputs")
-    assert len(TeacherCache("teacher outputs")) == sum(asked) > 0
+    assert not is_complete("outputs")
+    assert len(TeacherCache("outputs")) == sum(asked) > 0
     cache_teacher(["-c", str(experiment)])
-    whole, goes_on = TeacherCache("whole"), TeacherCache("teacher outputs")
+    whole, goes_on = TeacherCache("whole"), TeacherCache("outputs")
     assert len(whole) == len(goes_on)
     data = CvBench(scenes={"train": 5, "val": 1, "test": 2}, size=(112, 80), cache=scenes)
     for key in training_keys(data):
@@ -145,14 +145,14 @@ def test_what_is_written_already_is_not_asked_again(
     experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_teacher(["-c", str(experiment)])
-    before = files(Path("teacher outputs"))
+    before = files(Path("outputs"))
 
     def asked(*_: Any) -> Any:
         raise AssertionError("the teacher was asked")
 
-    monkeypatch.setattr(OutputWriting, "teacher outputs", asked)
+    monkeypatch.setattr(OutputWriting, "outputs", asked)
     cache_teacher(["-c", str(experiment)])
-    assert files(Path("teacher outputs")) == before
+    assert files(Path("outputs")) == before
 
 
 def test_an_image_that_cannot_be_read_is_passed_over_with_a_warning(
@@ -172,7 +172,7 @@ def test_an_image_that_cannot_be_read_is_passed_over_with_a_warning(
     monkeypatch.setattr(kind, "open", opening)
     with pytest.warns(UserWarning, match="Passing over an image that cannot be read"):
         cache_teacher(["-c", str(experiment)])
-    cache = TeacherCache("teacher outputs")
+    cache = TeacherCache("outputs")
     lost = len(keys) - len(cache)
     assert lost == data.split("train").group_sizes()[1]
     assert sum(key in cache for key in keys) == len(cache)
@@ -190,7 +190,7 @@ def test_a_training_writes_what_is_missing_and_then_learns_the_same(
 ) -> None:
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "first"]))
     assert "not all in teacher outputs yet: they are written first" in capsys.readouterr().out
-    monkeypatch.setattr(OutputWriting, "teacher outputs", lambda *_: pytest.fail("they were there"))
+    monkeypatch.setattr(OutputWriting, "outputs", lambda *_: pytest.fail("they were there"))
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "second"]))
     assert rows("first") == rows("second")
     assert any(row.get("train/divergence") for row in rows("first"))
@@ -200,31 +200,31 @@ def test_of_two_runs_one_writes_and_the_other_waits(
     experiment: Path, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_teacher(["-c", str(experiment)])
-    Path("teacher outputs").rename("written")
+    Path("outputs").rename("written")
     waits = threading.Event()
     monkeypatch.setattr(
         teacher_outputs, "print", lambda text, **_: "waiting for it" in text and waits.set(), raising=False
     )
-    monkeypatch.setattr(OutputWriting, "teacher outputs", lambda *_: pytest.fail("both wrote"))
+    monkeypatch.setattr(OutputWriting, "outputs", lambda *_: pytest.fail("both wrote"))
     cli: Any = prepared(["experiment", "-c", str(experiment)])
     with ThreadPoolExecutor(1) as pool:
         with Path(".teacher_outputs.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             other = pool.submit(teacher_outputs.write_missing, cli.model, cli.datamodule, cli.trainer)
             waits.wait(60)
-            Path("written").rename("teacher outputs")
+            Path("written").rename("outputs")
         other.result()
     assert waits.is_set()
 
 
 def test_teacher_outputs_of_another_teacher_are_refused_and_kept(experiment: Path) -> None:
     cache_teacher(["-c", str(experiment)])
-    before = files(Path("teacher outputs"))
+    before = files(Path("outputs"))
     another = ["-c", str(experiment), "--model.init_args.teacher.weights_seed=7"]
     for start in (cache_teacher, lambda typed: SpatialCLI(compose(["fit", *typed]))):
         with pytest.raises(CacheError, match=r"teacher\.weights_seed is 1 there, and 7"):
             start(another)
-    assert files(Path("teacher outputs")) == before
+    assert files(Path("outputs")) == before
 
 
 def test_an_experiment_without_a_cached_teacher_is_told_so(experiment: Path) -> None:
@@ -237,5 +237,5 @@ def test_an_experiment_without_a_cached_teacher_is_told_so(experiment: Path) -> 
 def test_a_blind_baseline_is_refused_at_once(experiment: Path) -> None:
     with pytest.raises(RunError, match=r"set baselines\.blind: false"):
         SpatialCLI(compose(["experiment", "-c", str(experiment), "--baselines.blind=true"]))
-    assert not Path("teacher outputs").exists()
+    assert not Path("outputs").exists()
     shutil.rmtree("runs")

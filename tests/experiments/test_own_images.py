@@ -98,7 +98,7 @@ def test_every_vision_language_model_takes_own_images(tmp_path: Path, command: C
         (
             "distillation/logit_kd",
             (
-                "--model.init_args.adapter={method: none, layers: null}",
+                "--model.init_args.adapter={method: none, target_modules: null}",
                 "--model.init_args.teacher.model=/nowhere",
             ),
         ),

@@ -262,7 +262,7 @@ def saved_teacher(folder: Path, seed: int) -> Path:
 
 def test_a_teacher_is_told_by_its_weights_and_not_by_its_name(tmp_path: Path) -> None:
     first = saved_teacher(tmp_path / "first", 1)
-    settings = Teacher(str(first), cache=str(tmp_path / "teacher outputs"), cache_k=4)
+    settings = Teacher(str(first), cache=str(tmp_path / "outputs"), cache_k=4)
     live = student(replace(settings, cache=None))
     live.open_teacher()
     write(student(settings), SAMPLES[:1])
@@ -292,7 +292,7 @@ def test_a_teacher_is_told_by_its_weights_and_not_by_its_name(tmp_path: Path) ->
 
 def test_a_misspelt_teacher_is_not_taken_for_the_one_that_has_spoken(tmp_path: Path) -> None:
     """Weights that are elsewhere may be the ones; a name that nothing can have is a mistake."""
-    folder, outputs = saved_teacher(tmp_path / "teacher", 1), tmp_path / "teacher outputs"
+    folder, outputs = saved_teacher(tmp_path / "teacher", 1), tmp_path / "outputs"
     write(student(Teacher(str(folder), cache=str(outputs))))
     shutil.rmtree(folder)
     learn(student(Teacher(str(folder), cache=str(outputs))), cached=True)

@@ -1,0 +1,1 @@
+"""The pictures of README.md, and the command that makes them: `make figures`."""
