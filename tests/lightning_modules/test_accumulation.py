@@ -34,7 +34,7 @@ from lightning_modules.vlm.sft import PeftSft
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.memory_data import MemoryData
 from tests.helpers.questions import noise_image, question
-from tests.lightning_modules.distillation.test_processes import SIZE, STUDENT
+from tests.helpers.small_student import SIZE, STUDENT
 
 TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE)
 RATIONALES = (

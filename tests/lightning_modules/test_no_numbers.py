@@ -20,7 +20,7 @@ from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
 from tests.helpers.sample_questions import letter_question
 from tests.helpers.scenes import questions
-from tests.lightning_modules.tiny_giant.test_model import CONFIG, collator_for
+from tests.helpers.small_tiny_giant import CONFIG, collator_for
 
 NO_NUMBERS = {"NaN": torch.nan, "infinity": torch.inf}
 

@@ -13,41 +13,14 @@ from lightning_modules.base import ModelError
 from lightning_modules.distillation.attention.head_mixture import head_weights, inner_products
 from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
 from lightning_modules.distillation.attention.tap import TappedLayer
-
-
-def layer(
-    seed, *, batch=1, heads=4, key_heads=2, tokens=9, channels=8, number=0, mask=None, spread=1.5, exact=False
-):
-    """A tapped layer with random queries and keys, in float64 where it shall be exact."""
-    generator = torch.Generator().manual_seed(seed)
-    queries, keys = (
-        spread * torch.randn(batch, count, tokens, channels, generator=generator, dtype=torch.float64)
-        for count in (heads, key_heads)
-    )
-    dtype = torch.float64 if exact else torch.float32
-    return TappedLayer(
-        number, queries.to(dtype).requires_grad_(), keys.to(dtype).requires_grad_(), channels**-0.5, mask
-    )
-
-
-def everything(tapped):
-    return torch.ones(tapped.queries.shape[0], tapped.queries.shape[2], dtype=torch.bool)
-
-
-def padding_mask(real):
-    """What transformers makes of a padding mask, [batch, 1, tokens, tokens]: causal, no look at padding."""
-    tokens = real.shape[1]
-    causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
-    return causal[None, None] & real[:, None, None, :]
-
-
-def plain_map(queries, keys, scaling, row, head, columns):
-    """One row of one head's map, as a list over `columns`."""
-    key_head = head // (len(queries) // len(keys))
-    scores = [scaling * (queries[head, row] * keys[key_head, column]).sum() for column in columns]
-    highest = max(float(score.detach()) for score in scores)
-    powers = [(score - highest).exp() for score in scores]
-    return torch.stack([power / sum(powers) for power in powers])
+from tests.helpers.attention_maps import (
+    assert_same,
+    everything,
+    gradients,
+    layer,
+    padding_mask,
+    plain_map,
+)
 
 
 def plain_sample(ours, theirs, sample, rows, columns, temperature, similarity):
@@ -104,17 +77,6 @@ def plain_loss(student, teacher, pairs, rows_mask, columns_mask, temperature=1.0
         for sample in samples
     ]
     return sum(losses) / len(losses)
-
-
-def gradients(loss, tapped):
-    return [part.double() for part in torch.autograd.grad(loss, [tapped.queries, tapped.keys])]
-
-
-def assert_same(made, wanted, student, tolerance=1e-5):
-    """Value and gradients to the student's queries and keys agree."""
-    assert made.item() == pytest.approx(wanted.item(), rel=tolerance, abs=1e-12)
-    for mine, plain in zip(gradients(made, student), gradients(wanted, student), strict=True):
-        assert (mine - plain).norm() <= tolerance * plain.norm() + 1e-12
 
 
 @settings(max_examples=15, deadline=None)

@@ -14,7 +14,7 @@ from lightning_modules.base import ModelError
 from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
 from lightning_modules.distillation.attention.pooled import pool_layer
 from lightning_modules.distillation.attention.tap import TappedLayer
-from tests.lightning_modules.distillation.test_attention_loss import (
+from tests.helpers.attention_maps import (
     assert_same,
     everything,
     gradients,

@@ -5,31 +5,13 @@ import pytest
 import torch
 
 from datamodules.samples import AnswerType
-from lightning_modules.tiny_giant.collator import CollatorError, TinyGiantCollator
-from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.collator import CollatorError
+from lightning_modules.tiny_giant.model import TinyGiantNetwork
 from lightning_modules.tiny_giant.module import answer_sums
 from lightning_modules.tiny_giant.regions import pool_regions
-from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START, Vocabulary
-from tests.helpers.scenes import FIELD_OF_VIEW, questions
-
-CONFIG = TinyGiantConfig(
-    image_size=(64, 64), global_grid=(2, 2), width=32, visual_width=16, vocabulary_size=96, expert_hidden=48
-)
-
-
-def collator_for(config=CONFIG):
-    vocabulary = Vocabulary(config.vocabulary_size)
-    vocabulary.build(text for s in questions(0) for text in (s.question, s.rationale, s.answer))
-    return TinyGiantCollator(
-        vocabulary,
-        config.image_size,
-        config.geometry_size or config.image_size,
-        config.geometry,
-        FIELD_OF_VIEW,
-        True,
-        config.maximum_words,
-        config.maximum_regions,
-    )
+from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START
+from tests.helpers.scenes import questions
+from tests.helpers.small_tiny_giant import CONFIG, collator_for
 
 
 def network_for(config=CONFIG):

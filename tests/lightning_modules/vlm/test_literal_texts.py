@@ -19,7 +19,7 @@ from tests.helpers.sample_questions import (
     tiny_model,
 )
 from tests.helpers.scenes import questions
-from tests.lightning_modules.tiny_giant.test_model import collator_for
+from tests.helpers.small_tiny_giant import collator_for
 
 FREE = {"choices": (), "answer_type": AnswerType.TEXT}
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 
@@ -13,24 +12,16 @@ from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.tiny_models import TINY_MODELS, TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
+from tests.helpers.model_fingerprint import fingerprint
 from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, tiny_model
 
 families = pytest.mark.parametrize("family", TINY_FAMILIES)
 
 CODE = """
 import sys
-from tests.lightning_modules.vlm.test_tiny_models import fingerprint
+from tests.helpers.model_fingerprint import fingerprint
 print(*(fingerprint(name) for name in sys.argv[1:]))
 """
-
-
-def fingerprint(family: str) -> str:
-    """Of all bits of a tiny random model's weights and of its tokenizer."""
-    model, processor = make_tiny_model(family, 3)
-    digest = hashlib.sha256(processor.tokenizer.backend_tokenizer.to_str().encode())
-    for key, tensor in sorted(model.state_dict().items()):
-        digest.update(key.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 @pytest.mark.slow
