@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from lightning_modules.distillation.attention.tap import TappedLayer
 
 
 def layer(
-    seed, *, batch=1, heads=4, key_heads=2, tokens=9, channels=8, number=0, mask=None, spread=1.5, exact=False
-):
+    seed: int,
+    *,
+    batch: int = 1,
+    heads: int = 4,
+    key_heads: int = 2,
+    tokens: int = 9,
+    channels: int = 8,
+    number: int = 0,
+    mask: Tensor | None = None,
+    spread: float = 1.5,
+    exact: bool = False,
+) -> TappedLayer:
     """A tapped layer with random queries and keys, in float64 where it shall be exact."""
     generator = torch.Generator().manual_seed(seed)
     queries, keys = (
@@ -23,18 +34,20 @@ def layer(
     )
 
 
-def everything(tapped):
+def everything(tapped: TappedLayer) -> Tensor:
     return torch.ones(tapped.queries.shape[0], tapped.queries.shape[2], dtype=torch.bool)
 
 
-def padding_mask(real):
+def padding_mask(real: Tensor) -> Tensor:
     """What transformers makes of a padding mask, [batch, 1, tokens, tokens]: causal, no look at padding."""
     tokens = real.shape[1]
     causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
     return causal[None, None] & real[:, None, None, :]
 
 
-def plain_map(queries, keys, scaling, row, head, columns):
+def plain_map(
+    queries: Tensor, keys: Tensor, scaling: float, row: int, head: int, columns: list[int]
+) -> Tensor:
     """One row of one head's map, as a list over `columns`."""
     key_head = head // (len(queries) // len(keys))
     scores = [scaling * (queries[head, row] * keys[key_head, column]).sum() for column in columns]
@@ -43,11 +56,11 @@ def plain_map(queries, keys, scaling, row, head, columns):
     return torch.stack([power / sum(powers) for power in powers])
 
 
-def gradients(loss, tapped):
+def gradients(loss: Tensor, tapped: TappedLayer) -> list[Tensor]:
     return [part.double() for part in torch.autograd.grad(loss, [tapped.queries, tapped.keys])]
 
 
-def assert_same(made, wanted, student, tolerance=1e-5):
+def assert_same(made: Tensor, wanted: Tensor, student: TappedLayer, tolerance: float = 1e-5) -> None:
     """Value and gradients to the student's queries and keys agree."""
     assert made.item() == pytest.approx(wanted.item(), rel=tolerance, abs=1e-12)
     for mine, plain in zip(gradients(made, student), gradients(wanted, student), strict=True):

@@ -12,9 +12,9 @@ CONFIG = TinyGiantConfig(
 )
 
 
-def collator_for(config=CONFIG):
+def collator_for(config: TinyGiantConfig = CONFIG) -> TinyGiantCollator:
     vocabulary = Vocabulary(config.vocabulary_size)
-    vocabulary.build(text for s in questions(0) for text in (s.question, s.rationale, s.answer))
+    vocabulary.build(text for s in questions(0) for text in (s.question, s.rationale, s.answer or ""))
     return TinyGiantCollator(
         vocabulary,
         config.image_size,

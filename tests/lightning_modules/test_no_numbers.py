@@ -107,6 +107,7 @@ def test_tiny_giant_answers_nothing(kind: str) -> None:
         logits[2, ..., 7] = NO_NUMBERS[kind]
         return logits, log_values
 
-    giant.network.decoder.forward = spoiled  # type: ignore[method-assign]
+    decoder: Any = giant.network.decoder
+    decoder.forward = spoiled
     with pytest.raises(ModelError, match=rf"question '{batch['samples'][2].id}' are no finite numbers"):
         giant.answer(batch)

@@ -123,7 +123,7 @@ def test_real_tokenizers_write_them(zoo: Path, name: str) -> None:
 
 def test_tiny_giant_names_regions_in_questions_alone() -> None:
     collate = collator_for()
-    collate.learning = True
+    collate.with_labels = True
     sample = questions(0)[0].replace(
         answer="the <mask> <end>", answer_type=AnswerType.TEXT, rationale="a <MASK>"
     )
