@@ -20,8 +20,8 @@ from datamodules.own_images import OwnImages
 from datamodules.samples import DataError, OpenedImage, Region, SpatialSample
 from datamodules.views import BoxesInText, Marked
 from lightning_modules.tiny_giant.collator import CollatorError
+from tests.helpers.small_tiny_giant import collator_for
 from tests.helpers.track3_files import HEIGHT, WIDTH, mask, record, write_split
-from tests.lightning_modules.tiny_giant.test_model import collator_for
 
 WHOLE = mask()["counts"]
 _NOT_WHOLE = "add up to|are cut off|hold a negative run|hold characters"

@@ -34,7 +34,8 @@ from lightning_modules.vlm.sft import PeftSft
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.memory_data import MemoryData
 from tests.helpers.questions import noise_image, question
-from tests.lightning_modules.distillation.test_processes import SIZE, STUDENT
+from tests.helpers.small_student import SIZE, STUDENT
+from tests.helpers.sums import sum_of
 
 TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=SIZE)
 RATIONALES = (
@@ -193,7 +194,7 @@ def test_a_token_of_a_short_answer_weighs_as_one_of_a_long_answer() -> None:
         steps_of(tuned(), Lopsided(batch_size=1), limit_train_batches=number + 1).steps[number]
         for number in range(4)
     ]
-    mean = {name: sum(each[name] for each in apart) / 4 for name in first}
+    mean = {name: sum_of(each[name] for each in apart) / 4 for name in first}
     flat, flat_mean = (torch.cat([each[name].flatten() for name in first]) for each in (first, mean))
     assert torch.cosine_similarity(flat, flat_mean, dim=0) < 0.97
 

@@ -1,10 +1,16 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning import Trainer
+from torch import Tensor
 
-from lightning_modules.base import ModelError, SpatialModule
+from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.checkpoints import CheckpointError, keep_trainable, require_trainable
 from lightning_modules.phases import Phase, objective_at
 from lightning_modules.schedule import WarmupCosine
@@ -17,7 +23,7 @@ SMALL = TinyGiantConfig(
 )
 
 
-def trainer(tmp_path, **options):
+def trainer(tmp_path: Path, **options: Any) -> Trainer:
     return Trainer(
         default_root_dir=tmp_path,
         accelerator="cpu",
@@ -31,17 +37,17 @@ def trainer(tmp_path, **options):
     )
 
 
-def tiny_giant(**options):
+def tiny_giant(**options: Any) -> TinyGiant:
     torch.manual_seed(0)
     phases = options.pop("phases", [Phase("free_form", 1), Phase("normalized", 1)])
     return TinyGiant(SMALL, phases, **options)
 
 
-def test_the_phases_set_the_length_of_the_fit_and_the_objective_of_each_epoch(tmp_path):
+def test_the_phases_set_the_length_of_the_fit_and_the_objective_of_each_epoch(tmp_path: Path) -> None:
     seen = []
 
     class Watching(TinyGiant):
-        def loss(self, batch):
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
             seen.append((self.current_epoch, self.objective))
             return super().loss(batch)
 
@@ -50,7 +56,7 @@ def test_the_phases_set_the_length_of_the_fit_and_the_objective_of_each_epoch(tm
     assert seen == [(0, "free_form")] * 2 + [(1, "free_form")] * 2 + [(2, "normalized")] * 2
 
 
-def test_objective_past_the_last_phase_is_the_last_phases():
+def test_objective_past_the_last_phase_is_the_last_phases() -> None:
     phases = [Phase("free_form", 0), Phase("normalized", 2), Phase("free_form", 1)]
     assert [objective_at(phases, epoch) for epoch in range(4)] == [
         "normalized",
@@ -60,19 +66,22 @@ def test_objective_past_the_last_phase_is_the_last_phases():
     ]
 
 
-def test_every_question_is_answered_and_the_summary_kept(tmp_path):
+def test_every_question_is_answered_and_the_summary_kept(tmp_path: Path) -> None:
     module, data = tiny_giant(), MemoryData(images=5)
     run = trainer(tmp_path)
     run.fit(module, data)
     run.test(module, data, verbose=False)
+    assert module.summary is not None
     assert module.summary["n"] == 20
     assert set(module.summary["tasks"]) == {"distance", "mcq", "count", "left_right"}
     assert float(run.callback_metrics["test/score"]) == pytest.approx(module.summary["score"])
-    answers = [answer for batch in run.predict(module, data) for answer in batch]
+    predicted = run.predict(module, data)
+    assert predicted is not None
+    answers = [answer for batch in predicted for answer in batch]
     assert len({answer.sample.id for answer in answers}) == 20
 
 
-def test_a_checkpoint_holds_weights_and_words_and_a_foreign_one_is_refused(tmp_path):
+def test_a_checkpoint_holds_weights_and_words_and_a_foreign_one_is_refused(tmp_path: Path) -> None:
     module, data = tiny_giant(), MemoryData()
     run = trainer(tmp_path, enable_checkpointing=True)
     run.fit(module, data)
@@ -97,7 +106,7 @@ def test_a_checkpoint_holds_weights_and_words_and_a_foreign_one_is_refused(tmp_p
         trainer(tmp_path).test(tiny_giant(), data, ckpt_path=file, verbose=False)
 
 
-def test_frozen_tensors_are_left_out_of_checkpoints_and_statistics_of_trained_layers_stay():
+def test_frozen_tensors_are_left_out_of_checkpoints_and_statistics_of_trained_layers_stay() -> None:
     module = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     for parameter in [*module[1].parameters(), *module[2].parameters()]:
         parameter.requires_grad = False
@@ -108,12 +117,14 @@ def test_frozen_tensors_are_left_out_of_checkpoints_and_statistics_of_trained_la
         require_trainable(module, {**kept, "0.weight": torch.zeros(4)})
 
 
-def test_a_step_repeats_itself_whatever_was_drawn_before(tmp_path):
+def test_a_step_repeats_itself_whatever_was_drawn_before(tmp_path: Path) -> None:
     """Dropout of a resumed run must be that of the undisturbed one."""
     results = []
     for burn in (0, 17):
         module = tiny_giant()
-        module.network.fusion[0].dropout.p = 0.5
+        dropout = module.network.fusion[0].dropout
+        assert isinstance(dropout, torch.nn.Dropout)
+        dropout.p = 0.5
         torch.manual_seed(0)
         torch.rand(burn)
         run = trainer(tmp_path, limit_val_batches=0, max_steps=2)
@@ -122,9 +133,9 @@ def test_a_step_repeats_itself_whatever_was_drawn_before(tmp_path):
     assert torch.equal(*results)
 
 
-def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_sample(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_sample(tmp_path: Path) -> None:
     class Broken(TinyGiant):
-        def loss(self, batch):
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
             return {"word_loss": torch.tensor(float("nan"), requires_grad=True)}
 
     module = Broken(SMALL, [Phase("normalized", 1)])
@@ -132,7 +143,7 @@ def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_sample(tmp_path):
         trainer(tmp_path, limit_val_batches=0).fit(module, MemoryData())
 
 
-def test_without_a_datamodule_or_anything_to_train_there_is_a_sentence(tmp_path):
+def test_without_a_datamodule_or_anything_to_train_there_is_a_sentence(tmp_path: Path) -> None:
     module = tiny_giant()
     with pytest.raises(ModelError, match="needs a datamodule"):
         trainer(tmp_path).test(module, [0])
@@ -141,25 +152,31 @@ def test_without_a_datamodule_or_anything_to_train_there_is_a_sentence(tmp_path)
         trainer(tmp_path).fit(module, MemoryData())
 
 
-def test_contradictory_configurations_are_refused():
+def test_contradictory_configurations_are_refused() -> None:
     with pytest.raises(ModelError, match="set geometry to"):
         TinyGiant(TinyGiantConfig(geometry="none", relations=True), [Phase("normalized", 1)])
     with pytest.raises(ModelError, match="at least one epoch"):
         TinyGiant(SMALL, [Phase("normalized", 0)])
 
 
-def test_an_unfinished_module_names_what_it_lacks():
+def test_an_unfinished_module_names_what_it_lacks() -> None:
     class Unfinished(SpatialModule):
-        def collator(self, stage):
+        def collator(self, stage: str) -> Any:
             return dict
 
-    for unfinished, lacks in ((SpatialModule, "answer, collator, loss"), (Unfinished, "answer, loss")):
+    lacking: list[tuple[Any, str]] = [
+        (SpatialModule, "answer, collator, loss"),
+        (Unfinished, "answer, loss"),
+    ]
+    for unfinished, lacks in lacking:
         with pytest.raises(TypeError, match=f"abstract methods {lacks}"):
             unfinished()
 
 
 @given(st.integers(2, 5000), st.floats(0, 0.5), st.floats(0, 1))
-def test_the_learning_rate_rises_then_falls_to_its_final_fraction(total, warmup, final):
+def test_the_learning_rate_rises_then_falls_to_its_final_fraction(
+    total: int, warmup: float, final: float
+) -> None:
     schedule = WarmupCosine(warmup, final)
     factors = [schedule.factor(step, total) for step in range(total + 1)]
     top = max(1, round(warmup * total))
@@ -169,5 +186,5 @@ def test_the_learning_rate_rises_then_falls_to_its_final_fraction(total, warmup,
     assert factors[-1] == pytest.approx(final, abs=1e-6)
 
 
-def test_counting_parameters_needs_no_memory_and_agrees_with_the_network():
+def test_counting_parameters_needs_no_memory_and_agrees_with_the_network() -> None:
     assert parameter_count(SMALL) == sum(p.numel() for p in tiny_giant().parameters())

@@ -16,7 +16,7 @@ from lightning_modules.distillation.teachers.output_keys import output_key
 from lightning_modules.vlm.collator import VlmCollator
 from tests.helpers.kinds_of_images import COLOURS, DEPTHS, NO_COLOURS, file_of, red_corner, red_quarter_shown
 from tests.helpers.sample_questions import TINY_FAMILIES, tiny_model
-from tests.lightning_modules.tiny_giant.test_model import collator_for
+from tests.helpers.small_tiny_giant import collator_for
 
 SIDE = 64
 """Edge of the images that models are given here, in pixels; a row of pixels becomes vertical stripes."""

@@ -199,7 +199,10 @@ def test_what_was_fetched_before_is_enough_without_a_connection(
 
 
 def test_encoders_of_timm_are_fetched_and_refused_in_the_same_words(hub: LoopbackHub, tmp_path: Path) -> None:
-    repository = timm.get_pretrained_cfg("test_vit").hf_hub_id
+    pretrained = timm.get_pretrained_cfg("test_vit")
+    assert pretrained is not None
+    repository = pretrained.hf_hub_id
+    assert isinstance(repository, str)
     with pytest.raises(WeightsError, match=f"of 'test_vit' cannot be had.* no model {repository}.*spelling"):
         VisionTower("test_vit", 160, pretrained=True)
     whole = timm.create_model("test_vit").state_dict()

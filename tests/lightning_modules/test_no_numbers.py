@@ -20,7 +20,7 @@ from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize
 from tests.helpers.sample_questions import letter_question
 from tests.helpers.scenes import questions
-from tests.lightning_modules.tiny_giant.test_model import CONFIG, collator_for
+from tests.helpers.small_tiny_giant import CONFIG, collator_for
 
 NO_NUMBERS = {"NaN": torch.nan, "infinity": torch.inf}
 
@@ -107,6 +107,7 @@ def test_tiny_giant_answers_nothing(kind: str) -> None:
         logits[2, ..., 7] = NO_NUMBERS[kind]
         return logits, log_values
 
-    giant.network.decoder.forward = spoiled  # type: ignore[method-assign]
+    decoder: Any = giant.network.decoder
+    decoder.forward = spoiled
     with pytest.raises(ModelError, match=rf"question '{batch['samples'][2].id}' are no finite numbers"):
         giant.answer(batch)

@@ -30,6 +30,9 @@ def answers(form: AnswerType | None, *pairs: tuple[str, str], choices: tuple[str
 class ShareOfLong(Metric):
     """Takes answers, as a metric of one's own does."""
 
+    long: torch.Tensor
+    all: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.add_state("long", torch.tensor(0.0), "sum")
@@ -101,7 +104,7 @@ def test_a_metric_that_cannot_be_a_score_is_refused_in_a_sentence() -> None:
 
 def test_a_module_is_scored_by_a_plain_metric_of_its_data() -> None:
     class Data(StubData):
-        def metric(self, stage: str) -> Any:
+        def metric(self, stage: str = "test") -> Any:
             return BinaryAccuracy()
 
     module, trainer = StubModule(epochs=1), bare_trainer(max_epochs=1, limit_val_batches=1.0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning import seed_everything
 
 from datamodules.ai_city_track3 import AiCityTrack3
+from datamodules.samples import SpatialSample
 from lightning_modules.phases import Phase
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
@@ -32,22 +36,23 @@ def test_eight_rendered_questions_are_learnt_by_heart(tmp_path: Path) -> None:
     whole = data.split("train")
 
     class FirstFour:
-        def __len__(self):
+        def __len__(self) -> int:
             return len(whole)
 
-        def group_sizes(self):
+        def group_sizes(self) -> np.ndarray:
             return whole.group_sizes().clip(max=4)
 
-        def samples(self, group, questions):
+        def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
             return whole.samples(group, questions)
 
-        def labels(self):
+        def labels(self) -> Iterator[tuple[str, str]]:
             return whole.labels()
 
-        def texts(self, limit):
+        def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
             return whole.texts(limit)
 
-    data.open_split = lambda role: FirstFour()
+    patched: Any = data
+    patched.open_split = lambda role: FirstFour()
     data._open_splits.clear()
     module = TinyGiant(
         TinyGiantConfig(),
@@ -58,6 +63,7 @@ def test_eight_rendered_questions_are_learnt_by_heart(tmp_path: Path) -> None:
     trainer = bare_trainer(max_epochs=-1, gradient_clip_val=1.0)
     trainer.fit(module, data)
     trainer.test(module, data, verbose=False)
+    assert module.summary is not None
     assert module.summary["n"] == 8
     assert module.summary["score"] == 100.0
     assert module.summary["unreadable"] == 0

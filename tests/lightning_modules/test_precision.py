@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -66,7 +66,7 @@ def test_every_row_of_the_table_is_met_and_none_by_what_works() -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
-def test_a_fused_optimizer_clips_as_a_plain_one_does(precision: str) -> None:
+def test_a_fused_optimizer_clips_as_a_plain_one_does(precision: Literal["bf16-mixed", "16-mixed"]) -> None:
     """Under 16-mixed the loss's scale has to be gone before gradients are clipped."""
     plugin = MixedPrecision(
         precision, "cpu", torch.amp.GradScaler("cpu") if precision == "16-mixed" else None

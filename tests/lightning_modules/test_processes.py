@@ -15,13 +15,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning_modules.base import Batch
 from tests.helpers.forked import in_processes
 from tests.helpers.stub import StubData, StubModule
+from tests.helpers.sums import sum_of
 
 
 class TwoTerms(StubModule):
     """Its loss is the sum of the numbers in the batch, and no two batches have the same ones."""
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
-        nothing = 0 * sum(parameter.sum() for parameter in self.parameters())
+        nothing = 0 * sum_of(parameter.sum() for parameter in self.parameters())
         numbers = [float(sample.group.partition("-")[2]) for sample in batch["samples"]]
         return {"sum": nothing + sum(numbers), "squares": nothing + sum(number**2 for number in numbers)}
 

@@ -31,7 +31,9 @@ class Recorded(StubModule):
         self.rates: list[float] = []
 
     def loss(self, batch: Any) -> dict[str, torch.Tensor]:
-        self.rates.append(self.optimizers().param_groups[0]["lr"])
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        self.rates.append(optimizer.param_groups[0]["lr"])
         return super().loss(batch)
 
 
@@ -75,10 +77,15 @@ def test_a_plateau_is_watched_where_it_is_named_and_refused_where_it_is_not() ->
 
 def test_a_schedule_that_does_not_fit_is_refused_in_a_sentence() -> None:
     phases = [Phase("normalized", 1)]
+    without_its_settings: Any = lr_scheduler.StepLR
+
+    def number(optimizer: torch.optim.Optimizer) -> Any:
+        return 3
+
     with pytest.raises(ScheduleError, match=r"does not take its settings: .*step_size"):
-        TinyGiant(TinyGiantConfig(), phases, schedule=lr_scheduler.StepLR)
+        TinyGiant(TinyGiantConfig(), phases, schedule=without_its_settings)
     with pytest.raises(ScheduleError, match="has made a int"):
-        TinyGiant(TinyGiantConfig(), phases, schedule=lambda optimizer: 3)
+        TinyGiant(TinyGiantConfig(), phases, schedule=number)
     with pytest.raises(ScheduleError, match="OneCycleLR ends after 11 steps, and the training has 12"):
         rates(lambda optimizer: lr_scheduler.OneCycleLR(optimizer, max_lr=0.7, total_steps=11))
 

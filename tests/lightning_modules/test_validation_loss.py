@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers.live import Teacher
@@ -53,7 +54,9 @@ def test_it_does_not_depend_on_the_batches() -> None:
 def test_it_is_what_training_minimises_without_the_routers_terms() -> None:
     module, data = tiny_giant().eval(), MemoryData(images=3, batch_size=3)
     logged = validated(module, data)
-    batch = next(iter(data.val_dataloader()))
+    loader = data.val_dataloader()
+    assert isinstance(loader, DataLoader)
+    batch = next(iter(loader))
     with torch.no_grad():
         terms = module.loss(batch)
     assert set(terms) > {"word_loss", "number_loss"}
@@ -70,7 +73,9 @@ def test_a_model_is_judged_by_the_cross_entropy_of_its_answers_tokens() -> None:
     logged = validated(module, data)
     module.eval()
     total, count = 0.0, 0
-    for batch in data.val_dataloader():
+    loader = data.val_dataloader()
+    assert isinstance(loader, DataLoader)
+    for batch in loader:
         with torch.no_grad():
             logits = module.network(**batch["inputs"]).logits.double()
         for row, labels in zip(logits, batch["labels"], strict=True):

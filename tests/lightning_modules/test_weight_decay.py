@@ -40,7 +40,7 @@ def tiny_giant() -> TinyGiant:
     module = TinyGiant(shape, [Phase("normalized", 1)])
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter += 0.1
+            parameter.add_(0.1)
     return module
 
 

@@ -89,7 +89,11 @@ def test_little_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     def counting(*arguments: Any, **options: Any) -> Any:
         file = opened(*arguments, **options)
         original = file.read
-        file_read = lambda size=-1: read.append(len(content := original(size))) or content  # noqa: E731
+
+        def file_read(size: int = -1) -> Any:
+            content = original(size)
+            read.append(len(content))
+            return content
 
         class Counted:
             read = staticmethod(file_read)

@@ -3,54 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from lightning_modules.base import ModelError
-from lightning_modules.distillation.attention.head_mixture import head_weights, inner_products
+from lightning_modules.distillation.attention.head_mixture import Similarity, head_weights, inner_products
 from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
 from lightning_modules.distillation.attention.tap import TappedLayer
+from tests.helpers.attention_maps import (
+    assert_same,
+    everything,
+    gradients,
+    layer,
+    padding_mask,
+    plain_map,
+)
+from tests.helpers.sums import sum_of
 
 
-def layer(
-    seed, *, batch=1, heads=4, key_heads=2, tokens=9, channels=8, number=0, mask=None, spread=1.5, exact=False
-):
-    """A tapped layer with random queries and keys, in float64 where it shall be exact."""
-    generator = torch.Generator().manual_seed(seed)
-    queries, keys = (
-        spread * torch.randn(batch, count, tokens, channels, generator=generator, dtype=torch.float64)
-        for count in (heads, key_heads)
-    )
-    dtype = torch.float64 if exact else torch.float32
-    return TappedLayer(
-        number, queries.to(dtype).requires_grad_(), keys.to(dtype).requires_grad_(), channels**-0.5, mask
-    )
-
-
-def everything(tapped):
-    return torch.ones(tapped.queries.shape[0], tapped.queries.shape[2], dtype=torch.bool)
-
-
-def padding_mask(real):
-    """What transformers makes of a padding mask, [batch, 1, tokens, tokens]: causal, no look at padding."""
-    tokens = real.shape[1]
-    causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
-    return causal[None, None] & real[:, None, None, :]
-
-
-def plain_map(queries, keys, scaling, row, head, columns):
-    """One row of one head's map, as a list over `columns`."""
-    key_head = head // (len(queries) // len(keys))
-    scores = [scaling * (queries[head, row] * keys[key_head, column]).sum() for column in columns]
-    highest = max(float(score.detach()) for score in scores)
-    powers = [(score - highest).exp() for score in scores]
-    return torch.stack([power / sum(powers) for power in powers])
-
-
-def plain_sample(ours, theirs, sample, rows, columns, temperature, similarity):
+def plain_sample(
+    ours: TappedLayer,
+    theirs: TappedLayer,
+    sample: int,
+    rows: list[int],
+    columns: list[int],
+    temperature: float,
+    similarity: Similarity,
+) -> Tensor:
     """The published formula for one sample and one pair of layers."""
     student = (ours.queries[sample].double(), ours.keys[sample].double(), ours.scaling)
     teacher = (
@@ -77,18 +62,26 @@ def plain_sample(ours, theirs, sample, rows, columns, temperature, similarity):
             )
     total = torch.zeros((), dtype=torch.float64)
     for i in range(len(teacher[0])):
-        products = [sum((t[i] * s[j]).sum() for t, s in maps) for j in range(len(student[0]))]
+        products = [sum_of((t[i] * s[j]).sum() for t, s in maps) for j in range(len(student[0]))]
         if similarity == "mean":
             products = [product / len(maps) for product in products]
         powers = [(product / temperature).exp() for product in products]
         weights = [power / sum(powers) for power in powers]
         for t, s in maps:
-            mixture = sum(weight * s[j] for j, weight in enumerate(weights))
+            mixture = sum_of(weight * s[j] for j, weight in enumerate(weights))
             total = total + (t[i] * (t[i].log() - mixture.log())).sum() / len(maps)
     return total
 
 
-def plain_loss(student, teacher, pairs, rows_mask, columns_mask, temperature=1.0, similarity="sum"):
+def plain_loss(
+    student: Sequence[TappedLayer],
+    teacher: Sequence[TappedLayer],
+    pairs: list[tuple[int, int]],
+    rows_mask: Tensor,
+    columns_mask: Tensor,
+    temperature: float = 1.0,
+    similarity: Similarity = "sum",
+) -> Tensor:
     samples = range(len(rows_mask))
     losses = [
         plain_sample(
@@ -103,18 +96,7 @@ def plain_loss(student, teacher, pairs, rows_mask, columns_mask, temperature=1.0
         for ours, theirs in pairs
         for sample in samples
     ]
-    return sum(losses) / len(losses)
-
-
-def gradients(loss, tapped):
-    return [part.double() for part in torch.autograd.grad(loss, [tapped.queries, tapped.keys])]
-
-
-def assert_same(made, wanted, student, tolerance=1e-5):
-    """Value and gradients to the student's queries and keys agree."""
-    assert made.item() == pytest.approx(wanted.item(), rel=tolerance, abs=1e-12)
-    for mine, plain in zip(gradients(made, student), gradients(wanted, student), strict=True):
-        assert (mine - plain).norm() <= tolerance * plain.norm() + 1e-12
+    return sum_of(losses) / len(losses)
 
 
 @settings(max_examples=15, deadline=None)
@@ -128,8 +110,14 @@ def assert_same(made, wanted, student, tolerance=1e-5):
     similarity=st.sampled_from(["sum", "mean"]),
 )
 def test_it_is_the_published_formula(
-    key_heads, shared, teacher_heads, tokens, chunk, temperature, similarity
-):
+    key_heads: int,
+    shared: int,
+    teacher_heads: tuple[int, int],
+    tokens: int,
+    chunk: int,
+    temperature: float,
+    similarity: Similarity,
+) -> None:
     """In float64, where gradients that cancel each other leave no rounding behind."""
     ours = layer(1, heads=key_heads * shared, key_heads=key_heads, tokens=tokens, exact=True)
     theirs = layer(
@@ -145,7 +133,7 @@ def test_it_is_the_published_formula(
     assert_same(made, wanted, ours, 1e-11)
 
 
-def test_the_sum_tells_heads_apart_in_a_long_sequence_and_the_mean_does_not():
+def test_the_sum_tells_heads_apart_in_a_long_sequence_and_the_mean_does_not() -> None:
     """512 rows: divided by them, no head weighs more than a few hundredths more than another."""
     ours, theirs = (layer(number, heads=4, key_heads=4, tokens=512) for number in (1, 2))
     products = inner_products(ours.maps(), theirs.maps())
@@ -159,7 +147,7 @@ def test_the_sum_tells_heads_apart_in_a_long_sequence_and_the_mean_does_not():
 
 @pytest.mark.parametrize("teacher_heads", [1, 3, 6])
 @pytest.mark.parametrize("student_heads", [(1, 1), (4, 4), (6, 2)])
-def test_float32_is_within_a_hundred_thousandth(student_heads, teacher_heads):
+def test_float32_is_within_a_hundred_thousandth(student_heads: tuple[int, int], teacher_heads: int) -> None:
     ours = layer(1, heads=student_heads[0], key_heads=student_heads[1], tokens=12)
     theirs = layer(2, heads=teacher_heads, key_heads=1, tokens=12)
     masks = (everything(ours), everything(ours))
@@ -168,7 +156,7 @@ def test_float32_is_within_a_hundred_thousandth(student_heads, teacher_heads):
     assert_same(made, plain_loss([ours], [theirs], [(0, 0)], *masks), ours)
 
 
-def test_several_layers_are_averaged_and_found_by_their_numbers():
+def test_several_layers_are_averaged_and_found_by_their_numbers() -> None:
     students = [layer(seed, number=seed) for seed in range(2)]
     teachers = [layer(10 + seed, number=seed, heads=6) for seed in range(3)]
     pairs = [(0, 0), (1, 2)]
@@ -186,7 +174,7 @@ def test_several_layers_are_averaged_and_found_by_their_numbers():
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_counts_nowhere(side):
+def test_padding_counts_nowhere(side: str) -> None:
     lengths = (11, 4, 7)
     real = torch.zeros(3, 11, dtype=torch.bool)
     for row, length in zip(real, lengths, strict=True):
@@ -204,16 +192,21 @@ def test_padding_counts_nowhere(side):
     alone = []
     for sample in range(3):
         cut = [
-            TappedLayer(0, *(part[sample : sample + 1, :, real[sample]] for part in parts), ours.scaling)
-            for parts in ((ours.queries, ours.keys), (theirs.queries, theirs.keys))
+            TappedLayer(
+                0,
+                whole.queries[sample : sample + 1, :, real[sample]],
+                whole.keys[sample : sample + 1, :, real[sample]],
+                whole.scaling,
+            )
+            for whole in (ours, theirs)
         ]
         masks = (everything(cut[0]), everything(cut[0]))
         alone.append(attention_distillation([cut[0]], [cut[1]], [(0, 0)], *masks, AttentionDistillation()))
-    assert_same(made, sum(alone) / 3, ours)
+    assert_same(made, sum_of(alone) / 3, ours)
     assert_same(again, plain_loss([ours], [theirs], [(0, 0)], real, real), ours)
 
 
-def test_the_size_of_chunks_does_not_matter():
+def test_the_size_of_chunks_does_not_matter() -> None:
     ours, theirs = layer(1, tokens=33), layer(2, tokens=33, heads=6)
     masks = (everything(ours), everything(ours))
     results = [
@@ -228,7 +221,7 @@ def test_the_size_of_chunks_does_not_matter():
             assert (one - two).norm() <= 1e-6 * one.norm()
 
 
-def test_a_window_of_one_model_bounds_both():
+def test_a_window_of_one_model_bounds_both() -> None:
     near = torch.ones(9, 9, dtype=torch.bool).tril() & torch.ones(9, 9, dtype=torch.bool).triu(-3)
     ours, theirs = layer(1), layer(2, mask=near[None, None])
     masks = (everything(ours), everything(ours))
@@ -236,7 +229,7 @@ def test_a_window_of_one_model_bounds_both():
     assert_same(made, plain_loss([ours], [theirs], [(0, 0)], *masks), ours)
 
 
-def test_columns_of_the_image_alone_sum_to_one_and_rows_before_it_do_not_count():
+def test_columns_of_the_image_alone_sum_to_one_and_rows_before_it_do_not_count() -> None:
     image = torch.tensor([[False, False, True, True, False, True, False, False, False]])
     ours, theirs = layer(1, heads=6), layer(2)
     config = AttentionDistillation(columns="image", chunk=2)
@@ -252,7 +245,7 @@ def test_columns_of_the_image_alone_sum_to_one_and_rows_before_it_do_not_count()
     )
 
 
-def test_rows_of_the_answer_are_those_that_predict_it():
+def test_rows_of_the_answer_are_those_that_predict_it() -> None:
     labels = torch.full((2, 9), -100)
     labels[0, 6:] = 5
     labels[1, 4] = 5
@@ -269,7 +262,7 @@ def test_rows_of_the_answer_are_those_that_predict_it():
     assert_same(made, plain_loss([ours], [theirs], [(0, 0)], rows, columns), ours)
 
 
-def test_like_models_of_one_head_have_nothing_to_learn():
+def test_like_models_of_one_head_have_nothing_to_learn() -> None:
     ours = layer(1, heads=1, key_heads=1)
     theirs = layer(1, heads=1, key_heads=1)
     masks = (everything(ours), everything(ours))
@@ -278,7 +271,7 @@ def test_like_models_of_one_head_have_nothing_to_learn():
     assert all(float(part.abs().max()) < 1e-6 for part in gradients(loss, ours))
 
 
-def test_like_heads_find_each_other_by_the_sum_or_by_a_low_temperature():
+def test_like_heads_find_each_other_by_the_sum_or_by_a_low_temperature() -> None:
     """Not by the mean over rows at the published temperature, which all heads share in."""
     ours = layer(1, heads=4, key_heads=4, tokens=20, spread=4.0)
     theirs = TappedLayer(0, ours.queries.flip(1), ours.keys.flip(1), ours.scaling)
@@ -294,24 +287,29 @@ def test_like_heads_find_each_other_by_the_sum_or_by_a_low_temperature():
     assert max(literal, sharp) < 1e-3 < mean
 
 
-def test_only_the_student_gets_a_gradient():
+def test_only_the_student_gets_a_gradient() -> None:
     ours, theirs = layer(1), layer(2)
     masks = (everything(ours), everything(ours))
     attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation()).backward()
     assert theirs.queries.grad is None
     assert theirs.keys.grad is None
-    assert ours.queries.grad.abs().sum() > 0
-    assert ours.keys.grad.abs().sum() > 0
+    for part in (ours.queries, ours.keys):
+        assert part.grad is not None and part.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_half_precision_is_within_a_percent(autocast):
+def test_half_precision_is_within_a_percent(autocast: bool) -> None:
     ours, theirs = layer(1, tokens=64, channels=32), layer(2, tokens=64, channels=32, heads=6)
     masks = (everything(ours), everything(ours))
     exact = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
     halves = [
-        TappedLayer(0, *(part.detach().bfloat16().requires_grad_() for part in parts), ours.scaling)
-        for parts in ((ours.queries, ours.keys), (theirs.queries, theirs.keys))
+        TappedLayer(
+            0,
+            whole.queries.detach().bfloat16().requires_grad_(),
+            whole.keys.detach().bfloat16().requires_grad_(),
+            whole.scaling,
+        )
+        for whole in (ours, theirs)
     ]
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         made = attention_distillation([halves[0]], [halves[1]], [(0, 0)], *masks, AttentionDistillation())
@@ -321,7 +319,7 @@ def test_half_precision_is_within_a_percent(autocast):
         assert (mine - plain).norm() <= 1e-2 * plain.norm()
 
 
-def test_autocast_leaves_the_loss_in_full_precision():
+def test_autocast_leaves_the_loss_in_full_precision() -> None:
     ours, theirs = layer(1), layer(2)
     masks = (everything(ours), everything(ours))
     with torch.autocast("cpu", torch.bfloat16):
@@ -332,7 +330,7 @@ def test_autocast_leaves_the_loss_in_full_precision():
         assert torch.equal(one, two)
 
 
-def test_heads_that_look_elsewhere_entirely_have_a_finite_loss():
+def test_heads_that_look_elsewhere_entirely_have_a_finite_loss() -> None:
     """A student's head that gives a key nothing at all, where the teacher gives it everything."""
     ours, theirs = layer(1, spread=100.0), layer(2, spread=100.0)
     masks = (everything(ours), everything(ours))
@@ -341,32 +339,40 @@ def test_heads_that_look_elsewhere_entirely_have_a_finite_loss():
     assert all(torch.isfinite(part).all() for part in gradients(loss, ours))
 
 
-def test_a_batch_without_rows_costs_nothing_and_still_has_a_gradient():
+def test_a_batch_without_rows_costs_nothing_and_still_has_a_gradient() -> None:
     ours, theirs = layer(1, batch=2), layer(2, batch=2)
     nothing = torch.zeros(2, 9, dtype=torch.bool)
     loss = attention_distillation([ours], [theirs], [(0, 0)], nothing, ~nothing, AttentionDistillation())
     assert loss.item() == 0.0
     loss.backward()
+    assert ours.queries.grad is not None
     assert float(ours.queries.grad.abs().sum()) == 0.0
 
 
-def test_no_more_than_a_chunk_of_maps_is_kept_for_the_backward_pass():
+def test_no_more_than_a_chunk_of_maps_is_kept_for_the_backward_pass() -> None:
     tokens, chunk = 128, 16
     ours, theirs = layer(1, tokens=tokens), layer(2, tokens=tokens)
     masks = (everything(ours), everything(ours))
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()), lambda _: None):
+    kept: list[int] = []
+
+    def pack(tensor: Tensor) -> None:
+        kept.append(tensor.numel())
+
+    def unpack(_: None) -> Tensor:
+        raise AssertionError("nothing goes backward here")
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation(chunk=chunk))
     assert max(kept, default=0) < chunk * tokens
 
 
 @pytest.mark.parametrize("arguments", [{"temperature": 0.0}, {"temperature": -1.0}, {"chunk": 0}])
-def test_options_that_make_no_sense_are_refused(arguments):
+def test_options_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="but must be"):
         AttentionDistillation(**arguments)
 
 
-def test_models_that_saw_different_tokens_are_refused():
+def test_models_that_saw_different_tokens_are_refused() -> None:
     ours, theirs = layer(1, tokens=9), layer(2, tokens=10)
     masks = (everything(ours), everything(ours))
     with pytest.raises(
@@ -377,7 +383,9 @@ def test_models_that_saw_different_tokens_are_refused():
 
 @pytest.mark.parametrize("padding_left", [True, False])
 @pytest.mark.parametrize("rows", ["all", "some", "none of the first"])
-def test_short_samples_taken_together_are_the_same_as_one_by_one(monkeypatch, padding_left, rows):
+def test_short_samples_taken_together_are_the_same_as_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, padding_left: bool, rows: str
+) -> None:
     """Blocks of several samples against blocks of one, with rows, columns and padding of their own."""
     real = torch.ones(5, 9, dtype=torch.bool)
     for sample, length in enumerate((9, 4, 7, 1, 8)):

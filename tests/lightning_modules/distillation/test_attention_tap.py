@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
-from lightning_modules.distillation.attention.tap import TAP, AttentionTap
+from lightning_modules.distillation.attention.tap import TAP, AttentionTap, TappedLayer
 from lightning_modules.vlm.adapters import AdapterConfig, add_adapter
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
@@ -51,7 +53,7 @@ def inputs(name: str, with_images: bool = True, side: str = "right") -> dict[str
 
 
 @contextmanager
-def attention(model, implementation):
+def attention(model: Any, implementation: str) -> Iterator[None]:
     """The model with another attention, for the time of the block."""
     model.set_attn_implementation(implementation)
     try:
@@ -60,7 +62,7 @@ def attention(model, implementation):
         model.set_attn_implementation("sdpa")
 
 
-def assert_eager_maps(layers, attentions, real):
+def assert_eager_maps(layers: Sequence[TappedLayer], attentions: Sequence[Tensor], real: Tensor) -> None:
     """Rows of real queries are those that eager attention says."""
     for layer in layers:
         difference = (layer.maps() - attentions[layer.number].float()).abs()
@@ -72,7 +74,9 @@ def assert_eager_maps(layers, attentions, real):
 @pytest.mark.parametrize("with_images", [False, True], ids=["text", "images"])
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
-def test_maps_are_those_of_eager_attention_and_logits_do_not_change(name, with_images, side):
+def test_maps_are_those_of_eager_attention_and_logits_do_not_change(
+    name: str, with_images: bool, side: str
+) -> None:
     model, _ = tiny_model(name)
     batch = inputs(name, with_images, side)
     real = batch["attention_mask"].bool()
@@ -93,7 +97,7 @@ def test_maps_are_those_of_eager_attention_and_logits_do_not_change(name, with_i
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_vision_tower_keeps_its_attention(name):
+def test_the_vision_tower_keeps_its_attention(name: str) -> None:
     model, _ = tiny_model(name)
     tower = model.get_submodule(FAMILIES[name].parts["vision_tower"])
     with AttentionTap(model, path(name), [0, 1, 2]):
@@ -103,7 +107,7 @@ def test_the_vision_tower_keeps_its_attention(name):
 
 
 @torch.no_grad()
-def test_without_padding_causality_alone_makes_the_maps():
+def test_without_padding_causality_alone_makes_the_maps() -> None:
     model, _ = tiny_model("internvl")
     batch = {key: tensor[1:] for key, tensor in inputs("internvl").items()}
     with AttentionTap(model, path("internvl"), [1]) as tap:
@@ -117,7 +121,7 @@ def test_without_padding_causality_alone_makes_the_maps():
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @torch.no_grad()
-def test_sliding_windows_are_seen_by_the_layers_that_have_them(side):
+def test_sliding_windows_are_seen_by_the_layers_that_have_them(side: str) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(0)
@@ -140,7 +144,9 @@ def test_sliding_windows_are_seen_by_the_layers_that_have_them(side):
     assert_eager_maps(layers, attentions, real)
 
 
-def distilled(model, name, batch, backward_inside=False):
+def distilled(
+    model: Any, name: str, batch: dict[str, Tensor], backward_inside: bool = False
+) -> tuple[float, dict[str, Tensor]]:
     """Attention loss against fixed maps of another tiny model, and gradients of the trained parameters."""
     teacher, _ = make_tiny_model(name, seed=5, size=SIZE)
     real = batch["attention_mask"].bool()
@@ -163,10 +169,10 @@ def distilled(model, name, batch, backward_inside=False):
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "smolvlm", "internvl"])
-def test_an_adapted_student_learns_the_same_under_activation_checkpointing(name):
+def test_an_adapted_student_learns_the_same_under_activation_checkpointing(name: str) -> None:
     batch = inputs(name, side="left")
 
-    def student():
+    def student() -> Any:
         torch.manual_seed(0)
         model, processor = make_tiny_model(name, size=SIZE)
         adapted = add_adapter(model, FAMILIES[name].parts, AdapterConfig("lora"), processor.tokenizer)
@@ -186,7 +192,7 @@ def test_an_adapted_student_learns_the_same_under_activation_checkpointing(name)
             assert torch.allclose(made[key], part, rtol=1e-4, atol=1e-7), key
 
 
-def test_checkpoints_that_would_lose_the_gradient_are_refused():
+def test_checkpoints_that_would_lose_the_gradient_are_refused() -> None:
     model, _ = make_tiny_model("smolvlm", size=SIZE)
     model.gradient_checkpointing_enable({"use_reentrant": True})
     with (
@@ -199,7 +205,7 @@ def test_checkpoints_that_would_lose_the_gradient_are_refused():
 
 
 @torch.no_grad()
-def test_nothing_is_left_from_one_batch_to_the_next():
+def test_nothing_is_left_from_one_batch_to_the_next() -> None:
     model, _ = tiny_model("smolvlm")
     batch = inputs("smolvlm")
     tap = AttentionTap(model, path("smolvlm"), [0])
@@ -224,7 +230,7 @@ def test_nothing_is_left_from_one_batch_to_the_next():
 
 
 @torch.no_grad()
-def test_a_failed_pass_leaves_neither_maps_nor_a_tapped_model():
+def test_a_failed_pass_leaves_neither_maps_nor_a_tapped_model() -> None:
     model, _ = tiny_model("smolvlm")
     batch = inputs("smolvlm")
     tap = AttentionTap(model, path("smolvlm"), [0])
@@ -245,7 +251,7 @@ def test_a_failed_pass_leaves_neither_maps_nor_a_tapped_model():
 
 
 @torch.no_grad()
-def test_student_and_teacher_are_tapped_side_by_side():
+def test_student_and_teacher_are_tapped_side_by_side() -> None:
     student, _ = make_tiny_model("smolvlm", seed=1, size=SIZE)
     teacher, _ = tiny_model("smolvlm")
     batch = inputs("smolvlm")
@@ -260,7 +266,7 @@ def test_student_and_teacher_are_tapped_side_by_side():
     assert not torch.equal(theirs[0].queries, ours[0].queries)
 
 
-def test_a_model_is_not_tapped_twice():
+def test_a_model_is_not_tapped_twice() -> None:
     model, _ = tiny_model("smolvlm")
     with (
         AttentionTap(model, path("smolvlm"), [0]),
@@ -271,7 +277,7 @@ def test_a_model_is_not_tapped_twice():
     assert model.get_submodule(path("smolvlm")).config._attn_implementation == "sdpa"
 
 
-def test_a_family_without_sdpa_has_no_tap():
+def test_a_family_without_sdpa_has_no_tap() -> None:
     model, _ = make_tiny_model("paligemma", size=SIZE)
     with (
         pytest.raises(ModelError, match=r"Gemma2Model cannot be tapped.*'eager'.*distil the logits"),
@@ -280,12 +286,12 @@ def test_a_family_without_sdpa_has_no_tap():
         pass
 
 
-def test_what_is_no_language_model_has_no_tap():
+def test_what_is_no_language_model_has_no_tap() -> None:
     with pytest.raises(ModelError, match="no language model of transformers"):
         AttentionTap(torch.nn.Sequential(torch.nn.Linear(2, 2)), "0", [0])
 
 
-def test_a_layer_that_calls_no_attention_function_is_noticed():
+def test_a_layer_that_calls_no_attention_function_is_noticed() -> None:
     model, _ = make_tiny_model("smolvlm", size=SIZE)
     language_model = model.get_submodule(path("smolvlm"))
     attention_module = language_model.layers[1].self_attn
@@ -296,7 +302,7 @@ def test_a_layer_that_calls_no_attention_function_is_noticed():
         tap.take()
 
 
-def test_layers_out_of_range_and_cached_tokens_are_refused():
+def test_layers_out_of_range_and_cached_tokens_are_refused() -> None:
     model, _ = tiny_model("smolvlm")
     with pytest.raises(ModelError, match="Layer 3 shall be tapped, but LlamaModel has 3 layers, 0 to 2"):
         AttentionTap(model, path("smolvlm"), [0, 3])

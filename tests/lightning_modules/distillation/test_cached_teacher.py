@@ -95,7 +95,7 @@ def learn(
     return {name: float(term.detach()) for name, term in terms.items()}, torch.cat(gradients)
 
 
-READERS = {
+READERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the same tokens": ({}, {}),
     "other images": ({"tiny_size": replace(DEEPER, image_size=168)}, {}),
     "another family": (
@@ -262,11 +262,12 @@ def saved_teacher(folder: Path, seed: int) -> Path:
 
 def test_a_teacher_is_told_by_its_weights_and_not_by_its_name(tmp_path: Path) -> None:
     first = saved_teacher(tmp_path / "first", 1)
-    settings = Teacher(str(first), cache=str(tmp_path / "outputs"), cache_k=4)
+    cache = tmp_path / "outputs"
+    settings = Teacher(str(first), cache=str(cache), cache_k=4)
     live = student(replace(settings, cache=None))
     live.open_teacher()
     write(student(settings), SAMPLES[:1])
-    fingerprint = TeacherCache(settings.cache).manifest.fingerprint.model
+    fingerprint = TeacherCache(cache).manifest.fingerprint.model
     assert live.origins()["teacher"] == fingerprint
 
     def opened(folder: Path) -> str:
@@ -415,9 +416,14 @@ def test_the_key_knows_neither_names_nor_batches(tmp_path: Path) -> None:
 
 
 def test_an_image_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = []
+    opened: list[OpenedImage] = []
     shown = noise_image(1)
-    monkeypatch.setattr(OpenedImage, "open", lambda self: opened.append(self) or self.image)
+
+    def counted(image: OpenedImage) -> Image.Image:
+        opened.append(image)
+        return image.image
+
+    monkeypatch.setattr(OpenedImage, "open", counted)
     seen: dict[ImageSource, bytes] = {}
     keys = [output_key(letter_question(number, image=shown), False, seen) for number in range(3)]
     assert len(set(keys)) == 3

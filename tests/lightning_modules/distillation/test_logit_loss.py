@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lightning_modules.distillation.logits.divergences import (
+    Divergence,
     divergence_named,
     forward_kl,
     generalised_jsd,
@@ -31,6 +33,7 @@ from lightning_modules.distillation.logits.teacher_signal import (
     TopKLogits,
     top_k_logits,
 )
+from tests.helpers.sums import sum_of
 
 DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")
 PRECISE = {torch.float64: 1e-11, torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -45,6 +48,12 @@ class Case:
     head: nn.Linear
     targets: Tensor
     teacher: TeacherLogits
+
+    @property
+    def teacher_head(self) -> nn.Linear:
+        """The teacher's head, as what it is here."""
+        assert isinstance(self.teacher.head, nn.Linear)
+        return self.teacher.head
 
 
 def make_case(
@@ -79,7 +88,7 @@ def probabilities(logits: Tensor) -> Tensor:
 
 def kl(first: Tensor, second: Tensor) -> Tensor:
     """The definition, outcome by outcome."""
-    return sum(a * (a / b).log() for a, b in zip(first, second, strict=True) if a > 0)
+    return sum_of(a * (a / b).log() for a, b in zip(first, second, strict=True) if a > 0)
 
 
 def plain_divergence(name: str, teacher: Tensor, student: Tensor, beta: float) -> Tensor:
@@ -88,14 +97,14 @@ def plain_divergence(name: str, teacher: Tensor, student: Tensor, beta: float) -
         return kl(teacher, student)
     if name == "reverse_kl":
         return kl(student, teacher)
-    middle = [beta * p + (1 - beta) * q for p, q in zip(teacher, student, strict=True)]
+    middle = torch.stack([beta * p + (1 - beta) * q for p, q in zip(teacher, student, strict=True)])
     return beta * kl(teacher, middle) + (1 - beta) * kl(student, middle)
 
 
 def grouped(probability: Tensor, tokens: list[int]) -> Tensor:
     """The probabilities of some tokens, and of all others together."""
     others = [probability[v] for v in range(len(probability)) if v not in tokens]
-    return torch.stack([*(probability[v] for v in tokens), *([sum(others)] if others else [])])
+    return torch.stack([*(probability[v] for v in tokens), *([sum_of(others)] if others else [])])
 
 
 def reference(
@@ -104,7 +113,8 @@ def reference(
     """Cross-entropy, divergence, and the gradients of the weighted loss by hidden states and head weights."""
     hidden = case.hidden.detach().double().requires_grad_()
     weight = case.head.weight.detach().double().requires_grad_()
-    teacher_weight = case.teacher.head.weight.detach().double()
+    teacher_weight = case.teacher_head.weight.detach().double()
+    assert isinstance(config.alpha, float)
     entropies, divergences = [], []
     for position in range(len(case.targets)):
         student = weight @ hidden[position]
@@ -122,28 +132,34 @@ def reference(
             tokens = sorted(range(common), key=lambda token: -float(teacher[token]))[:k]
             p, q = grouped(p, tokens), grouped(q, tokens)
         divergences.append(plain_divergence(config.divergence, p, q, config.beta))
-    entropy, divergence = sum(entropies) / len(entropies), sum(divergences) / len(divergences)
+    entropy, divergence = sum_of(entropies) / len(entropies), sum_of(divergences) / len(divergences)
     loss = config.alpha * entropy + (1 - config.alpha) * config.temperature**2 * divergence
-    gradients = torch.autograd.grad(loss, [hidden, weight])
-    return float(entropy.detach()), float(divergence.detach()), *gradients
+    by_hidden, by_weight = torch.autograd.grad(loss, [hidden, weight])
+    return float(entropy.detach()), float(divergence.detach()), by_hidden, by_weight
 
 
-def assert_like_reference(case: Case, config: LogitDistillation, signal, expected, **options) -> None:
+def assert_like_reference(
+    case: Case,
+    config: LogitDistillation,
+    signal: TeacherLogits | TopKLogits,
+    expected: tuple[float, float, Tensor, Tensor],
+    **options: float,
+) -> None:
     """Values and gradients agree as precisely as the type allows."""
     entropy, divergence, by_hidden, by_weight = expected
     tolerance = PRECISE[case.hidden.dtype]
     terms = distil_logits(case.hidden, case.head, case.targets, signal, config, **options)
     assert float(terms["cross_entropy"].detach()) == pytest.approx(entropy, rel=tolerance)
     assert float(terms["divergence"].detach()) == pytest.approx(divergence, rel=tolerance, abs=tolerance / 10)
-    sum(weighted(terms, config).values()).backward()
+    sum_of(weighted(terms, config).values()).backward()
     for found, wanted in ((case.hidden.grad, by_hidden), (case.head.weight.grad, by_weight)):
-        assert found.dtype == case.hidden.dtype
+        assert found is not None and found.dtype == case.hidden.dtype
         assert (found.double() - wanted).abs().max() <= tolerance * wanted.abs().max()
 
 
 @pytest.mark.parametrize("dtype", PRECISE, ids=str)
 @pytest.mark.parametrize("divergence", DIVERGENCES)
-def test_values_and_gradients_are_those_of_the_definition(divergence, dtype) -> None:
+def test_values_and_gradients_are_those_of_the_definition(divergence: Divergence, dtype: torch.dtype) -> None:
     case = make_case(dtype=dtype)
     config = LogitDistillation(0.3, temperature=1.7, divergence=divergence, beta=0.2, chunk=3)
     assert_like_reference(case, config, case.teacher, reference(case, config))
@@ -152,7 +168,9 @@ def test_values_and_gradients_are_those_of_the_definition(divergence, dtype) -> 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("k", [1, 5, 22, 23])
-def test_cached_logits_count_the_remaining_mass_as_one_outcome(k, divergence, dtype) -> None:
+def test_cached_logits_count_the_remaining_mass_as_one_outcome(
+    k: int, divergence: Divergence, dtype: torch.dtype
+) -> None:
     case = make_case(dtype=dtype)
     config = LogitDistillation(0.3, temperature=1.7, divergence=divergence, beta=0.2, chunk=3)
     cached = top_k_logits(case.teacher.head(case.teacher.hidden), k, config.temperature)
@@ -172,11 +190,20 @@ def test_cached_logits_count_the_remaining_mass_as_one_outcome(k, divergence, dt
     seed=st.integers(0, 1000),
 )
 def test_any_shapes(
-    positions, vocabulary, teacher_vocabulary, chunk, temperature, divergence, beta, share, seed
+    positions: int,
+    vocabulary: int,
+    teacher_vocabulary: int,
+    chunk: int,
+    temperature: float,
+    divergence: Divergence,
+    beta: float,
+    share: float | None,
+    seed: int,
 ) -> None:
     case = make_case(positions, vocabulary, teacher_vocabulary, torch.float64, seed)
     config = LogitDistillation(0.4, temperature, divergence, beta, chunk)
-    signal, k = case.teacher, None
+    signal: TeacherLogits | TopKLogits = case.teacher
+    k = None
     if share is not None:
         common = min(vocabulary, teacher_vocabulary)
         k = 1 + round(share * (common - 1))
@@ -185,7 +212,7 @@ def test_any_shapes(
 
 
 @pytest.mark.parametrize("sizes", [(23, 31), (31, 23)], ids=["larger teacher", "larger student"])
-def test_vocabularies_are_compared_on_what_both_have(sizes) -> None:
+def test_vocabularies_are_compared_on_what_both_have(sizes: tuple[int, int]) -> None:
     case = make_case(vocabulary=sizes[0], teacher_vocabulary=sizes[1])
     case.targets[0] = sizes[0] - 1  # known to the student alone, in one case
     config = LogitDistillation(0.5, chunk=4)
@@ -200,14 +227,14 @@ def test_soft_capped_logits_of_either_side() -> None:
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_the_chunk_never_changes_the_result(cached) -> None:
+def test_the_chunk_never_changes_the_result(cached: bool) -> None:
     found = []
     for chunk in (1, 2, 3, 6, 7, 100):
         case = make_case(dtype=torch.float64)
         config = LogitDistillation(chunk=chunk)
         signal = top_k_logits(case.teacher.head(case.teacher.hidden), 4, 2.0) if cached else case.teacher
         terms = distil_logits(case.hidden, case.head, case.targets, signal, config)
-        sum(weighted(terms, config).values()).backward()
+        sum_of(weighted(terms, config).values()).backward()
         found.append([terms["cross_entropy"], terms["divergence"], case.hidden.grad, case.head.weight.grad])
     for other in found[1:]:
         for first, second in zip(found[0], other, strict=True):
@@ -220,7 +247,7 @@ def test_no_head_ever_sees_more_than_a_chunk() -> None:
         head.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
     terms = distil_logits(case.hidden, case.head, case.targets, case.teacher, LogitDistillation(chunk=4))
     assert seen == [4, 4, 4, 4, 3, 3]
-    sum(terms.values()).backward()
+    sum_of(terms.values()).backward()
     assert max(seen) == 4
 
 
@@ -228,7 +255,7 @@ def test_the_terms_have_gradients_of_their_own() -> None:
     case, config = make_case(dtype=torch.float64), LogitDistillation(alpha=1.0)
     terms = distil_logits(case.hidden, case.head, case.targets, case.teacher, config)
     (alone,) = torch.autograd.grad(terms["cross_entropy"], case.hidden, retain_graph=True)
-    whole = torch.autograd.grad(sum(weighted(terms, config).values()), case.hidden, retain_graph=True)[0]
+    whole = torch.autograd.grad(sum_of(weighted(terms, config).values()), case.hidden, retain_graph=True)[0]
     assert torch.equal(alone, whole)
     (other,) = torch.autograd.grad(terms["divergence"], case.hidden)
     assert not torch.allclose(alone, other)
@@ -241,7 +268,7 @@ def test_a_frozen_head_and_the_teacher_get_no_gradient() -> None:
     case.teacher.hidden.requires_grad_()
     for each in (case, trained):
         terms = distil_logits(each.hidden, each.head, each.targets, each.teacher, config)
-        sum(weighted(terms, config).values()).backward()
+        sum_of(weighted(terms, config).values()).backward()
     assert case.head.weight.grad is None
     assert case.teacher.hidden.grad is None
     assert case.teacher.head.weight.grad is None
@@ -253,10 +280,11 @@ def test_a_head_with_bias_learns_it() -> None:
     case.head = nn.Linear(8, 23, dtype=torch.float64)
     logits = case.head(case.hidden)
     nn.functional.cross_entropy(logits, case.targets).backward()
+    assert case.head.bias.grad is not None
     wanted = case.head.bias.grad.clone()
     case.head.zero_grad()
     terms = distil_logits(case.hidden, case.head, case.targets, None, LogitDistillation(chunk=2))
-    sum(terms.values()).backward()
+    sum_of(terms.values()).backward()
     torch.testing.assert_close(case.head.bias.grad, wanted)
 
 
@@ -282,10 +310,11 @@ def test_under_autocast_losses_are_still_of_float32() -> None:
     entropy, divergence, by_hidden, _ = reference(case, config)
     with torch.autocast("cpu", torch.bfloat16):
         terms = distil_logits(case.hidden, case.head, case.targets, case.teacher, config)
-    sum(weighted(terms, config).values()).backward()
+    sum_of(weighted(terms, config).values()).backward()
     assert terms["cross_entropy"].dtype == terms["divergence"].dtype == torch.float32
     assert float(terms["cross_entropy"].detach()) == pytest.approx(entropy, rel=1e-2)
     assert float(terms["divergence"].detach()) == pytest.approx(divergence, rel=1e-2)
+    assert case.hidden.grad is not None
     assert (case.hidden.grad - by_hidden).abs().max() <= 1e-2 * by_hidden.abs().max()
 
 
@@ -298,7 +327,7 @@ def test_a_one_token_answer_is_predicted_at_the_last_token_of_the_prompt() -> No
 
 @given(st.lists(st.lists(st.sampled_from([-100, 0, 7, 9]), min_size=6, max_size=6), min_size=1, max_size=5))
 @settings(deadline=None)
-def test_positions_and_targets_are_those_of_a_search(labels) -> None:
+def test_positions_and_targets_are_those_of_a_search(labels: list[list[int]]) -> None:
     wanted = [
         (row, token - 1, label)
         for row, line in enumerate(labels)
@@ -324,7 +353,7 @@ def test_a_padded_batch_equals_its_samples_one_by_one() -> None:
         rows, positions, targets = supervised_positions(labels)
         teacher = TeacherLogits(teacher_hidden[rows, positions], case.teacher.head)
         terms = distil_logits(hidden[rows, positions], case.head, targets, teacher, config)
-        return sum(weighted(terms, config).values())
+        return sum_of(weighted(terms, config).values())
 
     whole = loss(hidden, teacher_hidden, labels)
     parts = [
@@ -335,7 +364,7 @@ def test_a_padded_batch_equals_its_samples_one_by_one() -> None:
         )
         for row, length in enumerate(lengths)
     ]
-    together = sum(part * answer for part, answer in zip(parts, answers, strict=True)) / sum(answers)
+    together = sum_of(part * answer for part, answer in zip(parts, answers, strict=True)) / sum(answers)
     torch.testing.assert_close(whole, together)
     (wanted,) = torch.autograd.grad(together, hidden)
     (found,) = torch.autograd.grad(whole, hidden)
@@ -346,17 +375,17 @@ def test_a_padded_batch_equals_its_samples_one_by_one() -> None:
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("k", [None, 3, 23])
 @pytest.mark.parametrize("scale", [1e3, 1e4])
-def test_extreme_logits_stay_finite(divergence, k, scale) -> None:
+def test_extreme_logits_stay_finite(divergence: Divergence, k: int | None, scale: float) -> None:
     case = make_case()
     with torch.no_grad():
         case.head.weight *= scale
-        case.teacher.head.weight *= scale
+        case.teacher_head.weight *= scale
     signal = case.teacher if k is None else top_k_logits(case.teacher.head(case.teacher.hidden), k, 0.5)
     config = LogitDistillation(temperature=0.5, divergence=divergence)
     terms = distil_logits(case.hidden, case.head, case.targets, signal, config)
-    sum(weighted(terms, config).values()).backward()
+    sum_of(weighted(terms, config).values()).backward()
     for tensor in (*terms.values(), case.hidden.grad, case.head.weight.grad):
-        assert tensor.isfinite().all()
+        assert tensor is not None and tensor.isfinite().all()
     assert terms["divergence"] > 0
 
 
@@ -364,7 +393,7 @@ def test_tokens_the_teacher_rules_out_count_nothing() -> None:
     case = make_case(dtype=torch.float64)
     head = nn.Linear(8, 23, dtype=torch.float64)
     with torch.no_grad():
-        head.weight.copy_(case.teacher.head.weight)
+        head.weight.copy_(case.teacher_head.weight)
         head.bias.zero_()
         head.bias[-4:] = -math.inf
     found = distil_logits(
@@ -377,7 +406,7 @@ def test_tokens_the_teacher_rules_out_count_nothing() -> None:
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_the_remaining_mass_leaves_the_teacher_as_the_best_student(divergence, k) -> None:
+def test_the_remaining_mass_leaves_the_teacher_as_the_best_student(divergence: Divergence, k: int) -> None:
     teacher = make_case(dtype=torch.float64).teacher
     logits = teacher.head(teacher.hidden).detach()
     student = logits.clone().requires_grad_()
@@ -396,7 +425,9 @@ def test_the_remaining_mass_leaves_the_teacher_as_the_best_student(divergence, k
 
 @given(st.integers(1, 23), st.sampled_from(DIVERGENCES), st.integers(0, 100))
 @settings(max_examples=30, deadline=None)
-def test_cached_logits_never_tell_of_more_than_the_full_ones(k, divergence, seed) -> None:
+def test_cached_logits_never_tell_of_more_than_the_full_ones(
+    k: int, divergence: Divergence, seed: int
+) -> None:
     case, config = make_case(dtype=torch.float64, seed=seed), LogitDistillation(divergence=divergence)
     full = distil_logits(case.hidden, case.head, case.targets, case.teacher, config)["divergence"]
     cached = top_k_logits(case.teacher.head(case.teacher.hidden), k, config.temperature)
@@ -423,7 +454,7 @@ def test_cached_logits_in_half_precision_are_close() -> None:
 
 @given(st.floats(0.01, 0.99), st.integers(0, 100))
 @settings(max_examples=30, deadline=None)
-def test_the_generalised_jsd_is_bounded_and_symmetric_in_its_sides(beta, seed) -> None:
+def test_the_generalised_jsd_is_bounded_and_symmetric_in_its_sides(beta: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     p, q = (5 * torch.randn(2, 4, 9, generator=generator, dtype=torch.float64)).log_softmax(-1)
     found = generalised_jsd(p, q, beta)
@@ -480,9 +511,10 @@ def test_a_real_language_model_has_this_loss() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"), [("alpha", 1.5), ("temperature", 0.0), ("beta", 0.0), ("beta", 1.0), ("chunk", 0)]
 )
-def test_a_setting_out_of_range_is_named(setting, value) -> None:
+def test_a_setting_out_of_range_is_named(setting: str, value: float) -> None:
+    chosen: dict[str, Any] = {setting: value}
     with pytest.raises(LogitLossError, match=f"{setting} is {value}"):
-        LogitDistillation(**{setting: value})
+        LogitDistillation(**chosen)
 
 
 def test_a_batch_with_nothing_to_learn_is_refused() -> None:

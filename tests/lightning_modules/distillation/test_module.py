@@ -18,6 +18,7 @@ from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.collator import IGNORED
 from lightning_modules.vlm.tiny_models import TinySize
 from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.sums import sum_of
 
 TEACHER = Teacher("smolvlm_500m", random_weights=True, tiny_size=TinySize(layers=6))
 
@@ -110,7 +111,7 @@ def test_the_gradient_reaches_every_adapter_and_nothing_else(data: CvBench) -> N
         model="qwen2_5_vl_3b",
         teacher=Teacher("qwen2_5_vl_7b", random_weights=True, tiny_size=TinySize(layers=6)),
     )
-    sum(model.loss(batch_of(model, data)).values()).backward()  # type: ignore[union-attr]
+    sum_of(model.loss(batch_of(model, data)).values()).backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from datamodules.samples import SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.on_policy import OnPolicy, as_taught, on_policy_answers
-from lightning_modules.vlm.adapters import AdapterConfig, prompt_tokens
+from lightning_modules.vlm.adapters import AdapterConfig, Method, prompt_tokens
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
@@ -100,7 +100,9 @@ def vocabulary_of(model: Any) -> int:
 @example(chosen=[1], rationale=False, window=None)
 @example(chosen=[1, 4, 6, 0, 2, 3, 5], rationale=True, window=None)
 @settings(max_examples=8, deadline=None)
-def test_with_the_true_answers_the_batch_is_the_collators_own(family, chosen, rationale, window):
+def test_with_the_true_answers_the_batch_is_the_collators_own(
+    family: str, chosen: list[int], rationale: bool, window: int | None
+) -> None:
     samples = many_questions(family)
     collate = collator(family, rationale=rationale, maximum_tokens=window)
     batch = collate([samples[number] for number in chosen])
@@ -115,7 +117,7 @@ def test_with_the_true_answers_the_batch_is_the_collators_own(family, chosen, ra
 @families
 @given(data=st.data())
 @settings(max_examples=4, deadline=None)
-def test_each_token_is_judged_as_if_its_sample_were_alone(family, data):
+def test_each_token_is_judged_as_if_its_sample_were_alone(family: str, data: st.DataObject) -> None:
     """Any tokens but images, special ones and padding included; teacher-forced one sample at a time."""
     model, processor, known = tiny_model(family)
     ordinary = st.integers(0, len(processor.tokenizer) - 1).filter(lambda n: n != processor.image_token_id)
@@ -139,7 +141,7 @@ def test_each_token_is_judged_as_if_its_sample_were_alone(family, data):
 
 @given(room=st.integers(2, 30))
 @settings(max_examples=8, deadline=None)
-def test_an_answer_beyond_the_window_loses_its_end(room):
+def test_an_answer_beyond_the_window_loses_its_end(room: int) -> None:
     samples = [letter_question(0), blind(1)]
     lengths = [collator("qwen2_5_vl")([sample])["prompt"]["input_ids"].shape[1] for sample in samples]
     window = max(lengths) + room
@@ -153,7 +155,7 @@ def test_an_answer_beyond_the_window_loses_its_end(room):
 
 @pytest.mark.parametrize("method", ["lora", "prompt_tuning"])
 @pytest.mark.parametrize("name", ["smolvlm_500m", "qwen2_5_vl_3b"])
-def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name, method):
+def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name: str, method: Method) -> None:
     """What is said of every written token in the batch that is learnt from is what its sample alone says."""
     torch.manual_seed(0)
     module = PeftSft(
@@ -164,6 +166,7 @@ def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name, m
             parameter.data.add_(0.1 * torch.randn_like(parameter))
     module.train()
     collate = module.collator("fit")
+    assert isinstance(collate, VlmCollator)
     samples = [letter_question(0), blind(1), many_questions()[4]]
     batch = collate(samples)
     answers = on_policy_answers(
@@ -190,7 +193,7 @@ def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name, m
 
 
 @writers
-def test_near_temperature_zero_the_likeliest_tokens_are_written(family):
+def test_near_temperature_zero_the_likeliest_tokens_are_written(family: str) -> None:
     """As they follow from whole sequences one at a time, without a cache, and as evaluation writes them."""
     model, processor, known = tiny_model(family)
     ends = end_tokens(model, processor.tokenizer)
@@ -200,7 +203,8 @@ def test_near_temperature_zero_the_likeliest_tokens_are_written(family):
     cold = OnPolicy(temperature=1e-6, maximum_new_tokens=8)
     found = on_policy_answers(model, processor.tokenizer, prompt, cold)
     for sample, answer in zip(samples, found, strict=True):
-        alone, greedy = collate([sample])["prompt"], []
+        alone = collate([sample])["prompt"]
+        greedy: list[int] = []
         while len(greedy) < 8 and not (greedy and greedy[-1] in ends):
             with torch.no_grad():
                 said = model(**by_hand(model, known, processor, alone, greedy)).logits[0, -1].clone()
@@ -212,7 +216,7 @@ def test_near_temperature_zero_the_likeliest_tokens_are_written(family):
 
 
 @writers
-def test_the_same_seed_writes_the_same_and_another_one_does_not(family):
+def test_the_same_seed_writes_the_same_and_another_one_does_not(family: str) -> None:
     model, processor, _ = tiny_model(family)
     prompt = collator(family)([letter_question(0), blind(1)])["prompt"]
 
@@ -224,7 +228,7 @@ def test_the_same_seed_writes_the_same_and_another_one_does_not(family):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1, 3.0])
-def test_tokens_are_drawn_as_often_as_the_model_says_whatever_its_file_says(temperature):
+def test_tokens_are_drawn_as_often_as_the_model_says_whatever_its_file_says(temperature: float) -> None:
     """Pure sampling: no token is cut off, none is favoured."""
     model, processor = make_tiny_model("smolvlm", size=TinySize(width=64, layers=1, vision_layers=1))
     planted = {"do_sample": True, "temperature": 0.01, "top_k": 1, "top_p": 0.1, "min_p": 0.9}
@@ -248,7 +252,7 @@ def test_tokens_are_drawn_as_often_as_the_model_says_whatever_its_file_says(temp
 
 
 @writers
-def test_neither_images_nor_numbers_without_a_token_are_written(family):
+def test_neither_images_nor_numbers_without_a_token_are_written(family: str) -> None:
     """However likely: the models refuse a placeholder without its image."""
     model, processor = make_tiny_model(family, size=TinySize(width=64, layers=1, vision_layers=1))
     tokens = len(processor.tokenizer)
@@ -267,7 +271,7 @@ def test_neither_images_nor_numbers_without_a_token_are_written(family):
 
 
 @writers
-def test_answers_end_at_their_end_token_or_a_stop_string_and_have_no_padding(family):
+def test_answers_end_at_their_end_token_or_a_stop_string_and_have_no_padding(family: str) -> None:
     model, processor, _ = tiny_model(family)
     tokenizer, vocabulary = processor.tokenizer, vocabulary_of(model)
     end = collator(family).conversation.end_id
@@ -293,7 +297,7 @@ def test_answers_end_at_their_end_token_or_a_stop_string_and_have_no_padding(fam
 
 
 @pytest.mark.parametrize("name", ["smolvlm_500m", "qwen2_5_vl_3b"])
-def test_it_writes_at_rest_and_is_then_as_it_was(name):
+def test_it_writes_at_rest_and_is_then_as_it_was(name: str) -> None:
     """Also where layers recompute activations, which in training mode would switch the cache off."""
     torch.manual_seed(0)
     module = PeftSft(
@@ -325,13 +329,14 @@ def test_it_writes_at_rest_and_is_then_as_it_was(name):
     assert {name: layer.training for name, layer in module.named_modules()} == modes
 
 
-def test_writing_and_learning_share_one_autocast():
+def test_writing_and_learning_share_one_autocast() -> None:
     """Copies of weights that are cast while writing have no gradient; learning must not find them."""
     torch.manual_seed(0)
     module = PeftSft(
         "smolvlm_500m", random_weights=True, adapter=AdapterConfig(dropout=0.0), tiny_size=SMALL
     ).train()
     collate = module.collator("fit")
+    assert isinstance(collate, VlmCollator)
     batch = collate([letter_question(0), blind(1)])
     with torch.autocast("cpu", torch.bfloat16):
         answers = on_policy_answers(
@@ -344,7 +349,7 @@ def test_writing_and_learning_share_one_autocast():
     assert any(float(p.grad.abs().sum()) > 0 for p in module.parameters() if p.grad is not None)
 
 
-def test_padding_on_the_right_is_refused():
+def test_padding_on_the_right_is_refused() -> None:
     model, processor, _ = tiny_model("smolvlm")
     batch = collator("smolvlm")([letter_question(0), blind(1)])
     with pytest.raises(ModelError, match="padded on the right"):
@@ -356,7 +361,7 @@ def test_padding_on_the_right_is_refused():
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
-def test_the_share_is_kept_in_every_stretch_of_steps(share, seed):
+def test_the_share_is_kept_in_every_stretch_of_steps(share: float, seed: int) -> None:
     config, steps = OnPolicy(share), 2000
     drawn = [config.sampled(seed, step) for step in range(steps)]
     for part in (drawn, drawn[::2], drawn[: steps // 2]):
@@ -368,25 +373,30 @@ def test_the_share_is_kept_in_every_stretch_of_steps(share, seed):
 
 
 @given(share=st.sampled_from([0.0, 1.0]), seed=st.integers(), step=st.integers(0))
-def test_a_share_of_nothing_is_never_drawn_and_of_everything_always(share, seed, step):
+def test_a_share_of_nothing_is_never_drawn_and_of_everything_always(
+    share: float, seed: int, step: int
+) -> None:
     assert OnPolicy(share).sampled(seed, step) == bool(share)
 
 
 @given(seed=st.integers(0, 2**32 - 1), step=st.integers(0, 10**7), others=st.integers(0, 2**32 - 1))
-def test_the_draw_follows_from_seed_and_step_and_moves_no_other_random_numbers(seed, step, others):
+def test_the_draw_follows_from_seed_and_step_and_moves_no_other_random_numbers(
+    seed: int, step: int, others: int
+) -> None:
     torch.manual_seed(others)
     random.seed(others)
     np.random.seed(others)
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    numpy_key = np.random.get_state(legacy=False)["state"]["key"].copy()
+    before = torch.get_rng_state(), random.getstate()
     first = OnPolicy().sampled(seed, step)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
-    assert (np.random.get_state()[1] == before[2]).all()
+    assert (np.random.get_state(legacy=False)["state"]["key"] == numpy_key).all()
     torch.manual_seed(others + 1)
     assert OnPolicy().sampled(seed, step) == first
 
 
-def test_the_draw_is_the_same_in_every_process_and_not_the_same_for_every_seed():
+def test_the_draw_is_the_same_in_every_process_and_not_the_same_for_every_seed() -> None:
     """Written down, since a resumed run is another process."""
     drawn = {seed: "".join("01"[OnPolicy().sampled(seed, step)] for step in range(20)) for seed in (0, 1)}
     assert drawn == {0: "11100100011000001111", 1: "00010000111000000001"}
@@ -407,6 +417,6 @@ def test_the_draw_is_the_same_in_every_process_and_not_the_same_for_every_seed()
         ({"maximum_new_tokens": 0}, r"at most 0 tokens hold nothing to learn; give a number of at least 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(settings, sentence):
+def test_what_makes_no_sense_is_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ModelError, match=sentence):
         OnPolicy(**settings)

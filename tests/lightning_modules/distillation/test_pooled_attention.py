@@ -9,12 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from lightning_modules.base import ModelError
+from lightning_modules.distillation.attention.head_mixture import Similarity
 from lightning_modules.distillation.attention.loss import AttentionDistillation, attention_distillation
 from lightning_modules.distillation.attention.pooled import pool_layer
 from lightning_modules.distillation.attention.tap import TappedLayer
-from tests.lightning_modules.distillation.test_attention_loss import (
+from tests.helpers.attention_maps import (
     assert_same,
     everything,
     gradients,
@@ -22,19 +24,20 @@ from tests.lightning_modules.distillation.test_attention_loss import (
     padding_mask,
     plain_map,
 )
+from tests.helpers.sums import sum_of
 
 
-def stretches(number, groups):
+def stretches(number: int, groups: int) -> list[range]:
     """The places of each group, in order: its share of the row from left to right, ends rounded up."""
     ends = [-(-group * number // groups) for group in range(groups + 1)]
     return [range(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
-def plain_pooled(tapped, sample, rows, columns, size):
+def plain_pooled(tapped: TappedLayer, sample: int, rows: list[int], columns: list[int], size: int) -> Tensor:
     """The pooled maps of all heads of one sample, [heads, groups, groups]."""
     queries, keys = tapped.queries[sample].double(), tapped.keys[sample].double()
 
-    def looks(row, column):
+    def looks(row: int, column: int) -> bool:
         return column <= row if tapped.mask is None else bool(tapped.mask[sample, 0, row, column])
 
     rows = [row for row in rows if any(looks(row, column) for column in columns)]
@@ -62,13 +65,23 @@ def plain_pooled(tapped, sample, rows, columns, size):
     return torch.stack(heads)
 
 
-def plain_loss(student, teacher, rows_mask, columns_mask, size, temperature, similarity):
+def plain_loss(
+    student: TappedLayer,
+    teacher: TappedLayer,
+    rows_mask: Tensor,
+    columns_mask: Tensor,
+    size: int,
+    temperature: float,
+    similarity: Similarity,
+) -> Tensor:
     """The published formula on pooled maps, averaged over samples."""
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64)
     for sample in range(len(rows_mask)):
-        places = [mask[sample].nonzero()[:, 0].tolist() for mask in (rows_mask, columns_mask)]
-        ours = plain_pooled(student, sample, *places, size)
-        theirs = plain_pooled(teacher, sample, *places, size).detach()
+        chosen_rows, chosen_columns = (
+            mask[sample].nonzero()[:, 0].tolist() for mask in (rows_mask, columns_mask)
+        )
+        ours = plain_pooled(student, sample, chosen_rows, chosen_columns, size)
+        theirs = plain_pooled(teacher, sample, chosen_rows, chosen_columns, size).detach()
         rows = ours.shape[1]
         for wanted in theirs:
             products = torch.stack([(wanted * head).sum() for head in ours])
@@ -91,8 +104,14 @@ def plain_loss(student, teacher, rows_mask, columns_mask, size, temperature, sim
     similarity=st.sampled_from(["sum", "mean"]),
 )
 def test_it_is_the_published_formula_on_pooled_maps(
-    heads, teacher_heads, tokens, size, chunk, temperature, similarity
-):
+    heads: tuple[int, int],
+    teacher_heads: tuple[int, int],
+    tokens: int,
+    size: int,
+    chunk: int,
+    temperature: float,
+    similarity: Similarity,
+) -> None:
     ours = layer(1, heads=heads[0], key_heads=heads[1], tokens=tokens, exact=True)
     theirs = layer(2, heads=teacher_heads[0], key_heads=teacher_heads[1], tokens=tokens, exact=True)
     masks = (everything(ours), everything(ours))
@@ -103,7 +122,7 @@ def test_it_is_the_published_formula_on_pooled_maps(
 
 
 @pytest.mark.parametrize("pool", [11, 40])
-def test_with_as_many_groups_as_tokens_it_is_the_loss_of_whole_maps(pool):
+def test_with_as_many_groups_as_tokens_it_is_the_loss_of_whole_maps(pool: int) -> None:
     ours, theirs = layer(1, batch=2, tokens=11), layer(2, batch=2, tokens=11, heads=6)
     rows, columns = everything(ours), everything(ours)
     rows[0, :4] = False
@@ -117,7 +136,7 @@ def test_with_as_many_groups_as_tokens_it_is_the_loss_of_whole_maps(pool):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_counts_nowhere(side):
+def test_padding_counts_nowhere(side: str) -> None:
     real = torch.zeros(3, 11, dtype=torch.bool)
     for row, length in zip(real, (11, 4, 7), strict=True):
         row[-length:] = side == "left"
@@ -129,17 +148,22 @@ def test_padding_counts_nowhere(side):
     alone = []
     for sample in range(3):
         cut = [
-            TappedLayer(0, *(part[sample : sample + 1, :, real[sample]] for part in parts), ours.scaling)
-            for parts in ((ours.queries, ours.keys), (theirs.queries, theirs.keys))
+            TappedLayer(
+                0,
+                whole.queries[sample : sample + 1, :, real[sample]],
+                whole.keys[sample : sample + 1, :, real[sample]],
+                whole.scaling,
+            )
+            for whole in (ours, theirs)
         ]
         masks = (everything(cut[0]), everything(cut[0]))
         alone.append(attention_distillation([cut[0]], [cut[1]], [(0, 0)], *masks, config))
-    assert_same(made, sum(alone) / 3, ours)
+    assert_same(made, sum_of(alone) / 3, ours)
 
 
 @settings(max_examples=25, deadline=None)
 @given(tokens=st.integers(1, 20), size=st.integers(1, 8), first=st.integers(0, 25), seed=st.integers(0, 99))
-def test_every_pooled_row_is_a_distribution(tokens, size, first, seed):
+def test_every_pooled_row_is_a_distribution(tokens: int, size: int, first: int, seed: int) -> None:
     tapped = layer(seed, tokens=tokens)
     columns = everything(tapped)
     columns[:, :first] = False
@@ -152,7 +176,7 @@ def test_every_pooled_row_is_a_distribution(tokens, size, first, seed):
     assert not sums[:, min(size, rows) :].any()
 
 
-def test_the_size_of_chunks_does_not_matter():
+def test_the_size_of_chunks_does_not_matter() -> None:
     ours, theirs = layer(1, tokens=33), layer(2, tokens=33, heads=6)
     masks = (everything(ours), everything(ours))
     first, *others = [
@@ -167,17 +191,24 @@ def test_the_size_of_chunks_does_not_matter():
             assert (one - two).norm() <= 1e-5 * two.norm()
 
 
-def test_no_more_than_a_chunk_of_maps_is_kept_for_the_backward_pass():
+def test_no_more_than_a_chunk_of_maps_is_kept_for_the_backward_pass() -> None:
     tokens, chunk = 128, 16
     ours, theirs = layer(1, tokens=tokens), layer(2, tokens=tokens)
     masks = (everything(ours), everything(ours))
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()), lambda _: None):
+    kept: list[int] = []
+
+    def pack(tensor: Tensor) -> None:
+        kept.append(tensor.numel())
+
+    def unpack(_: None) -> Tensor:
+        raise AssertionError("nothing goes backward here")
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation(chunk=chunk, pool=4))
     assert max(kept, default=0) < chunk * tokens
 
 
-def test_a_batch_without_rows_costs_nothing_and_still_has_a_gradient():
+def test_a_batch_without_rows_costs_nothing_and_still_has_a_gradient() -> None:
     ours, theirs = layer(1, batch=2), layer(2, batch=2)
     nothing = torch.zeros(2, 9, dtype=torch.bool)
     loss = attention_distillation(
@@ -185,10 +216,11 @@ def test_a_batch_without_rows_costs_nothing_and_still_has_a_gradient():
     )
     assert loss.item() == 0.0
     loss.backward()
+    assert ours.queries.grad is not None
     assert float(ours.queries.grad.abs().sum()) == 0.0
 
 
-def test_maps_of_other_groups_and_a_pool_of_nothing_are_refused():
+def test_maps_of_other_groups_and_a_pool_of_nothing_are_refused() -> None:
     ours, theirs = layer(1), layer(2)
     rows = everything(ours)
     fewer = rows.clone()

@@ -14,21 +14,11 @@ from lightning_modules.base import SpatialModule
 from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
-from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
-from lightning_modules.vlm.tiny_models import TinySize
 from tests.helpers.forked import in_processes
 from tests.helpers.questions import noise_image, question
+from tests.helpers.small_student import SIZE, STUDENT
 
-SIZE = TinySize(width=64, layers=2, vision_layers=1)
-STUDENT: dict[str, Any] = {
-    "model": "smolvlm_500m",
-    "random_weights": True,
-    "tiny_size": SIZE,
-    "adapter": AdapterConfig(dropout=0.0),
-    "rationale": True,
-    "answering": "generate",
-}
 # Answers of one to thirty tokens, and one sample more in the first process than in the second.
 SAMPLES = [
     question(noise_image(1), 0).replace(rationale="The chair is at the back of the room, so it is the lamp."),

@@ -210,7 +210,11 @@ def test_contents_come_back_from_their_text(end: int, temperature: float, tokens
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 
-DIFFERENT = {
+def changed(name: str, value: Any) -> Fingerprint:
+    return replace(FINGERPRINT, **{name: value})
+
+
+DIFFERENT: dict[str, tuple[Any, str]] = {
     "model": ("smolvlm_2b", "another teacher: teacher.model is 'smolvlm_500m' there, and 'smolvlm_2b' is"),
     "random_weights": (False, "teacher.random_weights is True there"),
     "tiny_size": (None, "teacher.tiny_size is {'layers': 2} there, and not set"),
@@ -231,7 +235,7 @@ DIFFERENT = {
 def test_other_teacher_outputs_are_refused_with_what_differs(name: str, tmp_path: Path) -> None:
     write(tmp_path, range(1)).finish()
     value, message = DIFFERENT[name]
-    fingerprint = replace(FINGERPRINT, **{name: value})
+    fingerprint = changed(name, value)
     with pytest.raises(CacheError, match="make cache-teacher") as raised:
         require_same(tmp_path, FINGERPRINT, fingerprint)
     assert message in str(raised.value)
@@ -253,10 +257,10 @@ def test_another_teacher_is_refused_and_one_that_is_elsewhere_is_not() -> None:
 
 @pytest.mark.parametrize("name", ["adapter", "checkpoint"])
 def test_a_teacher_that_has_been_trained_again_is_refused_and_one_elsewhere_is_not(name: str) -> None:
-    cached, fingerprint = (replace(FINGERPRINT, **{name: digit * 64}) for digit in "12")
+    cached, fingerprint = (changed(name, digit * 64) for digit in "12")
     with pytest.raises(CacheError, match=f"teacher's {name} has been trained again"):
         require_same(Path("cache"), cached, fingerprint)
-    elsewhere = replace(FINGERPRINT, **{name: ELSEWHERE})
+    elsewhere = changed(name, ELSEWHERE)
     require_same(Path("cache"), cached, elsewhere)
     with pytest.raises(CacheError, match="another teacher"):
         require_same(Path("cache"), FINGERPRINT, elsewhere)

@@ -49,7 +49,7 @@ def reads_by_itself(model: DistilledStudent) -> LiveTeacher:
     return model.teacher
 
 
-PAIRS = {
+PAIRS: dict[str, tuple[Teacher, dict[str, Any]]] = {
     "SmolVLM2 to SmolVLM": (Teacher("smolvlm_2b", random_weights=True, tiny_size=WIDER), {}),
     "other image sizes": (Teacher("smolvlm_500m", random_weights=True, tiny_size=WIDER), {}),
     "Qwen to InternVL": (

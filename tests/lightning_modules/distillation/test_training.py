@@ -72,7 +72,7 @@ def test_without_own_answers_all_terms_are_there_and_add_up() -> None:
 
 def test_weights_change_in_the_course_of_the_training() -> None:
     """A frozen student (no learning rate) sees the same terms at every step, but for their weights."""
-    still = {
+    still: dict[str, Any] = {
         "optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.0),
         "attention": AttentionDistillation(),
     }

@@ -1,16 +1,19 @@
+from __future__ import annotations
+
 import pytest
 import torch
+from torch import Tensor
 
 from lightning_modules.tiny_giant.experts import Experts
 
 
 @pytest.fixture
-def experts():
+def experts() -> Experts:
     torch.manual_seed(0)
     return Experts(width=8, hidden=16, experts=5, top_k=2).double()
 
 
-def plain(experts, tokens, questions):
+def plain(experts: Experts, tokens: Tensor, questions: Tensor) -> Tensor:
     """Every token through its experts, one by one, in the order of the definition."""
     results = []
     for token, question in zip(tokens, questions, strict=True):
@@ -26,20 +29,20 @@ def plain(experts, tokens, questions):
     return torch.stack(results)
 
 
-def test_sorting_tokens_by_expert_gives_what_one_by_one_gives(experts):
+def test_sorting_tokens_by_expert_gives_what_one_by_one_gives(experts: Experts) -> None:
     tokens, questions = torch.randn(37, 8).double(), torch.randn(37, 8).double()
     made, routing = experts(tokens, questions)
     assert torch.allclose(made, plain(experts, tokens, questions), atol=1e-6)
     assert routing.load.sum() == pytest.approx(1.0)
 
 
-def test_the_same_token_goes_elsewhere_for_another_question(experts):
+def test_the_same_token_goes_elsewhere_for_another_question(experts: Experts) -> None:
     token = torch.randn(1, 8).double().expand(50, 8)
     _, chosen, _ = experts.router(token, torch.randn(50, 8).double())
     assert len({tuple(sorted(row)) for row in chosen.tolist()}) > 1
 
 
-def test_balance_is_one_for_equal_shares_and_rises_when_the_router_collapses(experts):
+def test_balance_is_one_for_equal_shares_and_rises_when_the_router_collapses(experts: Experts) -> None:
     with torch.no_grad():
         experts.router.question.weight.zero_()
         experts.router.token.weight.zero_()
@@ -53,7 +56,7 @@ def test_balance_is_one_for_equal_shares_and_rises_when_the_router_collapses(exp
     assert collapsed.load[3] == pytest.approx(0.5)
 
 
-def test_an_expert_without_tokens_still_gets_a_gradient(experts):
+def test_an_expert_without_tokens_still_gets_a_gradient(experts: Experts) -> None:
     with torch.no_grad():
         experts.router.question.weight[4] = -100.0
     made, routing = experts(torch.randn(6, 8).double(), torch.ones(6, 8).double())

@@ -1,43 +1,29 @@
+from __future__ import annotations
+
 import copy
 import dataclasses
 
 import pytest
 import torch
+from torch import Tensor
 
 from datamodules.samples import AnswerType
-from lightning_modules.tiny_giant.collator import CollatorError, TinyGiantCollator
+from lightning_modules.base import Batch
+from lightning_modules.tiny_giant.collator import CollatorError
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.module import answer_sums
 from lightning_modules.tiny_giant.regions import pool_regions
-from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START, Vocabulary
-from tests.helpers.scenes import FIELD_OF_VIEW, questions
-
-CONFIG = TinyGiantConfig(
-    image_size=(64, 64), global_grid=(2, 2), width=32, visual_width=16, vocabulary_size=96, expert_hidden=48
-)
+from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START
+from tests.helpers.scenes import questions
+from tests.helpers.small_tiny_giant import CONFIG, collator_for
 
 
-def collator_for(config=CONFIG):
-    vocabulary = Vocabulary(config.vocabulary_size)
-    vocabulary.build(text for s in questions(0) for text in (s.question, s.rationale, s.answer))
-    return TinyGiantCollator(
-        vocabulary,
-        config.image_size,
-        config.geometry_size or config.image_size,
-        config.geometry,
-        FIELD_OF_VIEW,
-        True,
-        config.maximum_words,
-        config.maximum_regions,
-    )
-
-
-def network_for(config=CONFIG):
+def network_for(config: TinyGiantConfig = CONFIG) -> TinyGiantNetwork:
     torch.manual_seed(0)
     return TinyGiantNetwork(config).eval()
 
 
-def logits_of(network, batch, name="normalized"):
+def logits_of(network: TinyGiantNetwork, batch: Batch, name: str = "normalized") -> tuple[Tensor, Tensor]:
     encoded, _ = network.encode(batch)
     target, values = batch[name], batch[f"{name}_values"]
     return network.decoder(target[:, :-1], values[:, :-1], encoded)
@@ -52,7 +38,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_encoding_an_image_once_equals_encoding_it_for_each_question(name):
+def test_encoding_an_image_once_equals_encoding_it_for_each_question(name: str) -> None:
     config = CONFIGURATIONS[name]
     collator, network = collator_for(config), network_for(config)
     samples = [sample for image in range(3) for sample in questions(image)]
@@ -70,7 +56,7 @@ def test_encoding_an_image_once_equals_encoding_it_for_each_question(name):
             assert torch.allclose(values[index, :length], value[0], atol=2e-4)
 
 
-def test_the_decoder_does_not_see_words_to_come():
+def test_the_decoder_does_not_see_words_to_come() -> None:
     collator, network = collator_for(), network_for()
     batch = collator(questions(0))
     with torch.no_grad():
@@ -83,7 +69,7 @@ def test_the_decoder_does_not_see_words_to_come():
     assert not torch.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
 
 
-def test_greedy_writing_follows_the_teacher_forced_logits():
+def test_greedy_writing_follows_the_teacher_forced_logits() -> None:
     collator, network = collator_for(), network_for()
     batch = collator(questions(1))
     with torch.no_grad():
@@ -100,7 +86,7 @@ def test_greedy_writing_follows_the_teacher_forced_logits():
         assert row[:end] == best[:end]
 
 
-def test_only_regions_of_the_question_can_be_pointed_at():
+def test_only_regions_of_the_question_can_be_pointed_at() -> None:
     collator, network = collator_for(), network_for()
     batch = collator(questions(0))
     with torch.no_grad():
@@ -112,7 +98,7 @@ def test_only_regions_of_the_question_can_be_pointed_at():
 
 
 @pytest.mark.parametrize("what", ["image", "region", "depth", "question"])
-def test_each_input_changes_the_answer(what):
+def test_each_input_changes_the_answer(what: str) -> None:
     collator, network = collator_for(), network_for()
     sample, other = questions(0)[1], questions(5)[1]
     changed = {
@@ -127,7 +113,7 @@ def test_each_input_changes_the_answer(what):
     assert not torch.allclose(before, after, atol=1e-4)
 
 
-def test_questions_without_an_image_are_answered_beside_others():
+def test_questions_without_an_image_are_answered_beside_others() -> None:
     collator, network = collator_for(), network_for()
     samples = questions(0)
     blind = samples[0].replace(image=None, depth=None, regions=())
@@ -141,7 +127,7 @@ def test_questions_without_an_image_are_answered_beside_others():
     assert torch.allclose(mixed[:-1], plain, atol=2e-4)
 
 
-def test_a_text_without_regions_or_image_has_finite_gradients():
+def test_a_text_without_regions_or_image_has_finite_gradients() -> None:
     collator, network = collator_for(), network_for()
     sample = questions(0)[3].replace(question="how many ?", image=None, depth=None, regions=())
     logits, values = logits_of(network, collator([sample]))
@@ -149,7 +135,7 @@ def test_a_text_without_regions_or_image_has_finite_gradients():
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 
 
-def test_every_parameter_learns_from_an_ordinary_batch():
+def test_every_parameter_learns_from_an_ordinary_batch() -> None:
     """DDP runs without a search for unused parameters, so that each one needs a gradient at every step."""
     collator, network = collator_for(), network_for().train()
     logits, values = logits_of(network, collator([*questions(0), *questions(1)]))
@@ -158,7 +144,7 @@ def test_every_parameter_learns_from_an_ordinary_batch():
     assert without == []
 
 
-def test_pooling_is_the_weighted_mean_under_the_mask():
+def test_pooling_is_the_weighted_mean_under_the_mask() -> None:
     features = torch.randn(2, 3, 4, 5)
     masks = torch.rand(2, 6, 2, 4, 5)
     masks[0, 1, 1] = 0
@@ -171,13 +157,13 @@ def test_pooling_is_the_weighted_mean_under_the_mask():
                 assert torch.allclose(pooled[i, r, layer * 3 : layer * 3 + 3], expected, atol=1e-5)
 
 
-def test_the_places_of_masks_are_found_in_order():
+def test_the_places_of_masks_are_found_in_order() -> None:
     question = torch.tensor([[9, MASK, 9, MASK, MASK], [MASK, 9, 9, 9, PAD]])
     named = torch.tensor([[True, True, True], [True, False, False]])
     assert TinyGiantNetwork._places(question, named).tolist() == [[1, 3, 4], [0, 0, 0]]
 
 
-def test_losses_equal_a_plain_reference():
+def test_losses_equal_a_plain_reference() -> None:
     logits, log_values = torch.randn(3, 4, 20), torch.randn(3, 4)
     target = torch.tensor([[7, NUMBER, 2, PAD], [11, 2, PAD, PAD], [NUMBER, 12, NUMBER, 2]])
     values = torch.zeros(3, 4)
@@ -196,7 +182,7 @@ def test_losses_equal_a_plain_reference():
     assert losses["number_loss"] == pytest.approx(numbers / 3, rel=1e-5)
 
 
-def test_wrong_samples_are_named():
+def test_wrong_samples_are_named() -> None:
     collator = collator_for()
     sample = questions(0)[0]
     with pytest.raises(CollatorError, match=r"0-0.*2 <mask> for 1 regions"):

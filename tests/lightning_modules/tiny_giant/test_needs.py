@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,14 @@ from lightning_modules.tiny_giant.module import TinyGiant
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.memory_data import MemoryData
 
-SMALL = {"width": 16, "heads": 2, "fusion_layers": 1, "decoder_layers": 1, "experts": 0, "visual_width": 8}
+SMALL: dict[str, Any] = {
+    "width": 16,
+    "heads": 2,
+    "fusion_layers": 1,
+    "decoder_layers": 1,
+    "experts": 0,
+    "visual_width": 8,
+}
 
 
 class WithoutAnswers(View):
@@ -26,8 +34,8 @@ class WithoutAnswers(View):
         return sample.replace(answer=None, rationale="")
 
 
-def module(**network: object) -> TinyGiant:
-    return TinyGiant(TinyGiantConfig(**SMALL | network), [Phase("normalized", 1)])  # type: ignore[arg-type]
+def module(**network: Any) -> TinyGiant:
+    return TinyGiant(TinyGiantConfig(**SMALL | network), [Phase("normalized", 1)])
 
 
 @pytest.mark.parametrize(
@@ -41,7 +49,7 @@ def module(**network: object) -> TinyGiant:
     ids=["everything", "no depth", "blind", "reads no depth"],
 )
 def test_what_was_always_there_is_needed(
-    tmp_path: Path, views: list[View], network: dict[str, object], needs: set[str]
+    tmp_path: Path, views: list[View], network: dict[str, Any], needs: set[str]
 ) -> None:
     trained = module(**network)
     assert trained.needs == frozenset()

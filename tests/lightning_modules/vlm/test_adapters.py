@@ -260,7 +260,7 @@ def test_what_is_trained_is_held_in_float32(method: Any, dtype: torch.dtype) -> 
 
 
 # SmolVLM-500M-Instruct, as its config.json gives it.
-SMOLVLM_500M = {
+SMOLVLM_500M: dict[str, Any] = {
     "scale_factor": 4,
     "text_config": {
         "model_type": "llama",
@@ -327,7 +327,7 @@ def test_nf4_trains_on_a_processor(folder_of_tiny_model: Path, method: Any, auto
         name for name, module in tiny_model("qwen2_5_vl")[0].named_modules() if isinstance(module, nn.Linear)
     }
     assert packed == {name for name in linear if "merger" not in name and name != "lm_head"}
-    weight = model.get_submodule(min(packed)).weight
+    weight: Any = model.get_submodule(min(packed)).weight
     assert weight.quant_type == "nf4" and weight.quant_state.nested
 
     _, processor = tiny_model("qwen2_5_vl")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.vlm.collator import CollatorError, VlmCollator
@@ -26,13 +28,14 @@ families = pytest.mark.parametrize("family", TINY_FAMILIES)
 rationales = pytest.mark.parametrize("rationale", [False, True])
 
 
-def collator(family: str, with_labels: bool = True, **options) -> VlmCollator:
+def collator(family: str, with_labels: bool = True, **options: Any) -> VlmCollator:
     _, processor, known = tiny_model(family)
     return VlmCollator(processor, known, with_labels, **options)
 
 
 def expected_answer(sample: SpatialSample, rationale: bool) -> str:
     """The answer as a person would write it down, without the code under test."""
+    assert sample.answer is not None
     if not rationale:
         return sample.answer
     thought = sample.rationale.replace("<think>", "").replace("</think>", "")
@@ -43,7 +46,9 @@ def expected_answer(sample: SpatialSample, rationale: bool) -> str:
 @families
 @rationales
 @pytest.mark.parametrize("batch_size", [1, 7])
-def test_labelled_positions_are_the_answer_and_its_end_and_nothing_else(family, rationale, batch_size):
+def test_labelled_positions_are_the_answer_and_its_end_and_nothing_else(
+    family: str, rationale: bool, batch_size: int
+) -> None:
     _, processor, _ = tiny_model(family)
     tokenizer = processor.tokenizer
     end = {"qwen2_5_vl": "<|im_end|>", "internvl": "<|im_end|>", "paligemma": "<eos>"}
@@ -71,7 +76,7 @@ def test_labelled_positions_are_the_answer_and_its_end_and_nothing_else(family, 
 
 
 @families
-def test_inputs_are_those_of_the_models_own_processor(family):
+def test_inputs_are_those_of_the_models_own_processor(family: str) -> None:
     """Prompts with images, by the processor's own call, question by question."""
     _, processor, known = tiny_model(family)
     collate = collator(family, with_labels=False)
@@ -96,7 +101,7 @@ def test_inputs_are_those_of_the_models_own_processor(family):
             assert torch.equal(prompt[name], tensor), name
 
 
-def test_an_image_cut_into_tiles_takes_the_tokens_of_all_its_tiles():
+def test_an_image_cut_into_tiles_takes_the_tokens_of_all_its_tiles() -> None:
     size = TinySize(width=64, layers=1, vision_layers=1, image_size=56, image_tiles=5)
     for family in ("idefics3", "smolvlm", "internvl"):
         model, processor = make_tiny_model(family, size=size)
@@ -109,7 +114,7 @@ def test_an_image_cut_into_tiles_takes_the_tokens_of_all_its_tiles():
 
 
 @families
-def test_logits_of_a_padded_batch_are_those_of_each_sample_alone(family):
+def test_logits_of_a_padded_batch_are_those_of_each_sample_alone(family: str) -> None:
     model, _, _ = tiny_model(family)
     samples, collate = many_questions(family), collator(family)
     together = collate(samples)
@@ -127,7 +132,7 @@ def test_logits_of_a_padded_batch_are_those_of_each_sample_alone(family):
 
 
 @families
-def test_an_answer_is_predicted_without_seeing_the_rest_of_it(family):
+def test_an_answer_is_predicted_without_seeing_the_rest_of_it(family: str) -> None:
     """PaliGemma's prompt sees itself in both directions; an answer never sees what follows."""
     model, _, _ = tiny_model(family)
     batch = collator(family)([many_questions(family)[-1]])
@@ -146,7 +151,7 @@ def test_an_answer_is_predicted_without_seeing_the_rest_of_it(family):
 
 
 @families
-def test_questions_can_be_taken_out_of_a_batch(family):
+def test_questions_can_be_taken_out_of_a_batch(family: str) -> None:
     model, _, _ = tiny_model(family)
     samples, collate = many_questions(family), collator(family, with_labels=False)
     batch = collate(samples)
@@ -161,7 +166,7 @@ def test_questions_can_be_taken_out_of_a_batch(family):
 
 
 @families
-def test_a_batch_without_images_and_one_image_for_many_questions(family):
+def test_a_batch_without_images_and_one_image_for_many_questions(family: str) -> None:
     model, _, _ = tiny_model(family)
     collate = collator(family)
     blind = collate([letter_question(0, image=None), letter_question(1, image=None)])
@@ -172,7 +177,7 @@ def test_a_batch_without_images_and_one_image_for_many_questions(family):
         name = "counted"
         opened = 0
 
-        def open(self):
+        def open(self) -> Image.Image:
             Counted.opened += 1
             return noise_image(0).open()
 
@@ -182,7 +187,7 @@ def test_a_batch_without_images_and_one_image_for_many_questions(family):
 
 
 @families
-def test_candidates_are_the_tokens_of_trained_answers(family):
+def test_candidates_are_the_tokens_of_trained_answers(family: str) -> None:
     collate = collator(family)
     samples = many_questions(family)
     drawn = SpatialSample("drawn", "Which?", image=noise_image(3), answer="D", answer_type=AnswerType.LETTER)
@@ -210,7 +215,7 @@ several_images = pytest.mark.parametrize("family", [name for name in TINY_FAMILI
 @several_images
 @given(window=st.integers(60, 260))
 @settings(max_examples=12, deadline=None)
-def test_too_long_text_is_shortened_and_images_never(family, window):
+def test_too_long_text_is_shortened_and_images_never(family: str, window: int) -> None:
     """Reasoning goes first, then the first examples; what cannot be shortened names the sample."""
     _, processor, _ = tiny_model(family)
     long = "The chair stands next to the lamp. " * 8
@@ -243,7 +248,7 @@ def test_too_long_text_is_shortened_and_images_never(family, window):
 
 
 @several_images
-def test_examples_are_earlier_turns_with_their_answers(family):
+def test_examples_are_earlier_turns_with_their_answers(family: str) -> None:
     _, processor, _ = tiny_model(family)
     example = letter_question(2, id="solved")
     batch = collator(family)([letter_question(1, examples=(example,))])
@@ -261,7 +266,7 @@ def test_examples_are_earlier_turns_with_their_answers(family):
     assert batch["prompt_rows"]["pixel_values"] == [sum(images)]
 
 
-def test_the_collator_pickles_and_makes_the_same_batch_afterwards():
+def test_the_collator_pickles_and_makes_the_same_batch_afterwards() -> None:
     for family in TINY_FAMILIES:
         collate = collator(family, rationale=True, maximum_tokens=300)
         again = pickle.loads(pickle.dumps(collate))
@@ -270,7 +275,7 @@ def test_the_collator_pickles_and_makes_the_same_batch_afterwards():
         assert torch.equal(first["inputs"]["pixel_values"], second["inputs"]["pixel_values"])
 
 
-def test_counts_of_tokens_and_places():
+def test_counts_of_tokens_and_places() -> None:
     batch = collator("smolvlm")(many_questions())
     mask = batch["inputs"]["attention_mask"]
     assert batch["tokens"] == int(mask.sum())
@@ -278,7 +283,7 @@ def test_counts_of_tokens_and_places():
     assert batch["shortened"] == 0
 
 
-def test_special_tokens_at_the_beginning_of_every_prompt():
+def test_special_tokens_at_the_beginning_of_every_prompt() -> None:
     _, processor, known = tiny_model("qwen2_5_vl")
     plain = VlmCollator(processor, known, True)([letter_question()])
     begun = VlmCollator(processor, known, True, prefix=["<|vision_end|>"] * 2)([letter_question()])
@@ -295,12 +300,12 @@ def test_special_tokens_at_the_beginning_of_every_prompt():
         ({"examples": (letter_question(1, answer=None),)}, r"'letter-1' has no answer"),
     ],
 )
-def test_samples_that_cannot_be_learnt_are_named(changes, sentence):
+def test_samples_that_cannot_be_learnt_are_named(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(CollatorError, match=sentence):
         collator("smolvlm")([letter_question(0, **changes)])
 
 
-def test_an_answer_longer_than_the_window_names_both_lengths():
+def test_an_answer_longer_than_the_window_names_both_lengths() -> None:
     sample = letter_question(0, answer_type=None, choices=(), answer="chair " * 400)
     with pytest.raises(
         CollatorError, match=r"take \d+ tokens and its answer 40\d, but maximum_tokens is 300"
@@ -308,8 +313,8 @@ def test_an_answer_longer_than_the_window_names_both_lengths():
         collator("smolvlm", maximum_tokens=300)([sample])
 
 
-def test_an_image_the_model_cannot_look_at_is_named(monkeypatch):
-    def refuse(*arguments):
+def test_an_image_the_model_cannot_look_at_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
         raise ValueError("absolute aspect ratio")
 
     monkeypatch.setattr(type(FAMILIES["qwen2_5_vl"].image_limit), "fit", refuse)
@@ -317,13 +322,13 @@ def test_an_image_the_model_cannot_look_at_is_named(monkeypatch):
         collator("qwen2_5_vl")([letter_question(0)])
 
 
-def test_samples_without_an_answer_can_be_answered():
+def test_samples_without_an_answer_can_be_answered() -> None:
     batch = collator("smolvlm", with_labels=False)([letter_question(0, answer=None)])
     assert "labels" not in batch and "inputs" not in batch
     assert batch["tokens"] == batch["cells"] == batch["prompt"]["input_ids"].numel()
 
 
-def test_the_reasoning_is_asked_for_and_written_between_its_tags():
+def test_the_reasoning_is_asked_for_and_written_between_its_tags() -> None:
     sample = letter_question(0, rationale="<think> It is near. </think>")
     assert rationale_of(sample) == "It is near."
     assert answer_text(sample, rationale_of(sample)) == "<think>\nIt is near.\n</think>\n<answer>A</answer>"
@@ -332,7 +337,7 @@ def test_the_reasoning_is_asked_for_and_written_between_its_tags():
     assert SMALL.image_tokens == 4
 
 
-def test_paligemma_is_asked_one_question_about_one_image_as_it_was_trained():
+def test_paligemma_is_asked_one_question_about_one_image_as_it_was_trained() -> None:
     collate = collator("paligemma", with_labels=False)
     sample = letter_question(0, choices=(), answer_type=AnswerType.TEXT)
     asked, blind = (
@@ -353,7 +358,7 @@ def test_paligemma_is_asked_one_question_about_one_image_as_it_was_trained():
     ],
 )
 @pytest.mark.parametrize("learning", [False, True])
-def test_paligemma_is_not_shown_several_images(changes, shows, learning):
+def test_paligemma_is_not_shown_several_images(changes: dict[str, Any], shows: str, learning: bool) -> None:
     sample = letter_question(0, **changes)
     with pytest.raises(CollatorError, match=rf"'letter-0' shows {shows}, but paligemma.*leave out"):
         collator("paligemma", learning)([sample])

@@ -103,6 +103,7 @@ def test_shuffling_keeps_each_square_of_features_together() -> None:
 def test_images_are_normalised_as_timm_does() -> None:
     _, processor = tiny_composed("test_efficientnet", 128, None)
     config = timm.get_pretrained_cfg("test_efficientnet")
+    assert config is not None
     transform = timm.data.create_transform(
         (3, 128, 128),
         is_training=False,
@@ -278,7 +279,8 @@ def test_real_pretrained_parts_from_packages() -> None:
     assert model.dtype == model.vision_tower.network.conv_stem.weight.dtype == torch.bfloat16
     question = SpatialSample(id="1", image=None, question="What is the capital of France?", answer="Paris")
     prompt = batch_of(processor, question)["prompt"]
-    tokens = model.generate(**prompt, max_new_tokens=10, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    network: Any = model
+    tokens = network.generate(**prompt, max_new_tokens=10, do_sample=False)[0, prompt["input_ids"].shape[1] :]
     assert "Paris" in processor.tokenizer.decode(tokens, skip_special_tokens=True)
     assert model(**batch_of(processor, sample("red"))["inputs"]).logits.isfinite().all()
 

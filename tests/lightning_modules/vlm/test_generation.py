@@ -99,8 +99,15 @@ def test_generation_is_silent_and_greedy_whatever_the_model_s_file_says(
 ) -> None:
     family, model, processor = learnt
     before = model.generation_config.to_dict()
-    settings = {"do_sample": True, "temperature": 0.1, "top_k": 1, "top_p": 0.5, "repetition_penalty": 1.5}
-    settings |= {"max_length": 7, "pad_token_id": None}
+    settings: dict[str, Any] = {
+        "do_sample": True,
+        "temperature": 0.1,
+        "top_k": 1,
+        "top_p": 0.5,
+        "repetition_penalty": 1.5,
+        "max_length": 7,
+        "pad_token_id": None,
+    }
     for name, value in settings.items():
         setattr(model.generation_config, name, value)
     transformers_logging.set_verbosity_info()

@@ -101,7 +101,8 @@ def test_images_take_the_published_tokens_where_nothing_limits_them(name: str, p
 def test_published_processors_keep_within_any_limit(
     name: str, published: Any, size: tuple[int, int], tokens: int
 ) -> None:
-    require_within(*published(name), size, tokens)
+    family, processor = published(name)
+    require_within(family, processor, size, tokens)
 
 
 @pytest.mark.parametrize("name", ["idefics3", "smolvlm", "qwen2_5_vl", "internvl", "paligemma", "composed"])

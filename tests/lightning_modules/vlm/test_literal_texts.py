@@ -19,7 +19,7 @@ from tests.helpers.sample_questions import (
     tiny_model,
 )
 from tests.helpers.scenes import questions
-from tests.lightning_modules.tiny_giant.test_model import collator_for
+from tests.helpers.small_tiny_giant import collator_for
 
 FREE = {"choices": (), "answer_type": AnswerType.TEXT}
 
@@ -123,7 +123,7 @@ def test_real_tokenizers_write_them(zoo: Path, name: str) -> None:
 
 def test_tiny_giant_names_regions_in_questions_alone() -> None:
     collate = collator_for()
-    collate.learning = True
+    collate.with_labels = True
     sample = questions(0)[0].replace(
         answer="the <mask> <end>", answer_type=AnswerType.TEXT, rationale="a <MASK>"
     )

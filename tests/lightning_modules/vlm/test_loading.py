@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ families = pytest.mark.parametrize("family", TINY_FAMILIES)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved model with its processor."""
     path = tmp_path_factory.mktemp("model")
     model, processor, _ = tiny_model("smolvlm")
@@ -34,7 +35,7 @@ def folder(tmp_path_factory):
 
 
 @families
-def test_a_saved_model_is_loaded_from_its_folder_as_it_was(family, tmp_path):
+def test_a_saved_model_is_loaded_from_its_folder_as_it_was(family: str, tmp_path: Path) -> None:
     model, processor, known = tiny_model(family)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
@@ -51,14 +52,14 @@ def test_a_saved_model_is_loaded_from_its_folder_as_it_was(family, tmp_path):
 
 
 @families
-def test_generation_stops_where_an_answer_ends(family):
+def test_generation_stops_where_an_answer_ends(family: str) -> None:
     loaded = load_vlm(family, random_weights=True, tiny_size=SMALL)
     end = VlmCollator(loaded.processor, loaded.family, False).conversation.end_id
     assert end in loaded.model.generation_config.eos_token_id
 
 
 @families
-def test_an_image_takes_no_more_tokens_than_allowed(family):
+def test_an_image_takes_no_more_tokens_than_allowed(family: str) -> None:
     known = FAMILIES[family]
     big = letter_question(0, image=None).replace(image=many_questions()[4].image)
     for tokens in (4, 9, 21, 40):
@@ -71,7 +72,7 @@ def test_an_image_takes_no_more_tokens_than_allowed(family):
         known.limit_image_tokens(processor, 3)
 
 
-def test_more_tokens_show_more_of_an_image():
+def test_more_tokens_show_more_of_an_image() -> None:
     for family in ("idefics3", "smolvlm", "qwen2_5_vl", "internvl"):
         counts = []
         for tokens in (4, 40):
@@ -84,14 +85,14 @@ def test_more_tokens_show_more_of_an_image():
 
 
 @pytest.mark.parametrize("missing", ["processor_config.json", "tokenizer.json"])
-def test_a_folder_without_a_processor_says_what_to_do(folder, tmp_path, missing):
+def test_a_folder_without_a_processor_says_what_to_do(folder: Path, tmp_path: Path, missing: str) -> None:
     shutil.copytree(folder, tmp_path / "model")
     (tmp_path / "model" / missing).unlink()
     with pytest.raises(ModelError, match=r"no complete processor.*save_pretrained\("):
         load_vlm(str(tmp_path / "model"))
 
 
-def test_a_folder_with_weights_alone_says_what_to_do(folder, tmp_path):
+def test_a_folder_with_weights_alone_says_what_to_do(folder: Path, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         shutil.copy(folder / name, tmp_path / name)
     with pytest.raises(ModelError, match="no complete processor"):
@@ -107,19 +108,21 @@ def test_a_folder_with_weights_alone_says_what_to_do(folder, tmp_path):
         ({"adapter_config.json": "{}"}, "holds an adapter and no model"),
     ],
 )
-def test_folders_that_are_no_model_are_refused(tmp_path, files, sentence):
+def test_folders_that_are_no_model_are_refused(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(ModelError, match=sentence):
         load_vlm(str(tmp_path))
 
 
-def test_unknown_names_list_the_zoo():
+def test_unknown_names_list_the_zoo() -> None:
     with pytest.raises(ModelError, match=r"no model 'smolvlm_1b'.*smolvlm_500m.*owner/model"):
         load_vlm("smolvlm_1b")
 
 
-def test_a_model_is_composed_of_an_encoder_and_a_language_model_and_kept_in_a_folder(tmp_path, monkeypatch):
+def test_a_model_is_composed_of_an_encoder_and_a_language_model_and_kept_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenizer = make_tiny_model("composed", size=SMALL)[1].tokenizer
     language = small_llama(len(tokenizer))
     language.save_pretrained(tmp_path / "language")

@@ -9,7 +9,7 @@ from lightning_modules.vlm.prompts import candidates_of, question_text, turns_of
 from tests.helpers.sample_questions import letter_question, noise_image
 
 
-def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter():
+def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter() -> None:
     assert question_text(letter_question()) == (
         "Which object is closer to the camera?\n"
         "(A) the red chair\n"
@@ -19,14 +19,14 @@ def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter():
     )
 
 
-def test_choices_drawn_in_the_image_are_asked_for_by_letter_too():
+def test_choices_drawn_in_the_image_are_asked_for_by_letter_too() -> None:
     sample = letter_question(choices=(), answer="D")
     assert question_text(sample) == "Which object is closer to the camera?\nAnswer with the option's letter."
     assert candidates_of(sample) == ["A", "B", "C", "D"]
 
 
 @given(st.integers(0, 12))
-def test_regions_are_numbered_in_order_whether_or_not_their_masks_are_there(count):
+def test_regions_are_numbered_in_order_whether_or_not_their_masks_are_there(count: int) -> None:
     """The view `Blind` takes the masks away and leaves the question."""
     sample = SpatialSample("1", "Among " + "<mask>, " * count + "which?", answer_type=AnswerType.REGION)
     text = question_text(sample)
@@ -38,21 +38,24 @@ def test_regions_are_numbered_in_order_whether_or_not_their_masks_are_there(coun
 
 @pytest.mark.parametrize("rationale", [False, True])
 @given(answer=st.text(min_size=8, alphabet="qxzj0123456789"), kind=st.sampled_from([*AnswerType, None]))
-def test_nothing_of_the_answer_shows_in_the_question(answer, kind, rationale):
+def test_nothing_of_the_answer_shows_in_the_question(
+    answer: str, kind: AnswerType | None, rationale: bool
+) -> None:
     sample = letter_question(answer=answer, rationale=f"because {answer}", answer_type=kind)
     assert all(answer not in turn.text for turn in turns_of(sample, (), rationale))
     assert question_text(sample, rationale) == question_text(sample.replace(answer=None), rationale)
 
 
-def test_solved_examples_come_first_with_images_and_replies_of_their_own():
+def test_solved_examples_come_first_with_images_and_replies_of_their_own() -> None:
     first, second = letter_question(1), letter_question(2, further_images=(noise_image(9),))
     turns = turns_of(letter_question(0), (first, second))
     assert [len(turn.images) for turn in turns] == [1, 2, 1]
     assert [turn.reply for turn in turns] == ["B", "C", None]
-    assert turns_of(letter_question(0), (first,), rationale=True)[0].reply.endswith("<answer>B</answer>")
+    reply = turns_of(letter_question(0), (first,), rationale=True)[0].reply
+    assert reply is not None and reply.endswith("<answer>B</answer>")
 
 
-def test_free_text_is_asked_for_without_an_instruction():
+def test_free_text_is_asked_for_without_an_instruction() -> None:
     assert question_text(SpatialSample("1", "Describe it.", answer_type=AnswerType.TEXT)) == "Describe it."
     asked = question_text(SpatialSample("1", "Describe it."), rationale=True)
     assert asked.startswith("Describe it.\nThink first") and "</answer>" in asked

@@ -137,7 +137,12 @@ def test_a_batch_of_letters_takes_one_pass_and_only_the_last_logits(monkeypatch:
     model, processor = tiny_model("smolvlm")
     calls: list[dict[str, Any]] = []
     forward = model.forward
-    monkeypatch.setattr(model, "forward", lambda **inputs: calls.append(inputs) or forward(**inputs))
+
+    def watched(**inputs: Any) -> Any:
+        calls.append(inputs)
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", watched)
     samples = questions("distinct")
     rank_candidates(model, prompt_of("smolvlm", processor, samples), [LETTERS] * 3)
     assert [(call["logits_to_keep"], call["use_cache"]) for call in calls] == [(1, False)]

@@ -353,7 +353,7 @@ def test_nothing_is_unreadable_that_has_a_closed_set_of_answers(
     module = sft(rationale=True, answering="generate")
     unreadable = {}
     for answering in ("generate", "reason_then_rank"):
-        module.answering = answering  # type: ignore[assignment]
+        module.answering = answering
         metric = SpaceThinkerMetric()
         metric.update(module.answer(module.collator("test")(samples)))
         unreadable[answering] = metric.compute()["unreadable"]
@@ -381,7 +381,7 @@ def test_the_likeliest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_student_answers_so_without_its_teacher() -> None:
-    options = {
+    options: dict[str, Any] = {
         "random_weights": True,
         "tiny_size": SMALL,
         "maximum_new_tokens": 6,

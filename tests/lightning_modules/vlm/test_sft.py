@@ -1,28 +1,33 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from lightning import Trainer
-from torch import nn
+from torch import Tensor, nn
 
-from lightning_modules.base import ModelError
+from datamodules.samples import Answer
+from lightning_modules.base import Batch, ModelError
 from lightning_modules.placement import Placement, placed
 from lightning_modules.schedule import WarmupCosine
-from lightning_modules.vlm.adapters import AdapterConfig
+from lightning_modules.vlm.adapters import AdapterConfig, Method
 from lightning_modules.vlm.sft import PeftSft
 from tests.helpers.image_data import ImageData
 from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, many_questions, tiny_model
+from tests.helpers.sums import sum_of
 
 families = pytest.mark.parametrize("family", TINY_FAMILIES)
 FULL = AdapterConfig(method="full", parts=("language_model", "vision_tower", "connector"))
 
 
-def sft(family: str = "smolvlm", **options) -> PeftSft:
+def sft(family: str = "smolvlm", **options: Any) -> PeftSft:
     torch.manual_seed(0)
     return PeftSft(family, **{"random_weights": True, "tiny_size": SMALL, **options})
 
 
-def trainer(tmp_path, **options) -> Trainer:
+def trainer(tmp_path: Path, **options: Any) -> Trainer:
     return Trainer(
         default_root_dir=tmp_path,
         accelerator="cpu",
@@ -36,10 +41,10 @@ def trainer(tmp_path, **options) -> Trainer:
 
 @families
 @pytest.mark.parametrize("rationale", [False, True])
-def test_the_loss_is_the_plain_one_over_the_answers_tokens(family, rationale):
+def test_the_loss_is_the_plain_one_over_the_answers_tokens(family: str, rationale: bool) -> None:
     module = sft(family, adapter=FULL, rationale=rationale, answering="generate")
     batch = module.collator("fit")(many_questions(family))
-    loss = sum(module.loss(batch).values())
+    loss = sum_of(module.loss(batch).values())
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
@@ -65,7 +70,7 @@ def test_the_loss_is_the_plain_one_over_the_answers_tokens(family, rationale):
     assert float(loss.detach()) == pytest.approx(float(theirs.detach()), abs=1e-5)
 
 
-def test_frozen_parts_rest_while_the_adapters_dropout_is_on():
+def test_frozen_parts_rest_while_the_adapters_dropout_is_on() -> None:
     module = sft(adapter=AdapterConfig(dropout=0.5)).train()
     for name, layer in module.network.named_modules():
         own = list(layer.parameters())
@@ -84,20 +89,20 @@ def test_frozen_parts_rest_while_the_adapters_dropout_is_on():
 
 
 @pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl", "paligemma"])
-def test_activation_checkpointing_changes_no_gradient(family):
+def test_activation_checkpointing_changes_no_gradient(family: str) -> None:
     """Also where a gradient only passes through: a frozen language model before a trained connector."""
     for adapter in (AdapterConfig(dropout=0.0), AdapterConfig(method="full", parts=("connector",))):
         found = []
         for checkpointing in (False, True):
             module = sft(family, adapter=adapter, activation_checkpointing=checkpointing).train()
-            recomputed = []
+            recomputed: list[int] = []
             language = module.vlm.model.get_submodule(module.vlm.family.parts["language_model"])
             language.layers[0].self_attn.register_forward_hook(lambda *_, seen=recomputed: seen.append(1))
-            towers = []
+            towers: list[bool] = []
             tower = module.vlm.model.get_submodule(module.vlm.family.parts["vision_tower"])
             leaf = next(layer for layer in tower.modules() if not list(layer.children()))
             leaf.register_forward_hook(lambda _, __, out, seen=towers: seen.append(out.requires_grad))
-            sum(module.loss(module.collator("fit")(many_questions(family))).values()).backward()
+            sum_of(module.loss(module.collator("fit")(many_questions(family))).values()).backward()
             assert len(recomputed) == 1 + checkpointing
             # Nothing in front of what is trained is computed twice, or goes backward.
             assert towers == [False]
@@ -108,7 +113,9 @@ def test_activation_checkpointing_changes_no_gradient(family):
 
 @families
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_weights_of_half_precision_train_and_write_in_mixed_precision(family, method, tmp_path):
+def test_weights_of_half_precision_train_and_write_in_mixed_precision(
+    family: str, method: Method, tmp_path: Path
+) -> None:
     """As on a GPU: what is frozen is bfloat16, what is trained float32."""
     model, processor, _ = tiny_model(family)
     model.save_pretrained(tmp_path)
@@ -121,18 +128,19 @@ def test_weights_of_half_precision_train_and_write_in_mixed_precision(family, me
     assert frozen == {torch.float32 if method == "full" else torch.bfloat16}
     batch = module.collator("fit")(many_questions(family))
     with torch.autocast("cpu", torch.bfloat16):
-        sum(module.loss(batch).values()).backward()
-        written = module.eval().network.generate(**batch["prompt"], max_new_tokens=2, do_sample=False)
+        sum_of(module.loss(batch).values()).backward()
+        network: Any = module.eval().network
+        written = network.generate(**batch["prompt"], max_new_tokens=2, do_sample=False)
     assert written.shape[0] == len(many_questions(family))
     assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
 
 
-def test_ranking_beside_a_rationale_is_refused():
+def test_ranking_beside_a_rationale_is_refused() -> None:
     with pytest.raises(ModelError, match="set answering: generate, or rationale: false"):
         sft(rationale=True)
 
 
-def test_only_trained_tensors_are_saved_and_the_same_tiny_model_takes_them_back(tmp_path):
+def test_only_trained_tensors_are_saved_and_the_same_tiny_model_takes_them_back(tmp_path: Path) -> None:
     module, data = sft(), ImageData()
     run = trainer(tmp_path, limit_val_batches=0)
     run.fit(module, data)
@@ -146,15 +154,15 @@ def test_only_trained_tensors_are_saved_and_the_same_tiny_model_takes_them_back(
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path):
+def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path: Path) -> None:
     seen = []
 
     class Watching(PeftSft):
-        def loss(self, batch):
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
             seen.append(set(batch))
             return super().loss(batch)
 
-        def answer(self, batch):
+        def answer(self, batch: Batch) -> list[Answer]:
             seen.append(set(batch))
             return super().answer(batch)
 
@@ -176,7 +184,7 @@ def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path
 
 
 @families
-def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written(family):
+def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written(family: str) -> None:
     module = sft(family, answering="rank", maximum_new_tokens=3).eval()
     samples = many_questions(family)
     answers = module.answer(module.collator("test")(samples))
@@ -192,7 +200,7 @@ def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl"])
-def test_four_images_are_learnt_by_heart(family, tmp_path):
+def test_four_images_are_learnt_by_heart(family: str, tmp_path: Path) -> None:
     """The question is the same and only the image tells which answer is right."""
     module = sft(
         family,
@@ -206,6 +214,7 @@ def test_four_images_are_learnt_by_heart(family, tmp_path):
     for answering in ("generate", "rank"):
         module.answering = answering
         run.test(module, ImageData(), verbose=False)
+        assert module.summary is not None
         assert module.summary["n"] == 4
         assert module.summary["score"] == 100.0
 

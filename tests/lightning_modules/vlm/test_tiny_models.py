@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 
@@ -13,34 +12,26 @@ from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.tiny_models import TINY_MODELS, TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
+from tests.helpers.model_fingerprint import fingerprint
 from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, tiny_model
 
 families = pytest.mark.parametrize("family", TINY_FAMILIES)
 
 CODE = """
 import sys
-from tests.lightning_modules.vlm.test_tiny_models import fingerprint
+from tests.helpers.model_fingerprint import fingerprint
 print(*(fingerprint(name) for name in sys.argv[1:]))
 """
 
 
-def fingerprint(family: str) -> str:
-    """Of all bits of a tiny random model's weights and of its tokenizer."""
-    model, processor = make_tiny_model(family, 3)
-    digest = hashlib.sha256(processor.tokenizer.backend_tokenizer.to_str().encode())
-    for key, tensor in sorted(model.state_dict().items()):
-        digest.update(key.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
-
-
 @pytest.mark.slow
-def test_a_tiny_model_has_the_same_bits_in_every_process():
+def test_a_tiny_model_has_the_same_bits_in_every_process() -> None:
     other = subprocess.run([sys.executable, "-c", CODE, *TINY_FAMILIES], capture_output=True, text=True)
     assert other.stdout.split() == [fingerprint(name) for name in TINY_FAMILIES], other.stderr
 
 
 @families
-def test_a_tiny_model_follows_from_its_seed_and_leaves_random_numbers_alone(family):
+def test_a_tiny_model_follows_from_its_seed_and_leaves_random_numbers_alone(family: str) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -55,7 +46,7 @@ def test_a_tiny_model_follows_from_its_seed_and_leaves_random_numbers_alone(fami
 
 
 @families
-def test_a_tiny_model_has_the_real_classes_parts_and_size(family):
+def test_a_tiny_model_has_the_real_classes_parts_and_size(family: str) -> None:
     model, processor = make_tiny_model(family)
     real = {
         "idefics3": ("Idefics3ForConditionalGeneration", "Idefics3Processor"),
@@ -85,14 +76,16 @@ def test_a_tiny_model_has_the_real_classes_parts_and_size(family):
     st.sampled_from([28, 56, 84]),
     st.sampled_from(TINY_FAMILIES),
 )
-def test_sizes_are_adjustable(width, layers, vision_layers, image_size, family):
+def test_sizes_are_adjustable(
+    width: int, layers: int, vision_layers: int, image_size: int, family: str
+) -> None:
     size = TinySize(width, layers, vision_layers, heads=2, image_size=image_size)
     model, _ = make_tiny_model(family, size=size)
     text = model.config.get_text_config()
     assert (text.hidden_size, text.num_hidden_layers) == (width, layers)
 
 
-def test_sizes_that_do_not_fit_and_families_without_tiny_model_are_refused():
+def test_sizes_that_do_not_fit_and_families_without_tiny_model_are_refused() -> None:
     with pytest.raises(ModelError, match="width 100 cannot have 4 heads"):
         TinySize(width=100)
     with pytest.raises(ModelError, match="image_size of 100"):
@@ -102,13 +95,13 @@ def test_sizes_that_do_not_fit_and_families_without_tiny_model_are_refused():
 
 
 @given(st.text(max_size=60))
-def test_the_tokenizer_writes_every_text_back(text):
+def test_the_tokenizer_writes_every_text_back(text: str) -> None:
     _, processor, _ = tiny_model("qwen2_5_vl")
     ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     assert processor.tokenizer.decode(ids) == text
 
 
-def test_words_of_the_questions_and_letters_are_single_tokens():
+def test_words_of_the_questions_and_letters_are_single_tokens() -> None:
     _, processor, _ = tiny_model("smolvlm")
     tokenizer = processor.tokenizer
     for word in (" closer", " chair", " B", "B", "Which", " metres", "left", "7"):
@@ -116,6 +109,6 @@ def test_words_of_the_questions_and_letters_are_single_tokens():
     assert 1000 < len(tokenizer) < 2000
 
 
-def test_every_model_of_the_zoo_has_a_family_with_a_tiny_model():
+def test_every_model_of_the_zoo_has_a_family_with_a_tiny_model() -> None:
     assert {entry.family_name for entry in ZOO.values()} == set(TINY_FAMILIES) <= set(TINY_MODELS)
     assert all(entry.name == name and entry.family for name, entry in ZOO.items())
