@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from datamodules.benchmarks.track3_records import CATEGORIES, parse_record
 from datamodules.files.archives import unpack_images
 from datamodules.files.json_stream import stream_array
 from datamodules.hub.whole_copies import COPY, HubDataset, SplitCounts, missing_images
-from datamodules.layouts import RENDERED, OfficialLayout
+from datamodules.layouts import RENDERED, LayoutArguments, OfficialLayout
 from datamodules.samples import DataError, ImageFile, Region, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
 
@@ -128,7 +128,7 @@ class AiCityTrack3(OfficialLayout):
     def __init__(
         self,
         difficulty: Literal["easy", "real"] = "easy",
-        **shared: Any,
+        **shared: Unpack[LayoutArguments],
     ) -> None:
         super().__init__(**shared)
         self.difficulty: Literal["easy", "real"] = difficulty
@@ -234,3 +234,7 @@ class AiCityTrack3(OfficialLayout):
                     f"The folder {questions.folder / name} does not exist. Fetch or unpack it, or leave the "
                     f"{name} out with the view `datamodules.views.{view_without}`."
                 )
+
+
+# Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.
+del AiCityTrack3.__init__.__annotations__["shared"]

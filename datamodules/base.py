@@ -6,7 +6,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torchmetrics
 from lightning.pytorch import LightningDataModule
@@ -34,6 +34,21 @@ Role = Literal["train", "val", "test"]
 """What a split is used for."""
 
 _TEXTS_FROM_RECORDS = 50_000
+
+
+class DataArguments(TypedDict, total=False):
+    """The arguments of every datamodule, for those that hand them on; see `SpatialDataModule`."""
+
+    batch_size: int
+    evaluation_batch_size: int | None
+    questions_per_image: int
+    num_workers: int
+    seed: int | None
+    views: list[View] | None
+    on_bad_image: Literal["error", "answer_blind"]
+    training_fraction: float
+    val_fraction: float
+    length_grouped: bool
 
 
 class SpatialDataModule(LightningDataModule, ABC):

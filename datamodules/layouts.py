@@ -6,11 +6,11 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Unpack
 
 import numpy as np
 
-from datamodules.base import Role, SpatialDataModule
+from datamodules.base import DataArguments, Role, SpatialDataModule
 from datamodules.files.folder_digest import folder_digest
 from datamodules.files.index_folders import cached_index
 from datamodules.hub.whole_copies import HubDataset
@@ -29,6 +29,19 @@ HUB = "hub"
 
 class MissingSplit(DataError):
     """A benchmark's folder does not hold a split, perhaps because the benchmark has none of the kind."""
+
+
+class LayoutArguments(DataArguments, total=False):
+    """The arguments of every benchmark, for those that hand them on; see `OfficialLayout`."""
+
+    root: str | None
+    splits: dict[str, str] | None
+    scenes: dict[str, int] | None
+    size: tuple[int, int] | None
+    scenes_seed: int
+    cache: str
+    tasks: list[str] | None
+    curriculum: list[list[str]] | None
 
 
 class OfficialLayout(SpatialDataModule):
@@ -70,7 +83,7 @@ class OfficialLayout(SpatialDataModule):
         cache: str = "rendered_data",
         tasks: list[str] | None = None,
         curriculum: list[list[str]] | None = None,
-        **shared: Any,
+        **shared: Unpack[DataArguments],
     ) -> None:
         super().__init__(**shared)
         self.tasks = tasks
@@ -231,6 +244,10 @@ class OfficialLayout(SpatialDataModule):
                 f"well, or point at another split with {another}."
             )
         return MissingSplit(f"{missing} Point it at another with {another}.")
+
+
+# Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.
+del OfficialLayout.__init__.__annotations__["shared"]
 
 
 class ParquetLayout(OfficialLayout):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torchmetrics
 
-from datamodules.base import Role, SpatialDataModule
+from datamodules.base import DataArguments, Role, SpatialDataModule
 from datamodules.layouts import OfficialLayout
 from datamodules.loading.epoch_sampler import EpochSampler, EveryImage, WeightedParts
 from datamodules.loading.grouped import GroupedQuestions, ImageSubset, Split
@@ -53,7 +53,7 @@ class Mixture(SpatialDataModule):
         root: str | None = None,
         scenes: dict[str, int] | None = None,
         size: tuple[int, int] | None = None,
-        **shared: Any,
+        **shared: Unpack[DataArguments],
     ) -> None:
         super().__init__(**shared)
         if not train:
@@ -171,6 +171,10 @@ class Mixture(SpatialDataModule):
         if role == "val":
             return tuple(part for part in self.parts if part.holds_back) or (self.evaluation,)
         return self.parts if role == "train" else (self.evaluation,)
+
+
+# Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.
+del Mixture.__init__.__annotations__["shared"]
 
 
 def _name(part: SpatialDataModule) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from datamodules.base import Role, SpatialDataModule
+from datamodules.base import DataArguments, Role, SpatialDataModule
 from datamodules.benchmarks.own_records import NEEDED, OPTIONAL, samples_of
 from datamodules.benchmarks.question_files import QuestionRow, find_questions, read_questions
 from datamodules.files.folder_digest import folder_digest
@@ -67,7 +67,7 @@ class OwnImages(SpatialDataModule):
         encoding: str | None = None,
         outside: bool = False,
         incomplete: bool = False,
-        **shared: Any,
+        **shared: Unpack[DataArguments],
     ) -> None:
         super().__init__(**shared)
         self.root = root
@@ -166,3 +166,7 @@ class OwnImages(SpatialDataModule):
                 "questions.csv: --data.root FOLDER."
             )
         return folder
+
+
+# Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.
+del OwnImages.__init__.__annotations__["shared"]

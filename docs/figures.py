@@ -79,7 +79,10 @@ def study_rows(readme: str) -> list[Bar]:
     """The rows of the README's first table of the distillation study."""
     table = readme.partition("| | accuracy | more than fine-tuning alone | p |")[2].partition("\n\n")[0]
     return [
-        Bar(row["name"].replace("... and ", "student + ").strip(), *(float(row[key]) for key in ("mean", "low", "high")))
+        Bar(
+            row["name"].replace("... and ", "student + ").strip(),
+            *(float(row[key]) for key in ("mean", "low", "high")),
+        )
         for row in _ROW.finditer(table)
     ]
 

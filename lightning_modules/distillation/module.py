@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher, T
 from lightning_modules.distillation.weights import Weight, weight_at
 from lightning_modules.schedule import total_steps
 from lightning_modules.vlm.collator import label_count
-from lightning_modules.vlm.sft import PeftSft
+from lightning_modules.vlm.sft import PeftSft, PeftSftArguments
 
 
 class DistilledStudent(PeftSft):
@@ -63,7 +63,7 @@ class DistilledStudent(PeftSft):
         logit_weight: Weight = 1.0,
         attention_weight: Weight = 0.5,
         on_policy: OnPolicy | None = None,
-        **student: Any,
+        **student: Unpack[PeftSftArguments],
     ) -> None:
         if teacher.cache is not None:
             require_cachable(attention, on_policy)
@@ -211,3 +211,7 @@ class DistilledStudent(PeftSft):
     def _progress(self) -> float:
         """The share of the training that is done, 0 to 1; 0 where nobody knows how long it will be."""
         return 0.0 if self._trainer is None else min(1.0, self.global_step / self._steps)
+
+
+# Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.
+del DistilledStudent.__init__.__annotations__["student"]

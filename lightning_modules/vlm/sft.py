@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Required, TypedDict
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -45,6 +45,28 @@ is read out of its text, but for questions without a closed set of answers.
 """
 
 END_OF_REASONED_ANSWER = "</answer>"
+
+
+class PeftSftArguments(TypedDict, total=False):
+    """The arguments of `PeftSft` that a student hands on: all but `attention`, which is its own."""
+
+    model: Required[str | Composed]
+    random_weights: bool
+    adapter: AdapterConfig | None
+    answering: Answering
+    prompt: Prompt | None
+    rationale: bool
+    maximum_tokens: int | None
+    maximum_new_tokens: int | None
+    image_tokens: int | None
+    response_template: str | None
+    activation_checkpointing: bool
+    trust_remote_code: bool
+    tiny_size: TinySize | None
+    weights_seed: int
+    optimizer: OptimizerCallable
+    schedule: Schedule | None
+    decay: Decay
 
 
 class PeftSft(SpatialModule):
