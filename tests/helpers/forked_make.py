@@ -18,7 +18,7 @@ from types import TracebackType
 
 from tests.helpers.forked import ForkedCommand
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MAKE_READS = ("Makefile", "pyproject.toml", "constraints.txt")
 CLIENT = """
 import json, os, socket, sys

@@ -50,7 +50,7 @@ FILLING = {aten.masked_fill.Tensor, aten.masked_fill_.Tensor}
 
 COPIES = {aten.copy_.default, aten._to_copy.default}
 
-ROOT = str(Path(__file__).resolve().parents[1])
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class MixedDevices(RuntimeError):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-BUILD = Path(__file__).resolve().parents[2] / "shared" / "zoo" / "build.py"
+BUILD = Path(__file__).resolve().parents[3] / "shared" / "zoo" / "build.py"
 FOLDERS = (
     "smolvlm_500m",
     "smolvlm_2b",
