@@ -14,6 +14,7 @@ from datamodules.cv_bench import CvBench, read_rows
 from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage
 from datamodules.scoring.baselines import majority_baseline
 from datamodules.views import Blind
+from tests.helpers.loaded_samples import samples
 from tests.helpers.parquet_files import cv_bench_row, encoded, write_cv_bench
 
 Rows = list[dict[str, Any]]
@@ -31,10 +32,6 @@ def write(root: Path, split: str = "test", flat: int = 6, deep: int = 4) -> Path
 
 def data(folder: Path, **options: Any) -> CvBench:
     return CvBench(**{"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0} | options)
-
-
-def samples(loader: Any) -> list[SpatialSample]:
-    return [sample for batch in loader for sample in batch["samples"]]
 
 
 def with_row(folder: Path, **changes: Any) -> Path:

@@ -35,7 +35,7 @@ from tests.helpers.parquet_files import (
     write_cv_bench,
     write_space_thinker,
 )
-from tests.helpers.track3_files import record, records_of, write_split
+from tests.helpers.track3_files import as_published, record, records_of, write_split
 
 
 class Fingerprint(LightningModule):
@@ -166,18 +166,6 @@ def test_what_watches_the_training_or_a_validation_is_left_alone(tmp_path: Path)
     validated = cv_bench(tmp_path, splits={"val": "test"})
     bare_trainer(**settings, callbacks=watching).fit(Fingerprint(), datamodule=validated)
     assert list((tmp_path / "best").glob("*.ckpt"))
-
-
-def without_answers(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: entry[key] for key in ("id", "image", "conversations", "rle")} for entry in records]
-
-
-def as_published(folder: Path) -> Path:
-    """Track 3's three official splits: the answers of the test split are with the challenge alone."""
-    for split, sizes in (("train", [4, 4]), ("val", [4, 3])):
-        write_split(folder, split, records_of(f"{split}-", sizes))
-    write_split(folder, "test", without_answers(records_of("test-", [4, 4, 2])))
-    return folder
 
 
 def published(folder: Path, **options: Any) -> AiCityTrack3:

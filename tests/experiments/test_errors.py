@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.experiments.conftest import ROOT, Command, Start, environment
+from tests.helpers.commands import ROOT, Command, Start, environment
 
 MOST_LINES = 6
 

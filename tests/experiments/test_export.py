@@ -18,7 +18,7 @@ from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.prompts import question_text
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 from tests.helpers.questions import TEXTS, noise_image
 from tests.helpers.small_models import as_if_trained, logits, question
 

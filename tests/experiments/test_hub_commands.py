@@ -32,8 +32,8 @@ from experiments.run_folders.loggers import read_rows
 from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
-from tests.experiments.conftest import environment
 from tests.helpers import omni_spatial_files
+from tests.helpers.commands import environment
 from tests.helpers.composed_models import small_llama
 from tests.helpers.hub_server import LoopbackHub
 from tests.helpers.omni_spatial_files import write_omni_spatial

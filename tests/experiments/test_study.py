@@ -31,11 +31,9 @@ from experiments.study.study_file import STUDIES, Scale, Study, StudyError, find
 from experiments.study.study_run import SeededRun, seeded_runs
 from experiments.study.study_summary import summarise
 from experiments.study.study_table import as_markdown, write_tables
-from tests.experiments.conftest import environment
-from tests.experiments.test_command_line import PreparedCLI, prepared
+from tests.helpers.cli_in_process import DryRunCLI
+from tests.helpers.commands import environment
 from tests.helpers.forked_make import ForkedPython
-
-__all__ = ["prepared"]
 
 SHIPPED = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
@@ -244,14 +242,14 @@ def test_a_shipped_study_says_what_it_answers(name: str) -> None:
     assert f"make study NAME={name}" in opening_comment(find_study(name))
 
 
-class ParsedCLI(PreparedCLI):
+class ParsedCLI(DryRunCLI):
     """Checks every key and type, and makes nothing of them."""
 
     def instantiate_classes(self) -> None:
         pass
 
 
-@pytest.mark.usefixtures("prepared")
+@pytest.mark.usefixtures("dry_run")
 @pytest.mark.parametrize("scale", [pytest.param("full", marks=pytest.mark.every_file), "tiny"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_runs_of_a_shipped_study_parse(name: str, scale: Scale, monkeypatch: pytest.MonkeyPatch) -> None:
