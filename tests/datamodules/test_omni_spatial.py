@@ -14,7 +14,8 @@ from tests.helpers.omni_spatial_files import row, write_omni_spatial
 
 
 def data(folder: Path, **options: Any) -> OmniSpatial:
-    return OmniSpatial(**{"root": str(folder), "num_workers": 0} | options)
+    defaults: dict[str, Any] = {"root": str(folder), "num_workers": 0}
+    return OmniSpatial(**(defaults | options))
 
 
 def written(folder: Path, **changes: Any) -> Path:

@@ -71,31 +71,39 @@ def cv_bench(folder: Path, **options: Any) -> CvBench:
     """Files of one's own to train on, and the official ones."""
     for split in ("train", "test"):
         write_cv_bench(folder / f"cv/{split}_2d.parquet", [cv_bench_row(number) for number in range(4)])
-    return CvBench(**{"root": str(folder / "cv"), "cache": str(folder / "cache"), "num_workers": 0} | options)
+    defaults: dict[str, Any] = {"root": str(folder / "cv"), "cache": str(folder / "cache"), "num_workers": 0}
+    return CvBench(**(defaults | options))
 
 
 def space_thinker(folder: Path, **options: Any) -> SpaceThinker:
     for split in ("train", "test"):
         rows = [space_thinker_row(number) for number in range(3)]
         write_space_thinker(folder / f"thinker/data/{split}-00000-of-00001.parquet", rows)
-    return SpaceThinker(
-        **{"root": str(folder / "thinker"), "cache": str(folder / "cache"), "num_workers": 0} | options
-    )
+    defaults: dict[str, Any] = {
+        "root": str(folder / "thinker"),
+        "cache": str(folder / "cache"),
+        "num_workers": 0,
+    }
+    return SpaceThinker(**(defaults | options))
 
 
 def omni_spatial(folder: Path, **options: Any) -> OmniSpatial:
     rows = [omni_spatial_files.row(number) for number in range(8)]
     for split in ("train", "test"):
         write_omni_spatial(folder / f"omni/OmniSpatial-{split}", rows)
-    return OmniSpatial(**{"root": str(folder / "omni"), "num_workers": 0} | options)
+    defaults: dict[str, Any] = {"root": str(folder / "omni"), "num_workers": 0}
+    return OmniSpatial(**(defaults | options))
 
 
 def track3(folder: Path, **options: Any) -> AiCityTrack3:
     for split in ("train", "test"):
         write_split(folder / "track3", split, records_of(f"{split}-", [4, 4]))
-    return AiCityTrack3(
-        **{"root": str(folder / "track3"), "cache": str(folder / "cache"), "num_workers": 0} | options
-    )
+    defaults: dict[str, Any] = {
+        "root": str(folder / "track3"),
+        "cache": str(folder / "cache"),
+        "num_workers": 0,
+    }
+    return AiCityTrack3(**(defaults | options))
 
 
 def mixture(folder: Path, splits: dict[str, str] | None = None) -> Mixture:
@@ -270,10 +278,10 @@ def test_a_glance_says_what_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
         fetched = set(DATASETS[made.benchmark].splits)
         for role in ("train", "test"):
             if role in fetched:
-                made(root=HUB).require_split(role)  # type: ignore[arg-type]
+                made(root=HUB).require_split(role)
             else:
                 with pytest.raises(DataError, match=f"{made.title} has no train split.*rendered scenes"):
-                    made(root=HUB).require_split(role)  # type: ignore[arg-type]
+                    made(root=HUB).require_split(role)
         with pytest.raises(DataError, match=r"The data folder .* does not exist"):
             made(root=str(tmp_path / "nowhere")).require_split("test")
     with pytest.raises(DataError, match="CV-Bench has no train split"):

@@ -21,7 +21,8 @@ def write(folder: Path, *rows: dict[str, Any], split: str = "test", name: str = 
 
 
 def data(folder: Path, **options: Any) -> SpaceThinker:
-    return SpaceThinker(**{"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0} | options)
+    defaults: dict[str, Any] = {"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0}
+    return SpaceThinker(**(defaults | options))
 
 
 def only(folder: Path) -> SpatialSample:
