@@ -110,7 +110,8 @@ def test_an_interrupted_command_goes_on(
 ) -> None:
     cache_teacher(["-c", str(experiment)])
     Path("teacher outputs").rename("whole")
-    outputs_of, asked = OutputWriting.outputs, []
+    outputs_of = OutputWriting.outputs
+    asked: list[int] = []
 
     def dying(self: OutputWriting, batch: Any) -> Any:
         if len(asked) == 2:
@@ -200,9 +201,12 @@ def test_of_two_runs_one_writes_and_the_other_waits(
     cache_teacher(["-c", str(experiment)])
     Path("teacher outputs").rename("written")
     waits = threading.Event()
-    monkeypatch.setattr(
-        teacher_outputs, "print", lambda text, **_: "waiting for it" in text and waits.set(), raising=False
-    )
+
+    def shown(text: str, **_: Any) -> None:
+        if "waiting for it" in text:
+            waits.set()
+
+    monkeypatch.setattr(teacher_outputs, "print", shown, raising=False)
     monkeypatch.setattr(OutputWriting, "teacher outputs", lambda *_: pytest.fail("both wrote"))
     cli: Any = dry_run(["experiment", "-c", str(experiment)])
     with ThreadPoolExecutor(1) as pool:

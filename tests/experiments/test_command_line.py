@@ -18,6 +18,7 @@ from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
 from tests.helpers.cli_in_process import DryRunCLI
 from tests.helpers.commands import Command
+from tests.helpers.stub import StubData, StubModule
 
 
 def test_a_whole_experiment_leaves_what_the_design_promises(
@@ -106,6 +107,7 @@ def test_the_data_have_the_runs_seed_unless_they_have_their_own(dry_run: type[Dr
         ([], 0, 0),
     ):
         cli = dry_run(["fit", "-c", str(stub), *typed])
+        assert isinstance(cli.datamodule, StubData)
         assert cli.datamodule.seed == cli.config["fit"].data.init_args.seed == seed
         card = cli.folder.read_card()
         assert (card["seed"], card["data_seed"]) == (run_seed, seed)
@@ -147,6 +149,7 @@ def test_a_file_takes_back_what_its_tiny_part_inherits(
     child = stub.with_name("child.yaml")
     child.write_text(f"starts_from: {stub}\n{own}\n")
     cli = dry_run(["fit", "-c", str(child), "--scale", "tiny"])
+    assert isinstance(cli.datamodule, StubData) and isinstance(cli.model, StubModule)
     assert cli.datamodule.images == images
     assert cli.model.layers[0].out_features == hidden
     limit = cli.config["fit"].trainer.limit_train_batches
@@ -157,6 +160,7 @@ def test_an_experiment_can_start_from_another(dry_run: type[DryRunCLI], stub: Pa
     child = stub.with_name("child.yaml")
     child.write_text(f"starts_from: {stub}\nname: child\nmodel: {{init_args: {{width: 5}}}}\n")
     cli = dry_run(["fit", "-c", str(child)])
+    assert isinstance(cli.model, StubModule)
     assert (cli.model.layers[0].out_features, cli.config["fit"].model.init_args.epochs) == (5, 4)
     child.write_text(f"starts_from: {child}\n")
     with pytest.raises(RunError, match="starts from itself"):

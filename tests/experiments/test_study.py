@@ -279,7 +279,8 @@ def test_the_runs_of_a_shipped_study_parse(name: str, scale: Scale, monkeypatch:
 
 def test_what_is_run_is_an_experiment_file_of_its_own(here: Path) -> None:
     file = write_study(here / "teaching.yaml", changed(TEACHING, settings={"model": {"width": 7}}))
-    for scale, names in (("full", "study/teaching"), ("tiny", "study/teaching-tiny")):
+    scales: tuple[tuple[Scale, str], ...] = (("full", "study/teaching"), ("tiny", "study/teaching-tiny"))
+    for scale, names in scales:
         study = read_study(file, scale)
         carry_out(study)
         written = here / f"runs/{names}/taught/seed1.yaml"

@@ -16,7 +16,7 @@ class FullDisk(StubModule):
     """Finds the disk full when the first checkpoint is written."""
 
     def on_train_start(self) -> None:
-        def full(_: Any) -> None:
+        def full(fd: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         os.fsync = full

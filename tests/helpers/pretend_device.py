@@ -63,6 +63,11 @@ def _refuse(cls: type, function: Any, types: Any, arguments: Any = (), options: 
     raise RuntimeError(f"{function} outside of PretendDevice")
 
 
+def _described(tensor: Tensor) -> str:
+    """Shape and type; values would be a wait."""
+    return f"OnDevice({tuple(tensor.shape)}, {tensor.dtype})"
+
+
 class OnDevice(Tensor):
     """A tensor that says `cpu:1` and holds the data of a plain one."""
 
@@ -91,9 +96,7 @@ class OnDevice(Tensor):
         """The values, copied to the host first."""
         return self.cpu().tolist()
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        """Shape and type; values would be a wait."""
-        return f"OnDevice({tuple(self.shape)}, {self.dtype})"
+    __repr__: Any = _described
 
 
 class PretendDevice(TorchDispatchMode):
