@@ -8,13 +8,15 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from packaging.requirements import Requirement
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import on_gpu
@@ -42,7 +44,7 @@ for name in parts:
 """
 
 
-def brought_by(names):
+def brought_by(names: Iterable[str]) -> Iterable[metadata.Distribution]:
     """Some distributions that are installed, and all that they need."""
     found, asked = {}, list(names)
     while asked:
@@ -60,7 +62,7 @@ def brought_by(names):
     return found.values()
 
 
-def environment_of(folder, names):
+def environment_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """An environment in which nothing is installed but some packages and what they bring."""
     folder.mkdir()
     for distribution in brought_by(names):
@@ -71,14 +73,14 @@ def environment_of(folder, names):
     return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
 
 
-def python(*arguments, environment, folder):
+def python(*arguments: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run Python without the packages that are usually there."""
     command = [sys.executable, "-S", *arguments]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where every part was measured, with nothing installed but what is said to be needed."""
     folder = tmp_path_factory.mktemp("on_gpu")
     environment = environment_of(folder / "installed", needs.INSTALLED)
@@ -89,24 +91,24 @@ def measured(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def on_the_cpu():
+def on_the_cpu() -> Iterator[None]:
     """Models are loaded for the CPU, even where there is a GPU."""
     with placed(CPU.placement):
         yield
 
 
 @pytest.fixture
-def nothing_to_free(monkeypatch):
+def nothing_to_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking for what nobody holds any more takes a second, and on a CPU serves nothing."""
     monkeypatch.setattr(Machine, "free", lambda machine: None)
 
 
-def written(folder):
+def written(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / FIGURES).read_text().splitlines()]
 
 
 @pytest.mark.slow
-def test_every_part_is_measured_with_what_it_says_it_needs(measured):
+def test_every_part_is_measured_with_what_it_says_it_needs(measured: Path) -> None:
     figures = written(measured)
     assert {figure["part"] for figure in figures} == set(on_gpu.PARTS)
     for figure in figures:
@@ -118,7 +120,7 @@ def test_every_part_is_measured_with_what_it_says_it_needs(measured):
 
 
 @pytest.mark.slow
-def test_figures_belong_together(measured):
+def test_figures_belong_together(measured: Path) -> None:
     for figure in written(measured):
         if "share_of_peak" in figure:
             assert 0 < figure["share_of_peak"] < 1
@@ -135,7 +137,7 @@ def test_figures_belong_together(measured):
 
 
 @pytest.mark.slow
-def test_sequences_are_as_long_as_they_are_said_to_be(measured):
+def test_sequences_are_as_long_as_they_are_said_to_be(measured: Path) -> None:
     shrunk = qwen.STAND_INS.shrunk
     windows = {
         "lora": adaptation.LORA_TOKENS // shrunk,
@@ -148,7 +150,7 @@ def test_sequences_are_as_long_as_they_are_said_to_be(measured):
 
 
 @pytest.mark.slow
-def test_waiting_for_files_is_told_from_a_batch_that_is_there(measured):
+def test_waiting_for_files_is_told_from_a_batch_that_is_there(measured: Path) -> None:
     there, loaded = (figure for figure in written(measured) if figure["part"] == "data_wait")
     assert there["loading_processes"] is None and loaded["loading_processes"] == 0
     # In one process, images are opened between the steps.
@@ -156,7 +158,7 @@ def test_waiting_for_files_is_told_from_a_batch_that_is_there(measured):
 
 
 @pytest.mark.slow
-def test_the_comparison_has_the_form_of_all_benchmarks(measured):
+def test_the_comparison_has_the_form_of_all_benchmarks(measured: Path) -> None:
     found = json.loads((measured / "runs" / "bench" / "on_gpu.json").read_text())
     ways = {figure["way"]: figure for figure in written(measured) if figure["part"] == "straightforward"}
     assert found["ours"] == ways["ours"]["peak_gigabytes"]
@@ -167,11 +169,11 @@ def test_the_comparison_has_the_form_of_all_benchmarks(measured):
     assert ways["ours"]["loss"] == pytest.approx(ways["straightforward"]["loss"], rel=1e-4)
 
 
-def work_of_layers(module, run):
+def work_of_layers(module: nn.Module, run: Callable[[], None]) -> int:
     """Operations of a module's linear and convolutional layers while something runs, by their shapes."""
     operations = []
 
-    def count(layer, inputs, output):
+    def count(layer: nn.Linear | nn.Conv1d | nn.Conv2d, inputs: Any, output: Tensor) -> None:
         weights_of_an_output = layer.weight.numel() // layer.weight.shape[0]
         operations.append(2 * output.numel() * weights_of_an_output)
 
@@ -189,7 +191,7 @@ def work_of_layers(module, run):
 
 
 @pytest.mark.slow
-def test_the_work_of_a_tinygiant_step_is_that_of_its_layers(measured, tmp_path):
+def test_the_work_of_a_tinygiant_step_is_that_of_its_layers(measured: Path, tmp_path: Path) -> None:
     from benchmarks.gpu.frames import write_frames
     from benchmarks.gpu.training import MadeUpData
     from lightning_modules.tiny_giant.collator import TinyGiantCollator
@@ -203,7 +205,7 @@ def test_the_work_of_a_tinygiant_step_is_that_of_its_layers(measured, tmp_path):
     data.collator = collator
     batch = next(iter(data.train_dataloader()))
 
-    def run():
+    def run() -> None:
         encoded, _ = module.network.encode(batch)
         module.network.decoder(batch["free_form"][:, :-1], batch["free_form_values"][:, :-1], encoded)
 
@@ -216,7 +218,7 @@ def test_the_work_of_a_tinygiant_step_is_that_of_its_layers(measured, tmp_path):
     assert work_of_layers(module, run) < forward < 1.5 * work_of_layers(module, run)
 
 
-def test_the_work_of_a_lora_step_is_what_torch_counts():
+def test_the_work_of_a_lora_step_is_what_torch_counts() -> None:
     shapes = qwen.STAND_INS
     with qwen.in_place_of_the_tiny_model(shapes.student, shapes, "cpu"):
         module = PeftSft(
@@ -242,7 +244,7 @@ def test_the_work_of_a_lora_step_is_what_torch_counts():
     assert counted.get_total_flops() == pytest.approx(work.needed + tower + left_out, rel=0.03)
 
 
-def test_shapes_are_the_published_ones():
+def test_shapes_are_the_published_ones() -> None:
     counts = {"student": 3_754_622_976, "teacher": 8_292_166_656}
     for who, count in counts.items():
         model, _ = qwen.make_qwen(getattr(qwen.PUBLISHED, who), qwen.PUBLISHED, "meta")
@@ -252,11 +254,13 @@ def test_shapes_are_the_published_ones():
     assert sum(parameter.numel() for parameter in full.parameters()) == pytest.approx(64e6, rel=0.02)
 
 
-def test_what_does_not_fit_is_recorded_and_a_shorter_sequence_tried(monkeypatch, tmp_path, nothing_to_free):
+def test_what_does_not_fit_is_recorded_and_a_shorter_sequence_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nothing_to_free: None
+) -> None:
     monkeypatch.chdir(tmp_path)
     asked = []
 
-    def steps(way, tokens, shapes, machine):
+    def steps(way: str, tokens: int, shapes: qwen.Shapes, machine: Machine) -> dict[str, Any]:
         asked.append((way, tokens))
         if way == "straightforward" and tokens > 2048 // shapes.shrunk:
             raise RuntimeError("a layer") from torch.OutOfMemoryError("CUDA out of memory.")
@@ -284,7 +288,9 @@ def test_what_does_not_fit_is_recorded_and_a_shorter_sequence_tried(monkeypatch,
     assert result["spread"] == [383 / 128, 384 / 127]
 
 
-def test_ways_that_compute_another_loss_are_not_compared(monkeypatch, tmp_path, nothing_to_free):
+def test_ways_that_compute_another_loss_are_not_compared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nothing_to_free: None
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         straightforward, "_steps", lambda way, tokens, *_: {"tokens": tokens, "loss": float(len(way))}
@@ -294,7 +300,7 @@ def test_ways_that_compute_another_loss_are_not_compared(monkeypatch, tmp_path, 
     assert not (tmp_path / "runs" / "bench" / "on_gpu.json").exists()
 
 
-def test_a_lack_of_memory_is_found_behind_other_errors():
+def test_a_lack_of_memory_is_found_behind_other_errors() -> None:
     try:
         try:
             raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -305,10 +311,12 @@ def test_a_lack_of_memory_is_found_behind_other_errors():
     assert not does_not_fit(RuntimeError("shapes do not match"))
 
 
-def test_a_model_that_does_not_fit_is_recorded(monkeypatch, tmp_path, nothing_to_free):
+def test_a_model_that_does_not_fit_is_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nothing_to_free: None
+) -> None:
     monkeypatch.chdir(tmp_path)
 
-    def train(*_, **__):
+    def train(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(adaptation, "train", train)
@@ -316,7 +324,7 @@ def test_a_model_that_does_not_fit_is_recorded(monkeypatch, tmp_path, nothing_to
     assert [(figure["fits"], figure["tokens"]) for figure in written(tmp_path)] == [(False, 127)] * 2
 
 
-def test_missing_packages_are_named_before_anything_starts(tmp_path):
+def test_missing_packages_are_named_before_anything_starts(tmp_path: Path) -> None:
     environment = environment_of(tmp_path / "installed", [])
     done = python("-m", "benchmarks.on_gpu", environment=environment, folder=tmp_path)
     assert done.returncode == 1 and not done.stdout
@@ -326,7 +334,9 @@ def test_missing_packages_are_named_before_anything_starts(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_old_packages_are_refused_or_recorded(monkeypatch, tmp_path, capsys):
+def test_old_packages_are_refused_or_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     there = {"transformers": "5.22.9", "torchvision": "0.23.0+cu128", "torch": "2.9.0a0+50eac811"}
     monkeypatch.setattr(needs, "installed", lambda name: there.get(name, "99"))
@@ -342,10 +352,10 @@ def test_old_packages_are_refused_or_recorded(monkeypatch, tmp_path, capsys):
     assert versions["versions"]["transformers"] == "5.23"
 
 
-def test_a_part_that_fails_is_named(monkeypatch, tmp_path):
+def test_a_part_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
-    def fail(machine, figures):
+    def fail(machine: Machine, figures: Figures) -> None:
         figures.add(what="before")
         raise ValueError("something broke\nin detail")
 
@@ -356,11 +366,11 @@ def test_a_part_that_fails_is_named(monkeypatch, tmp_path):
     assert failed["part"] == "tinygiant" and failed["failed"] == "ValueError: something broke"
 
 
-def test_what_a_loading_process_has_raised_is_named(monkeypatch, tmp_path):
+def test_what_a_loading_process_has_raised_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     text = "Caught OSError in DataLoader worker process 0.\nOriginal Traceback ...\nOSError: the disk is full"
 
-    def fail(machine, figures):
+    def fail(machine: Machine, figures: Figures) -> None:
         raise OSError(text)
 
     monkeypatch.setattr(tinygiant, "measure_data_wait", fail)
@@ -369,7 +379,9 @@ def test_what_a_loading_process_has_raised_is_named(monkeypatch, tmp_path):
     assert written(tmp_path)[0]["failed"] == "OSError: the disk is full"
 
 
-def test_parts_that_fail_do_not_stop_the_others(monkeypatch, tmp_path, capsys):
+def test_parts_that_fail_do_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     codes = {
         "tinygiant": "raise SystemExit(1)",
@@ -382,7 +394,9 @@ def test_parts_that_fail_do_not_stop_the_others(monkeypatch, tmp_path, capsys):
     parts = {name: part._replace(share=shares[name]) for name, part in on_gpu.PARTS.items()}
     monkeypatch.setattr(on_gpu, "PARTS", parts)
     assert on_gpu.main(["--seconds", "120"]) == 1
-    said = {figure["part"]: figure.get("failed", figure.get("left_out")) for figure in written(tmp_path)[1:]}
+    said: dict[str, Any] = {
+        figure["part"]: figure.get("failed", figure.get("left_out")) for figure in written(tmp_path)[1:]
+    }
     # The first one has said itself why it failed.
     assert said.keys() == {"lora", "distillation", "data_wait"}
     assert "ended with -6" in said["lora"] and "was ended after" in said["distillation"]
@@ -394,13 +408,13 @@ def test_parts_that_fail_do_not_stop_the_others(monkeypatch, tmp_path, capsys):
     ]
 
 
-def test_an_unknown_part_is_named(capsys):
+def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         on_gpu.main(["tinygaint"])
     assert "there is no part 'tinygaint'; there are tinygiant, lora" in capsys.readouterr().err
 
 
-def test_time_that_is_not_used_goes_to_those_behind_and_never_from_them():
+def test_time_that_is_not_used_goes_to_those_behind_and_never_from_them() -> None:
     shares = [70.0, 80.0, 130.0]
     assert limit_of(0, shares, 280.0) == 70
     assert limit_of(1, shares, 250.0) == 120
@@ -410,7 +424,7 @@ def test_time_that_is_not_used_goes_to_those_behind_and_never_from_them():
     assert sum(step.share for step in check.steps("gpu")) <= check.SECONDS <= 15 * 60
 
 
-def test_what_a_process_has_begun_ends_with_it(tmp_path):
+def test_what_a_process_has_begun_ends_with_it(tmp_path: Path) -> None:
     child = "import time; time.sleep(2); open('late', 'w')"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     assert run_within([sys.executable, "-c", parent], 1, cwd=tmp_path) is None
@@ -418,7 +432,9 @@ def test_what_a_process_has_begun_ends_with_it(tmp_path):
     assert not (tmp_path / "late").exists()
 
 
-def test_the_check_goes_on_and_shows_what_became_of_each_step(monkeypatch, tmp_path, capsys):
+def test_the_check_goes_on_and_shows_what_became_of_each_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     shown = "print('Score 50.0 on 12 questions.'); print('Report: runs/report.html')"
     refused = "import sys; sys.exit('Error: bitsandbytes is not installed.\\n(TRACEBACK=1 shows where.)')"
@@ -443,7 +459,7 @@ def test_the_check_goes_on_and_shows_what_became_of_each_step(monkeypatch, tmp_p
     assert "four_bits     failed" in capsys.readouterr().out
 
 
-def test_the_check_runs_experiments_that_there_are(monkeypatch):
+def test_the_check_runs_experiments_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     names = set(experiment_names())
     assert set(check.EXPERIMENTS.values()) <= names
     assert [step.name for step in check.steps("gpu")] == ["quickstart", *check.EXPERIMENTS, "figures"]
@@ -452,7 +468,9 @@ def test_the_check_runs_experiments_that_there_are(monkeypatch):
         assert step.command[step.command.index("--trainer.accelerator") + 1] == "gpu"
 
 
-def test_without_bitsandbytes_teachers_are_tried_in_full_precision_and_it_is_named(monkeypatch):
+def test_without_bitsandbytes_teachers_are_tried_in_full_precision_and_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     there = dict.fromkeys(needs.bounds(), "99")
     monkeypatch.setattr(needs, "installed", lambda name: None if name == "bitsandbytes" else there[name])
     assert check.not_installed() == ["bitsandbytes >= 0.48, which is absent (4 bits)"]
@@ -461,13 +479,15 @@ def test_without_bitsandbytes_teachers_are_tried_in_full_precision_and_it_is_nam
     assert all("bitsandbytes" in step.remark for step in check.steps("gpu") if step.name in plain)
 
 
-def test_the_check_says_that_there_is_no_gpu(monkeypatch, capsys):
+def test_the_check_says_that_there_is_no_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert check.main([]) == 1
     assert "torch finds no GPU here" in capsys.readouterr().err
 
 
-def test_the_readme_names_every_benchmark_and_what_a_gpu_needs():
+def test_the_readme_names_every_benchmark_and_what_a_gpu_needs() -> None:
     described = (ROOT / "benchmarks" / "README.md").read_text()
     usual = {file.stem for file in (ROOT / "benchmarks").glob("*.py") if "__main__" in file.read_text()}
     assert len(usual) > 5
@@ -477,7 +497,7 @@ def test_the_readme_names_every_benchmark_and_what_a_gpu_needs():
         assert name in described, name
 
 
-def test_make_bench_leaves_the_gpu_to_its_own_target():
+def test_make_bench_leaves_the_gpu_to_its_own_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (command,) = re.findall(r"\$\$\((grep -l __main__ [^)]*)\)", makefile)
     files = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True).stdout.split()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,17 +79,21 @@ def test_choices_that_are_not_written_are_not_found(read: Reader) -> None:
     assert read("this text has no letter of any choice", "ABCD", ()) is None
 
 
+def says(reading: str | None, row: dict[str, Any]) -> str | None:
+    return reading
+
+
 def test_a_string_that_may_stay_unread_is_right_unread_and_wrong_misread() -> None:
-    prose = {"text": "x", "letters": "AB", "choices": [], "want": "A", "prose": True}
-    none = {"text": "y", "letters": "AB", "choices": [], "want": None}
-    plain = {"text": "z", "letters": "AB", "choices": [], "want": "A"}
+    prose: dict[str, Any] = {"text": "x", "letters": "AB", "choices": [], "want": "A", "prose": True}
+    none: dict[str, Any] = {"text": "y", "letters": "AB", "choices": [], "want": None}
+    plain: dict[str, Any] = {"text": "z", "letters": "AB", "choices": [], "want": "A"}
     readings = {
         None: {"right": 2, "wrong": 0, "unreadable": 1, "nothing read": 3},
         "A": {"right": 2, "wrong": 1, "unreadable": 0, "nothing read": 0},
         "B": {"right": 0, "wrong": 3, "unreadable": 0, "nothing read": 0},
     }
     for reading, counts in readings.items():
-        assert tally(lambda row, reading=reading: reading, [prose, none, plain]) == {"strings": 3, **counts}
+        assert tally(partial(says, reading), [prose, none, plain]) == {"strings": 3, **counts}
 
 
 def test_own_strings_have_readings_that_can_be_read() -> None:
@@ -104,7 +110,9 @@ def write(file: Path, *rows: object) -> Path:
     return file
 
 
-def test_the_comparison_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_comparison_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(measuring, "RESULTS", tmp_path / "bench")
     rows = [
         {"reader": "choice", "text": "(B)", "letters": "AB", "choices": [], "want": "B"},
@@ -122,7 +130,7 @@ def test_the_comparison_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (result["ours"], result["other"], result["ratio"]) == (100, 100, 1)
 
 
-def test_a_file_without_choice_strings_is_refused(tmp_path: Path, capsys) -> None:
+def test_a_file_without_choice_strings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lengths = write(tmp_path / "lengths.jsonl", {"reader": "length", "text": "2 m", "want": [2, 2]})
     with pytest.raises(DataError, match="has no string whose `reader` is `choice`"):
         compare([lengths])

@@ -65,7 +65,8 @@ def trainer(**options: Any) -> Trainer:
 
 
 def data(folder: Path, **options: Any) -> AiCityTrack3:
-    return AiCityTrack3(**{"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0} | options)
+    defaults: dict[str, Any] = {"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0}
+    return AiCityTrack3(**(defaults | options))
 
 
 @pytest.fixture

@@ -18,12 +18,9 @@ from datamodules.samples import DataError
 from datamodules.scoring.prediction_files import read_predictions
 from experiments.commands.fetch import main as fetch
 from experiments.errors.plain_errors import explained, plain_errors
+from tests.helpers.broken_contents import INSTEAD, PAGE, POINTER
 
-PAGE = b"<!DOCTYPE html><html><body>Log in to this network</body></html>"
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 ANSWERS = [{"id": "a", "answer": "Bücher"}]
-
-INSTEAD = {"empty": b"", "web page": PAGE, "Git LFS pointer": POINTER}
 
 
 def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from datamodules.cv_bench import CvBench, read_rows
+from datamodules.loading.sample_index import IndexedQuestions
 from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage
 from datamodules.scoring.baselines import majority_baseline
 from datamodules.views import Blind
+from tests.helpers.loaded_samples import samples
 from tests.helpers.parquet_files import cv_bench_row, encoded, write_cv_bench
 
 Rows = list[dict[str, Any]]
@@ -30,11 +32,8 @@ def write(root: Path, split: str = "test", flat: int = 6, deep: int = 4) -> Path
 
 
 def data(folder: Path, **options: Any) -> CvBench:
-    return CvBench(**{"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0} | options)
-
-
-def samples(loader: Any) -> list[SpatialSample]:
-    return [sample for batch in loader for sample in batch["samples"]]
+    defaults: dict[str, Any] = {"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0}
+    return CvBench(**(defaults | options))
 
 
 def with_row(folder: Path, **changes: Any) -> Path:
@@ -141,11 +140,11 @@ def test_some_tasks_alone_are_asked(tmp_path: Path) -> None:
     made = data(tmp_path, tasks=["Count"])
     assert [sample.id for sample in samples(made.test_dataloader())] == [sample.id for sample in wanted]
     assert {sample.id for sample in samples(made.train_dataloader())} == {sample.id for sample in wanted}
-    split = made.split("test")
-    assert split.group_sizes().sum() == len(wanted) == len(list(split.labels()))
-    assert {task for task, _ in split.labels()} == {"Count"}
-    assert len(list(split.texts(2))) == min(2, len(wanted))
-    assert len(split.lengths()) == len(split)
+    asked = made.split("test")
+    assert asked.group_sizes().sum() == len(wanted) == len(list(asked.labels()))
+    assert {task for task, _ in asked.labels()} == {"Count"}
+    assert len(list(asked.texts(2))) == min(2, len(wanted))
+    assert len(asked.lengths()) == len(asked)
     with pytest.raises(DataError, match=r"asks for Colour.*There are Count"):
         data(tmp_path, tasks=["Colour"]).split("test")
 
@@ -183,6 +182,7 @@ def test_a_worker_gets_no_images_by_pickle(tmp_path: Path) -> None:
     assert len(pickle.dumps(split)) < 1000
     copy = pickle.loads(pickle.dumps(split))
     assert copy.samples(3, [0, 1]) == split.samples(3, [0, 1])
+    assert isinstance(split, IndexedQuestions)
     assert not split._images._rows.flags.owndata
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -34,7 +35,7 @@ def small_copy(folder: Path, first: int = 0, questions: int = 6) -> Path:
     write_cv_bench(folder / "test_2d.parquet", [cv_bench_row(number) for number in numbers])
     write_cv_bench(folder / "test_3d.parquet", [cv_bench_row(number, type="3D") for number in numbers])
     (folder / "README.md").write_text("not asked for")
-    counts = {"questions": questions, "images": None, "categories": {}}
+    counts: dict[str, Any] = {"questions": questions, "images": None, "categories": {}}
     (folder / COPY).write_text(json.dumps({"splits": {"test": counts}}))
     return folder
 

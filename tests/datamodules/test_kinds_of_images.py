@@ -88,7 +88,12 @@ LAYOUTS = {"parquet": cv_bench, "lists": space_thinker, "files": omni_spatial, "
 def loaded(data: SpatialDataModule) -> SpatialSample:
     """The first sample as a collator is given it."""
     seen: list[SpatialSample] = []
-    data.collator = lambda samples: seen.extend(samples) or {}
+
+    def keep(samples: list[SpatialSample]) -> dict[str, Any]:
+        seen.extend(samples)
+        return {}
+
+    data.collator = keep
     next(iter(data.test_dataloader()))
     return seen[0]
 
@@ -177,6 +182,7 @@ def test_masks_of_track3_are_those_of_stored_pixels(tmp_path: Path, turned: int,
     assert np.array_equal(is_red(open_rgb(sample.image)), sample.regions[0].mask())
     assert np.array_equal(np.asarray(open_depth(sample.depth)) > 128, sample.regions[0].mask())
     with_depth = loaded(AiCityTrack3(views=[Marked(), DepthAsImage()], **options))
+    assert with_depth.image is not None
     assert [each.open().size for each in (with_depth.image, *with_depth.further_images)] == [
         (WIDTH, HEIGHT)
     ] * 2

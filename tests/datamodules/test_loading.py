@@ -1,6 +1,7 @@
 """Opening images in the workers: once each, through views, and what happens to bad ones."""
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from datamodules.samples import (
     UnreadableImage,
 )
 from datamodules.views import Blind, GrayImage, Grayscale, NoDepth, View
+from tests.helpers.text_lengths import longest_texts
 
 WIDTH, HEIGHT = 8, 6
 
@@ -53,7 +55,7 @@ class Questions:
     def group_sizes(self) -> np.ndarray:
         return np.full(self.images, 3)
 
-    def samples(self, group: int, questions: tuple[int, ...]) -> list[SpatialSample]:
+    def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
         return [
             SpatialSample(
                 id=f"{group}-{number}",
@@ -65,6 +67,9 @@ class Questions:
             )
             for number in questions
         ]
+
+    def lengths(self) -> np.ndarray:
+        return longest_texts(self)
 
 
 ALL = (0, 1, 2)
@@ -110,7 +115,9 @@ def test_blind_keeps_the_text_alone() -> None:
 
 def test_grayscale_has_three_equal_channels() -> None:
     batch = ImageLoading(Questions(), (Grayscale(),))[BATCH]
-    image = np.asarray(batch.opened[0].image.open())
+    opened = batch.opened[0].image
+    assert opened is not None
+    image = np.asarray(opened.open())
     assert image.shape == (HEIGHT, WIDTH, 3)
     assert (image == image[..., :1]).all()
     assert isinstance(batch.light[0].image, GrayImage)

@@ -18,6 +18,7 @@ from datamodules.scoring.baselines import majority_baseline
 from datamodules.space_thinker import SpaceThinker
 from datamodules.views import Blind, GrayImage, Grayscale, NoDepth
 from tests.helpers import omni_spatial_files
+from tests.helpers.loaded_samples import samples
 from tests.helpers.omni_spatial_files import write_omni_spatial
 from tests.helpers.parquet_files import (
     cv_bench_row,
@@ -53,10 +54,6 @@ def mixture(folder: Path, weights: list[float] | None = None, **options: Any) ->
         weights,
         **{"num_workers": 0, "batch_size": 2} | options,
     )
-
-
-def samples(loader: Any) -> list[SpatialSample]:
-    return [sample for batch in loader for sample in batch["samples"]]
 
 
 def test_without_weights_every_image_comes_once(folder: Path) -> None:

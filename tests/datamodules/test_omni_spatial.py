@@ -7,17 +7,15 @@ from typing import Any
 import pytest
 
 from datamodules.omni_spatial import COLOUR_TERMS, OmniSpatial, depends_on_colour, read_rows
-from datamodules.samples import AnswerType, DataError, ImageFile, MissingImage, SpatialSample
+from datamodules.samples import AnswerType, DataError, ImageFile, MissingImage
 from datamodules.views import Blind
+from tests.helpers.loaded_samples import samples
 from tests.helpers.omni_spatial_files import row, write_omni_spatial
 
 
 def data(folder: Path, **options: Any) -> OmniSpatial:
-    return OmniSpatial(**{"root": str(folder), "num_workers": 0} | options)
-
-
-def samples(loader: Any) -> list[SpatialSample]:
-    return [sample for batch in loader for sample in batch["samples"]]
+    defaults: dict[str, Any] = {"root": str(folder), "num_workers": 0}
+    return OmniSpatial(**(defaults | options))
 
 
 def written(folder: Path, **changes: Any) -> Path:

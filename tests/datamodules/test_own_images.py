@@ -7,7 +7,7 @@ import pickle
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -122,7 +122,7 @@ def test_questions_about_one_image_are_asked_together(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_names_of_other_machines_are_found(folder: Path, form: str) -> None:
+def test_names_of_other_machines_are_found(folder: Path, form: Literal["NFC", "NFD"]) -> None:
     """A Mac takes umlauts apart, and Windows does not look at capitals."""
     photo(folder / unicodedata.normalize(form, "Küche") / "Größe 1.JPG")
     other = unicodedata.normalize("NFD" if form == "NFC" else "NFC", "Küche\\größe 1.jpg")

@@ -35,7 +35,7 @@ from tests.helpers.parquet_files import (
     write_cv_bench,
     write_space_thinker,
 )
-from tests.helpers.track3_files import record, records_of, write_split
+from tests.helpers.track3_files import as_published, record, records_of, write_split
 
 
 class Fingerprint(LightningModule):
@@ -71,31 +71,39 @@ def cv_bench(folder: Path, **options: Any) -> CvBench:
     """Files of one's own to train on, and the official ones."""
     for split in ("train", "test"):
         write_cv_bench(folder / f"cv/{split}_2d.parquet", [cv_bench_row(number) for number in range(4)])
-    return CvBench(**{"root": str(folder / "cv"), "cache": str(folder / "cache"), "num_workers": 0} | options)
+    defaults: dict[str, Any] = {"root": str(folder / "cv"), "cache": str(folder / "cache"), "num_workers": 0}
+    return CvBench(**(defaults | options))
 
 
 def space_thinker(folder: Path, **options: Any) -> SpaceThinker:
     for split in ("train", "test"):
         rows = [space_thinker_row(number) for number in range(3)]
         write_space_thinker(folder / f"thinker/data/{split}-00000-of-00001.parquet", rows)
-    return SpaceThinker(
-        **{"root": str(folder / "thinker"), "cache": str(folder / "cache"), "num_workers": 0} | options
-    )
+    defaults: dict[str, Any] = {
+        "root": str(folder / "thinker"),
+        "cache": str(folder / "cache"),
+        "num_workers": 0,
+    }
+    return SpaceThinker(**(defaults | options))
 
 
 def omni_spatial(folder: Path, **options: Any) -> OmniSpatial:
     rows = [omni_spatial_files.row(number) for number in range(8)]
     for split in ("train", "test"):
         write_omni_spatial(folder / f"omni/OmniSpatial-{split}", rows)
-    return OmniSpatial(**{"root": str(folder / "omni"), "num_workers": 0} | options)
+    defaults: dict[str, Any] = {"root": str(folder / "omni"), "num_workers": 0}
+    return OmniSpatial(**(defaults | options))
 
 
 def track3(folder: Path, **options: Any) -> AiCityTrack3:
     for split in ("train", "test"):
         write_split(folder / "track3", split, records_of(f"{split}-", [4, 4]))
-    return AiCityTrack3(
-        **{"root": str(folder / "track3"), "cache": str(folder / "cache"), "num_workers": 0} | options
-    )
+    defaults: dict[str, Any] = {
+        "root": str(folder / "track3"),
+        "cache": str(folder / "cache"),
+        "num_workers": 0,
+    }
+    return AiCityTrack3(**(defaults | options))
 
 
 def mixture(folder: Path, splits: dict[str, str] | None = None) -> Mixture:
@@ -166,18 +174,6 @@ def test_what_watches_the_training_or_a_validation_is_left_alone(tmp_path: Path)
     validated = cv_bench(tmp_path, splits={"val": "test"})
     bare_trainer(**settings, callbacks=watching).fit(Fingerprint(), datamodule=validated)
     assert list((tmp_path / "best").glob("*.ckpt"))
-
-
-def without_answers(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: entry[key] for key in ("id", "image", "conversations", "rle")} for entry in records]
-
-
-def as_published(folder: Path) -> Path:
-    """Track 3's three official splits: the answers of the test split are with the challenge alone."""
-    for split, sizes in (("train", [4, 4]), ("val", [4, 3])):
-        write_split(folder, split, records_of(f"{split}-", sizes))
-    write_split(folder, "test", without_answers(records_of("test-", [4, 4, 2])))
-    return folder
 
 
 def published(folder: Path, **options: Any) -> AiCityTrack3:
@@ -282,10 +278,10 @@ def test_a_glance_says_what_is_not_there(tmp_path: Path, monkeypatch: pytest.Mon
         fetched = set(DATASETS[made.benchmark].splits)
         for role in ("train", "test"):
             if role in fetched:
-                made(root=HUB).require_split(role)  # type: ignore[arg-type]
+                made(root=HUB).require_split(role)
             else:
                 with pytest.raises(DataError, match=f"{made.title} has no train split.*rendered scenes"):
-                    made(root=HUB).require_split(role)  # type: ignore[arg-type]
+                    made(root=HUB).require_split(role)
         with pytest.raises(DataError, match=r"The data folder .* does not exist"):
             made(root=str(tmp_path / "nowhere")).require_split("test")
     with pytest.raises(DataError, match="CV-Bench has no train split"):

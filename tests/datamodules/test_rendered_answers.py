@@ -7,13 +7,17 @@ masks from the files, and computes with the footprints of the scene's objects.
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from datamodules.rendered.scene import SceneObject
 from datamodules.rendered.warehouse import draw_warehouse, frame_name, write_warehouse
+from tests.helpers.matches import first_match
 
 SIZE = (224, 128)
 SEED = 11
@@ -41,24 +45,24 @@ class Thing:
 class Fingerprint:
     """One record, with what is needed to answer it again."""
 
-    record: dict
+    record: dict[str, Any]
     things: list[Thing]
-    objects: tuple
+    objects: tuple[SceneObject, ...]
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The question with numbered placeholders and without the image placeholder."""
         pieces = self.record["conversations"][0]["value"].removeprefix("<image>\n").split("<mask>")
         return pieces[0] + "".join(f"<m{number}>{piece}" for number, piece in enumerate(pieces[1:]))
 
     @property
-    def body(self):
+    def body(self) -> str:
         """The question without the list of objects in front of it."""
         return OPENING.sub("", self.text, count=1)
 
 
 @pytest.fixture(scope="module", params=["easy", "real"])
-def asked(request, tmp_path_factory):
+def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Fingerprint]:
     folder = tmp_path_factory.mktemp("rendered") / request.param
     write_warehouse(
         folder, difficulty=request.param, scenes=SCENES[request.param], size=SIZE, seed=SEED, processes=1
@@ -88,17 +92,17 @@ def asked(request, tmp_path_factory):
     return questions
 
 
-def of_category(asked, category):
+def of_category(asked: list[Fingerprint], category: str) -> list[Fingerprint]:
     chosen = [question for question in asked if question.record["category"] == category]
     assert len(chosen) > 20
     return chosen
 
 
-def apart(first, second):
+def apart(first: Thing, second: Thing) -> float:
     return math.hypot(first.x - second.x, first.y - second.y)
 
 
-def extreme(things, side):
+def extreme(things: Sequence[Thing], side: str) -> Thing:
     """The outermost thing; the next one must be at least 2.7 % of the width further in."""
     ranked = sorted(things, key=lambda thing: thing.column, reverse=side == "right")
     if len(ranked) > 1:
@@ -106,7 +110,7 @@ def extreme(things, side):
     return ranked[0]
 
 
-def nearest(things, target):
+def nearest(things: Sequence[Thing], target: Thing) -> Thing:
     """The nearest thing; the next one must be at least 0.3 m and 10 % farther away."""
     ranked = sorted(things, key=lambda thing: apart(thing, target))
     if len(ranked) > 1:
@@ -115,7 +119,7 @@ def nearest(things, target):
     return ranked[0]
 
 
-def resolve(phrase, things):
+def resolve(phrase: str, things: Sequence[Thing]) -> Thing:
     """The thing that a phrase means."""
     if phrase == "the camera":
         return Thing("camera", 0.0, 0.0, 0.0, 0)
@@ -133,7 +137,7 @@ def resolve(phrase, things):
     return only
 
 
-def pallets_inside(objects, region):
+def pallets_inside(objects: Sequence[SceneObject], region: Thing) -> int:
     """How many pallets of the scene have their centre inside the rectangle of a region."""
     (floor,) = [
         thing
@@ -148,16 +152,16 @@ def pallets_inside(objects, region):
     )
 
 
-def choose(question):
+def choose(question: Fingerprint) -> Thing:
     """The thing that a multiple-choice question asks for."""
     body, things = question.body, question.things
     if found := re.search(r"^(.*?)(?:closest|nearest) to (.+)[?.]$", body):
         named = [things[int(number)] for number in re.findall(r"<m(\d+)>", found[1])]
-        kind = re.search(KIND, body)[0]
+        kind = first_match(KIND, body)[0]
         return nearest(named or [thing for thing in things if thing.kind == kind], resolve(found[2], things))
     if "pick" in body:
         pallets = [thing for thing in things if thing.kind == "pallet"]
-        return nearest(pallets, resolve(re.search(r"the transporter(?: <m\d+>)?", body)[0], things))
+        return nearest(pallets, resolve(first_match(r"the transporter(?: <m\d+>)?", body)[0], things))
     if found := re.search(r"(left|right)most|(?:farthest to the|furthest) (left|right)", body):
         return extreme(things, found[1] or found[2])
     regions = [thing for thing in things if thing.kind == "buffer region"]
@@ -173,7 +177,7 @@ def choose(question):
     return regions[numbers.index(best)]
 
 
-def test_left_and_right_follow_the_mask_centroids(asked):
+def test_left_and_right_follow_the_mask_centroids(asked: list[Fingerprint]) -> None:
     for question in of_category(asked, "left_right"):
         first, second = question.things
         if "on which side of" in question.text.lower():
@@ -182,14 +186,14 @@ def test_left_and_right_follow_the_mask_centroids(asked):
         assert question.record["normalized_answer"] == ("left" if first.column < second.column else "right")
 
 
-def test_multiple_choice_names_the_right_region(asked):
+def test_multiple_choice_names_the_right_region(asked: list[Fingerprint]) -> None:
     for question in of_category(asked, "mcq"):
         answer = question.record["normalized_answer"]
         assert isinstance(answer, str)
         assert question.things[int(answer)] is choose(question), question.text
 
 
-def test_distances_are_between_footprint_centres(asked):
+def test_distances_are_between_footprint_centres(asked: list[Fingerprint]) -> None:
     reference = re.compile(rf"the (?:(?:left|right)most {KIND}|{KIND} (?:<m\d+>|on the (?:left|right)))")
     for question in of_category(asked, "distance"):
         answer = question.record["normalized_answer"]
@@ -198,11 +202,11 @@ def test_distances_are_between_footprint_centres(asked):
         assert answer == pytest.approx(apart(first, second), abs=0.006), question.text
 
 
-def test_counts_are_pallets_inside_the_region(asked):
+def test_counts_are_pallets_inside_the_region(asked: list[Fingerprint]) -> None:
     for question in of_category(asked, "count"):
         answer = question.record["normalized_answer"]
         assert isinstance(answer, int)
-        phrase = re.search(
+        phrase = first_match(
             r"(the (?:leftmost |rightmost )?buffer region.*?)(?: holds?)?[?.]$", question.body
         )[1]
         region = resolve(phrase, question.things)
@@ -215,7 +219,7 @@ def test_counts_are_pallets_inside_the_region(asked):
             )
 
 
-def test_freeform_answers_end_in_the_answer(asked):
+def test_freeform_answers_end_in_the_answer(asked: list[Fingerprint]) -> None:
     for question in asked:
         answer = question.record["normalized_answer"]
         freeform = question.record["freeform_answer"]
@@ -227,12 +231,12 @@ def test_freeform_answers_end_in_the_answer(asked):
         elif question.record["category"] == "distance":
             assert f" {answer:.2f} meters" in last
         else:
-            assert re.search(r"(left|right)(?:-hand| side| of)", last)[1] == answer
+            assert first_match(r"(left|right)(?:-hand| side| of)", last)[1] == answer
         for number in re.findall(r"\[Region (\d+)\]", freeform):
             assert int(number) < len(question.things)
 
 
-def test_everything_asked_about_is_large_enough_to_see(asked):
+def test_everything_asked_about_is_large_enough_to_see(asked: list[Fingerprint]) -> None:
     for question in asked:
         for thing in question.things:
             assert thing.area >= 0.0016 * SIZE[0] * SIZE[1]

@@ -1,6 +1,7 @@
 """Rendered scenes of the three benchmarks, read by the readers of the real ones."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,8 @@ def test_rendered_scenes_are_read_like_real_ones(
 ) -> None:
     data = benchmark(scenes=SCENES, size=(96, 64), cache=str(tmp_path), num_workers=0)
     data.prepare_data()
-    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+    loaders: tuple[Any, ...] = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
+    for loader in loaders:
         samples: list[SpatialSample] = [sample for batch in loader for sample in batch["samples"]]
         assert len(samples) >= 4
         assert {sample.task for sample in samples} <= set(tasks)

@@ -4,6 +4,8 @@ import io
 import math
 import re
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,8 +14,10 @@ from PIL import Image
 
 from datamodules.rendered.rooms.catalogue import KINDS
 from datamodules.rendered.rooms.cv_bench_writer import SUBJECT, write_cv_bench
+from datamodules.rendered.rooms.room_render import RoomRendering
 from datamodules.rendered.rooms.scene_drawing import draw_scene
 from datamodules.samples import DataError
+from tests.helpers.matches import whole_match
 
 SIZE = (128, 96)
 SEED = 5
@@ -35,6 +39,9 @@ COLUMNS = [
     ("target_size", "int64"),
     ("bbox", "list<element: list<element: double>>"),
 ]
+Rows = list[dict[str, Any]]
+Scenes = dict[str, RoomRendering]
+
 RELATION = re.compile(
     r"Considering the relative positions of the (.+?)(?: \(annotated by the (red) box\))? and the (.+?)"
     r"(?: \(annotated by the (blue) box\))? in the image provided, where is the .+ located with "
@@ -52,62 +59,62 @@ DISTANCE = re.compile(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cv-bench")
     write_cv_bench(folder, scenes=SCENES, size=SIZE, seed=SEED, processes=1)
     return folder
 
 
-def read(folder, split):
+def read(folder: Path, split: str) -> Rows:
     return [
         row for half in ("2d", "3d") for row in pq.read_table(folder / f"{split}_{half}.parquet").to_pylist()
     ]
 
 
 @pytest.fixture(scope="module")
-def rows(folder):
+def rows(folder: Path) -> Rows:
     return read(folder, "train")
 
 
 @pytest.fixture(scope="module")
-def scenes(rows):
+def scenes(rows: Rows) -> Scenes:
     """The scenes of the training split, drawn again."""
     names = {row["source_filename"] for row in rows}
     return {name: draw_scene(SUBJECT, "train", int(name[6:12]), SIZE, SEED)[0] for name in names}
 
 
-def right(row):
+def right(row: dict[str, Any]) -> str:
     return row["choices"]["ABCD".index(row["answer"][1])]
 
 
-def of_task(rows, task):
+def of_task(rows: Rows, task: str) -> Rows:
     found = [row for row in rows if row["task"] == task]
     assert found
     return found
 
 
-def marked(row, rendering):
+def marked(row: dict[str, Any], rendering: RoomRendering) -> list[int]:
     """The indexes of the objects whose masks lie in the drawn boxes, found by the masks alone."""
     found = []
     for left, top, right, bottom in row["bbox"] or []:
-        inside = {}
+        inside: dict[int, int] = {}
         for index in range(len(rendering.scene.things)):
             mask = rendering.labels == index
             ys, xs = np.nonzero(mask)
             if len(xs) and left <= xs.min() and xs.max() < right and top <= ys.min() and ys.max() < bottom:
                 inside[index] = mask.sum()
-        found.append(max(inside, key=inside.get))
+        found.append(max(inside, key=inside.__getitem__))
     return found
 
 
-def test_columns_are_the_official_ones(folder):
+def test_columns_are_the_official_ones(folder: Path) -> None:
     for split in SCENES:
         for half in ("2d", "3d"):
             schema = pq.read_schema(folder / f"{split}_{half}.parquet")
             assert [(field.name, str(field.type)) for field in schema] == COLUMNS
 
 
-def test_the_datasets_library_reads_the_files(folder, tmp_path):
+def test_the_datasets_library_reads_the_files(folder: Path, tmp_path: Path) -> None:
     from datasets import Image as ImageFeature
     from datasets import List, Value, load_dataset
 
@@ -118,7 +125,7 @@ def test_the_datasets_library_reads_the_files(folder, tmp_path):
     assert read[0]["image"].size == SIZE
 
 
-def test_rows_are_whole(rows):
+def test_rows_are_whole(rows: Rows) -> None:
     for row in rows:
         assert row["type"] == {"Count": "2D", "Relation": "2D", "Depth": "3D", "Distance": "3D"}[row["task"]]
         assert row["source"] in (["ADE20K", "COCO"] if row["type"] == "2D" else ["Omni3D"])
@@ -132,10 +139,10 @@ def test_rows_are_whole(rows):
     assert len(rows) >= 6 * SCENES["train"]
 
 
-def test_counts_are_the_numbers_of_objects(rows, scenes):
+def test_counts_are_the_numbers_of_objects(rows: Rows, scenes: Scenes) -> None:
     plurals = {kind.plural: name for name, kind in KINDS.items()}
     for row in of_task(rows, "Count"):
-        kind = plurals[re.fullmatch(r"How many (.+) are in the image\?", row["question"])[1]]
+        kind = plurals[whole_match(r"How many (.+) are in the image\?", row["question"])[1]]
         rendering = scenes[row["source_filename"]]
         indexes = [index for index, thing in enumerate(rendering.scene.things) if thing.kind == kind]
         assert right(row) == str(len(indexes))
@@ -145,10 +152,10 @@ def test_counts_are_the_numbers_of_objects(rows, scenes):
     assert len({right(row) for row in of_task(rows, "Count")}) >= 4
 
 
-def test_relations_hold_between_the_masks(rows, scenes):
+def test_relations_hold_between_the_masks(rows: Rows, scenes: Scenes) -> None:
     for row in of_task(rows, "Relation"):
         rendering = scenes[row["source_filename"]]
-        first, red, second, blue = RELATION.fullmatch(row["question"]).groups()
+        first, red, second, blue = whole_match(RELATION, row["question"]).groups()
         indexes = iter(marked(row, rendering))
         pair = []
         for name, is_marked in ((first, red), (second, blue)):
@@ -166,32 +173,32 @@ def test_relations_hold_between_the_masks(rows, scenes):
             assert abs(along) >= 0.15 * 96 and right(row) == ("above" if along < 0 else "below")
 
 
-def test_the_closer_object_has_the_smaller_depths(rows, scenes):
+def test_the_closer_object_has_the_smaller_depths(rows: Rows, scenes: Scenes) -> None:
     for row in of_task(rows, "Depth"):
         rendering = scenes[row["source_filename"]]
         pair = marked(row, rendering)
         kinds = [rendering.scene.things[index].kind for index in pair]
-        assert tuple(kinds) == DEPTH.fullmatch(row["question"]).groups() and kinds == row["choices"]
+        assert tuple(kinds) == whole_match(DEPTH, row["question"]).groups() and kinds == row["choices"]
         depths = [rendering.depths[rendering.labels == index] for index in pair]
         near, far = sorted(depths, key=np.median)
         assert np.median(far) - np.median(near) >= 0.5 and near.min() < far.min()
         assert right(row) == kinds[0 if near is depths[0] else 1]
 
 
-def test_the_closer_neighbour_stands_closer(rows, scenes):
+def test_the_closer_neighbour_stands_closer(rows: Rows, scenes: Scenes) -> None:
     for row in of_task(rows, "Distance"):
         rendering = scenes[row["source_filename"]]
         anchor, *pair = marked(row, rendering)
         things = rendering.scene.things
         kinds = [things[index].kind for index in (anchor, *pair)]
-        assert tuple(kinds) == DISTANCE.fullmatch(row["question"]).groups() and kinds[1:] == row["choices"]
+        assert tuple(kinds) == whole_match(DISTANCE, row["question"]).groups() and kinds[1:] == row["choices"]
         assert len(set(kinds)) == 3
         away = [math.dist((things[anchor].x, things[anchor].y), (things[i].x, things[i].y)) for i in pair]
         assert max(away) - min(away) >= 0.5 and max(away) >= 1.3 * min(away)
         assert right(row) == kinds[1 + away.index(min(away))]
 
 
-def test_boxes_are_drawn_in_their_colours(rows):
+def test_boxes_are_drawn_in_their_colours(rows: Rows) -> None:
     for row in rows:
         pixels = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])))
         names = re.findall(r"(red|blue|green) box", row["question"])
@@ -207,7 +214,7 @@ def test_boxes_are_drawn_in_their_colours(rows):
             assert frame.sum() >= 40
 
 
-def test_letters_and_answers_are_balanced(rows):
+def test_letters_and_answers_are_balanced(rows: Rows) -> None:
     for task in ("Count", "Relation", "Depth", "Distance"):
         letters = Counter(row["answer"] for row in of_task(rows, task))
         assert len(letters) == len(of_task(rows, task)[0]["choices"])
@@ -220,7 +227,7 @@ def test_letters_and_answers_are_balanced(rows):
     assert abs(relations["left"] - relations["right"]) <= 2 >= abs(relations["above"] - relations["below"])
 
 
-def test_splits_share_no_image(folder):
+def test_splits_share_no_image(folder: Path) -> None:
     images = [{row["image"]["bytes"] for row in read(folder, split)} for split in SCENES]
     assert len(set.union(*images)) == sum(map(len, images))
     names = [{row["source_filename"] for row in read(folder, split)} for split in SCENES]
@@ -228,19 +235,19 @@ def test_splits_share_no_image(folder):
     assert len(set.union(*names)) == sum(SCENES.values())
 
 
-def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
+def test_files_are_the_same_byte_for_byte_with_two_processes(folder: Path, tmp_path: Path) -> None:
     write_cv_bench(tmp_path / "again", scenes=SCENES, size=SIZE, seed=SEED, processes=2)
     for path in sorted(folder.iterdir()):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_another_seed_gives_other_scenes(folder, tmp_path):
+def test_another_seed_gives_other_scenes(folder: Path, tmp_path: Path) -> None:
     write_cv_bench(tmp_path / "other", scenes={"val": 3}, size=SIZE, seed=SEED + 1, processes=1)
     images = {row["image"]["bytes"] for row in read(tmp_path / "other", "val")}
     assert not images & {row["image"]["bytes"] for row in read(folder, "val")}
 
 
-def test_a_folder_that_holds_files_is_refused(tmp_path):
+def test_a_folder_that_holds_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep me")
     with pytest.raises(DataError, match="already holds"):
         write_cv_bench(tmp_path, scenes={"val": 1}, size=SIZE, seed=0)

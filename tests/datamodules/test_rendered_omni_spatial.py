@@ -5,43 +5,51 @@ import math
 import re
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from datamodules.rendered.rooms.omni_spatial_writer import SUBJECT, write_omni_spatial
+from datamodules.rendered.rooms.room_render import RoomRendering
+from datamodules.rendered.rooms.room_scene import Thing
+from datamodules.rendered.rooms.room_sight import Sight
 from datamodules.rendered.rooms.scene_drawing import draw_scene
 
 SIZE = (128, 96)
 SEED = 4
 SCENES = {"train": 20, "val": 1, "test": 2}
 TASKS = ["Perspective_Taking", "Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic"]
+Scenes = dict[int, tuple[RoomRendering, Sight]]
+Asked = tuple[dict[str, Any], RoomRendering, Sight, dict[str, Thing]]
+
 KEYS = ["id", "question", "options", "answer", "task_type", "sub_task_type"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("omni-spatial")
     write_omni_spatial(folder, scenes=SCENES, size=SIZE, seed=SEED, processes=1)
     return folder
 
 
-def place_of(folder, split):
+def place_of(folder: Path, split: str) -> Path:
     return folder if split == "test" else folder / split
 
 
-def read(folder, split):
+def read(folder: Path, split: str) -> list[dict[str, Any]]:
     return json.loads((place_of(folder, split) / "data.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def scenes():
+def scenes() -> Scenes:
     return {index: draw_scene(SUBJECT, "train", index, SIZE, SEED)[:2] for index in range(SCENES["train"])}
 
 
 @pytest.fixture(scope="module")
-def asked(folder, scenes):
+def asked(folder: Path, scenes: Scenes) -> list[Asked]:
     """Row, rendering, sight and the objects by their class, of every training row."""
     found = []
     for row in read(folder, "train"):
@@ -52,40 +60,40 @@ def asked(folder, scenes):
     return found
 
 
-def matching(asked, pattern):
+def matching(asked: list[Asked], pattern: str) -> list[tuple[re.Match[str], *Asked]]:
     """The rows whose question fits a pattern, with its groups."""
     found = [(hit, *entry) for entry in asked if (hit := re.fullmatch(pattern, entry[0]["question"]))]
     assert found
     return found
 
 
-def right(row):
+def right(row: dict[str, Any]) -> str:
     return row["options"][row["answer"]]
 
 
-def angle(viewer, facing, thing):
+def angle(viewer: Thing, facing: tuple[float, float], thing: Thing) -> float:
     """Degrees that a viewer turns to the left to face an object."""
     towards = complex(thing.x - viewer.x, thing.y - viewer.y)
     return math.degrees(np.angle(towards / complex(*facing)))
 
 
-def masked(rendering, kind):
+def masked(rendering: RoomRendering, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pixels of an object: columns, rows, depths."""
     (index,) = [i for i, thing in enumerate(rendering.scene.things) if thing.kind == kind]
     rows, columns = np.nonzero(rendering.labels == index)
     return columns, rows, rendering.depths[rows, columns]
 
 
-def middle_column(rendering, kind):
+def middle_column(rendering: RoomRendering, kind: str) -> float:
     columns = masked(rendering, kind)[0]
     return (columns.min() + columns.max()) / 2
 
 
-def median_depth(rendering, kind):
+def median_depth(rendering: RoomRendering, kind: str) -> float:
     return np.median(masked(rendering, kind)[2])
 
 
-def test_rows_and_images_lie_as_in_the_real_release(folder, shared_data):
+def test_rows_and_images_lie_as_in_the_real_release(folder: Path, shared_data: Path) -> None:
     real = json.loads((shared_data / "omni_spatial" / "data.json").read_text())
     kinds = {(row["task_type"], row["sub_task_type"]) for row in real}
     for split in SCENES:
@@ -103,7 +111,7 @@ def test_rows_and_images_lie_as_in_the_real_release(folder, shared_data):
                 assert (image.mode, image.size) == ("RGB", SIZE)
 
 
-def test_every_task_is_asked_and_options_are_usable(folder):
+def test_every_task_is_asked_and_options_are_usable(folder: Path) -> None:
     rows = read(folder, "train")
     assert set(Counter(row["task_type"] for row in rows)) == set(TASKS)
     assert len({row["sub_task_type"] for row in rows}) == 7
@@ -113,7 +121,7 @@ def test_every_task_is_asked_and_options_are_usable(folder):
         assert not row["options"] or row["options"].count(right(row)) == 1
 
 
-def test_answers_are_spread_over_the_options(folder):
+def test_answers_are_spread_over_the_options(folder: Path) -> None:
     rows = read(folder, "train")
     places = Counter(row["answer"] for row in rows)
     assert max(places.values()) - min(places.values()) <= 0.08 * len(rows)
@@ -121,7 +129,7 @@ def test_answers_are_spread_over_the_options(folder):
     assert set(sides) == {"left", "right"} and abs(sides["left"] - sides["right"]) <= 6
 
 
-def test_the_person_sees_things_on_the_told_side(asked):
+def test_the_person_sees_things_on_the_told_side(asked: list[Asked]) -> None:
     for hit, row, rendering, _, things in matching(
         asked, r"From the (?:view|pers).+(?:which side|direction) is the (.+)\?"
     ):
@@ -137,7 +145,7 @@ def test_the_person_sees_things_on_the_told_side(asked):
             assert told[0] == ("front" if abs(turn) < 90 else "back") and not 72.1 < abs(turn) < 107.9
 
 
-def test_who_stood_there_would_see_things_on_the_told_side(asked):
+def test_who_stood_there_would_see_things_on_the_told_side(asked: list[Asked]) -> None:
     pattern = (
         r"If you stood at the (.+) and looked towards the (.+), on which side of you would the (.+) be\?"
     )
@@ -147,7 +155,7 @@ def test_who_stood_there_would_see_things_on_the_told_side(asked):
         assert right(row) == ("left" if turn > 0 else "right") and 17.9 <= abs(turn) <= 162.1
 
 
-def test_the_photographer_sees_the_told_object_first(asked):
+def test_the_photographer_sees_the_told_object_first(asked: list[Asked]) -> None:
     pattern = r"From the photographer's perspective, which of these objects is (.+)\?"
     for hit, row, rendering, _, _ in matching(asked, pattern):
         value, best = {
@@ -159,7 +167,7 @@ def test_the_photographer_sees_the_told_object_first(asked):
         assert right(row) == best(row["options"], key=lambda kind: value(rendering, kind))
 
 
-def test_the_ball_meets_the_told_object_first(asked):
+def test_the_ball_meets_the_told_object_first(asked: list[Asked]) -> None:
     """The ball is moved step by step along its arrow until it touches a circle around an object."""
     for _, row, rendering, _, things in matching(
         asked, r"If the ball rolls .+ which object will it hit first\?"
@@ -180,7 +188,7 @@ def test_the_ball_meets_the_told_object_first(asked):
         assert touched == [right(row)]
 
 
-def test_arrows_are_painted_on_the_floor_ahead(asked):
+def test_arrows_are_painted_on_the_floor_ahead(asked: list[Asked]) -> None:
     for _, rendering, _, things in asked[::6]:
         scene = rendering.scene
         for kind, index in (("person", 0), ("ball", 1)):
@@ -194,8 +202,8 @@ def test_arrows_are_painted_on_the_floor_ahead(asked):
             )
 
 
-def test_walking_takes_the_told_time(asked):
-    ranks = Counter()
+def test_walking_takes_the_told_time(asked: list[Asked]) -> None:
+    ranks: Counter[int] = Counter()
     for hit, row, _, _, things in matching(
         asked, r"If the person walks to the (.+) at (.+) m/s, how long .+\?"
     ):
@@ -207,7 +215,7 @@ def test_walking_takes_the_told_time(asked):
     assert len(ranks) >= 3
 
 
-def test_objects_are_counted_from_the_left(asked):
+def test_objects_are_counted_from_the_left(asked: list[Asked]) -> None:
     ordinals = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
     for hit, row, rendering, _, things in matching(asked, r"Where is the (.+)\?"):
         order = sorted(things, key=lambda kind: middle_column(rendering, kind))
@@ -216,7 +224,7 @@ def test_objects_are_counted_from_the_left(asked):
         assert min(np.diff(columns)) >= 0.05 * SIZE[0]
 
 
-def test_ways_lead_to_their_goal(asked):
+def test_ways_lead_to_their_goal(asked: list[Asked]) -> None:
     for hit, row, _, _, things in matching(asked, r"In which direction .+ walk to get to the (.+)\?"):
         goal, person = things[hit[1]], things["person"]
         across, away = goal.x - person.x, goal.y - person.y
@@ -225,7 +233,7 @@ def test_ways_lead_to_their_goal(asked):
         assert right(row) == f"{'right' if across > 0 else 'left'}, {depth} the camera"
 
 
-def test_lists_are_in_order(asked):
+def test_lists_are_in_order(asked: list[Asked]) -> None:
     for _, row, rendering, _, _ in matching(
         asked, r"Which list names the objects in order of their distance .+\?"
     ):
@@ -235,7 +243,7 @@ def test_lists_are_in_order(asked):
         assert all(sorted(option.split(" - ")) == sorted(kinds) for option in row["options"])
 
 
-def test_drawn_letters_mark_the_told_object(asked, folder, scenes):
+def test_drawn_letters_mark_the_told_object(asked: list[Asked], folder: Path, scenes: Scenes) -> None:
     """The letters are read off the image by where they are drawn."""
     from datamodules.rendered.rooms.marks import with_letters
 
@@ -266,10 +274,10 @@ def test_drawn_letters_mark_the_told_object(asked, folder, scenes):
         assert row["answer"] == values.index(min(values) if hit[1] == "nearest" else max(values))
 
 
-def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
+def test_files_are_the_same_byte_for_byte_with_two_processes(folder: Path, tmp_path: Path) -> None:
     write_omni_spatial(tmp_path / "again", scenes=SCENES, size=SIZE, seed=SEED, processes=2)
 
-    def contents(place):
+    def contents(place: Path) -> dict[str, bytes]:
         return {
             str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()
         }
@@ -277,7 +285,7 @@ def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
     assert contents(tmp_path / "again") == contents(folder)
 
 
-def test_splits_share_no_image(folder):
+def test_splits_share_no_image(folder: Path) -> None:
     images = [
         {path.read_bytes() for path in (place_of(folder, split) / "Perspective_Taking").iterdir()}
         for split in SCENES

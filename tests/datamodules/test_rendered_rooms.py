@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,19 +24,19 @@ from datamodules.rendered.rooms.palette import COLOURS
 from datamodules.rendered.rooms.room_render import RoomRendering
 from datamodules.rendered.rooms.room_scene import draw_room, image_box
 from datamodules.rendered.rooms.room_sight import LEAST_AREA, look
-from datamodules.rendered.rooms.solids import Placed, Shape, Solid, collect_solids, extent, unit_mesh
+from datamodules.rendered.rooms.solids import Finish, Placed, Shape, Solid, collect_solids, extent, unit_mesh
 from datamodules.samples import DataError
 
 SIZE = (128, 96)
 
 
 @pytest.fixture(scope="module")
-def renderings():
+def renderings() -> list[RoomRendering]:
     return [RoomRendering(draw_room(Random(f"room {number}"), SIZE)) for number in range(24)]
 
 
 @pytest.mark.parametrize("shape", list(Shape))
-def test_solids_are_closed_and_their_normals_point_outwards(shape):
+def test_solids_are_closed_and_their_normals_point_outwards(shape: Shape) -> None:
     corners, normals = unit_mesh(shape)
     mesh = trimesh.Trimesh(**trimesh.triangles.to_kwargs(corners))
     mesh.merge_vertices()
@@ -46,7 +48,7 @@ def test_solids_are_closed_and_their_normals_point_outwards(shape):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_object_stands_on_the_floor_within_its_stated_size(name):
+def test_every_object_stands_on_the_floor_within_its_stated_size(name: str) -> None:
     kind = KINDS[name]
     for seed in range(8):
         random = Random(seed)
@@ -61,7 +63,7 @@ def test_every_object_stands_on_the_floor_within_its_stated_size(name):
         assert set(kind.colours) <= set(COLOURS)
 
 
-def test_both_places_offer_many_classes():
+def test_both_places_offer_many_classes() -> None:
     assert len(kinds_of("room")) >= 12 and len(kinds_of("yard")) >= 10 and len(KINDS) >= 20
 
 
@@ -72,15 +74,17 @@ def test_both_places_offer_many_classes():
     y=st.floats(1, 6),
     size=st.floats(0.2, 2),
 )
-def test_a_turned_solid_lies_where_its_turn_puts_it(turn, yaw, x, y, size):
-    part = Solid(Shape.BOX, (0.5, 0.0, size / 2), (size, size / 2, size), 0, (0.5, 0.5, 0.5), turn)
+def test_a_turned_solid_lies_where_its_turn_puts_it(
+    turn: float, yaw: float, x: float, y: float, size: float
+) -> None:
+    part = Solid(Shape.BOX, (0.5, 0.0, size / 2), (size, size / 2, size), Finish.MATT, (0.5, 0.5, 0.5), turn)
     corners = collect_solids([Placed([part], x, y, yaw, 0)]).corners.reshape(-1, 3)
     corner = complex(size / 2, size / 4) * np.exp(1j * (turn + yaw)) + 0.5 * np.exp(1j * yaw) + complex(x, y)
     away = np.abs(corners[:, 0] + 1j * corners[:, 1] - corner)
     assert away.min() < 1e-4
 
 
-def test_objects_stand_apart_and_inside_the_walls(renderings):
+def test_objects_stand_apart_and_inside_the_walls(renderings: list[RoomRendering]) -> None:
     for rendering in renderings:
         scene = rendering.scene
         assert 4 <= len(scene.things) <= 14 and len({thing.kind for thing in scene.things}) >= 3
@@ -94,7 +98,7 @@ def test_objects_stand_apart_and_inside_the_walls(renderings):
                 assert apart.max() > 0.1
 
 
-def test_image_boxes_are_those_of_the_projected_corners(renderings):
+def test_image_boxes_are_those_of_the_projected_corners(renderings: list[RoomRendering]) -> None:
     for rendering in renderings:
         for thing in rendering.scene.things:
             image = rendering.scene.camera.project(thing.corners())[:, :2]
@@ -102,7 +106,7 @@ def test_image_boxes_are_those_of_the_projected_corners(renderings):
             assert image_box(rendering.scene.camera, thing) == pytest.approx(expected, abs=1e-3)
 
 
-def test_masks_and_depths_are_those_of_the_nearest_triangle(renderings):
+def test_masks_and_depths_are_those_of_the_nearest_triangle(renderings: list[RoomRendering]) -> None:
     """Every ray against every triangle, without an acceleration structure."""
     rendering = renderings[0]
     camera, solids = rendering.scene.camera, rendering.solids
@@ -126,7 +130,9 @@ def test_masks_and_depths_are_those_of_the_nearest_triangle(renderings):
     assert (rendering.labels[rows[~found], columns[~found]] == -1).all()
 
 
-def test_seen_objects_have_the_box_of_their_mask_and_little_hides_them(renderings):
+def test_seen_objects_have_the_box_of_their_mask_and_little_hides_them(
+    renderings: list[RoomRendering],
+) -> None:
     for rendering in renderings:
         for seen in look(rendering).seen:
             rows, columns = np.nonzero(rendering.labels == seen.index)
@@ -136,7 +142,7 @@ def test_seen_objects_have_the_box_of_their_mask_and_little_hides_them(rendering
             assert len(rows) >= 0.5 * np.count_nonzero(alone.labels == 0)
 
 
-def test_a_class_is_only_counted_where_every_object_of_it_is_seen(renderings):
+def test_a_class_is_only_counted_where_every_object_of_it_is_seen(renderings: list[RoomRendering]) -> None:
     for rendering in renderings:
         sight = look(rendering)
         present = Counter(thing.kind for thing in rendering.scene.things)
@@ -144,7 +150,7 @@ def test_a_class_is_only_counted_where_every_object_of_it_is_seen(renderings):
         assert sight.numbers == {kind: number for kind, number in present.items() if seen[kind] == number}
 
 
-def test_images_are_varied_and_neither_dark_nor_blown_out(renderings):
+def test_images_are_varied_and_neither_dark_nor_blown_out(renderings: list[RoomRendering]) -> None:
     images = [rendering.colour_image() for rendering in renderings]
     means = [image.mean() for image in images]
     assert min(means) > 50 and max(means) < 200 and np.std(means) > 5
@@ -154,7 +160,7 @@ def test_images_are_varied_and_neither_dark_nor_blown_out(renderings):
 
 @settings(max_examples=30)
 @given(left=st.integers(0, 100), top=st.integers(0, 70), wide=st.integers(6, 28), tall=st.integers(6, 26))
-def test_a_mark_frames_its_box_and_covers_nothing_else(left, top, wide, tall):
+def test_a_mark_frames_its_box_and_covers_nothing_else(left: int, top: int, wide: int, tall: int) -> None:
     image = np.full((96, 128, 3), 90, np.uint8)
     box = (left, top, left + wide, top + tall)
     marked = with_boxes(image, [("blue", box)])
@@ -170,7 +176,7 @@ def test_a_mark_frames_its_box_and_covers_nothing_else(left, top, wide, tall):
     assert drawn[outer[1] : outer[1] + line_width(128), outer[0] : outer[2]].all()
 
 
-def test_letters_are_drawn_above_their_boxes():
+def test_letters_are_drawn_above_their_boxes() -> None:
     image = np.full((96, 128, 3), 90, np.uint8)
     boxes = [(10, 40, 30, 60), (90, 0, 110, 20)]
     changed = (with_letters(image, boxes) != image).any(axis=2)
@@ -185,8 +191,9 @@ class Stub:
     tallies: tuple[Tally, ...]
 
 
-def test_the_balance_evens_out_answers_that_are_offered_unevenly():
-    balance, asked = Balance(), Counter()
+def test_the_balance_evens_out_answers_that_are_offered_unevenly() -> None:
+    balance: Balance[Stub] = Balance()
+    asked: Counter[Hashable] = Counter()
     random = Random(0)
     for scene in range(200):
         offered = [
@@ -197,9 +204,10 @@ def test_the_balance_evens_out_answers_that_are_offered_unevenly():
     assert abs(asked["left"] - asked["right"]) <= 2 and asked["right"] >= 90
 
 
-def test_an_image_gets_no_two_questions_of_a_task_about_the_same():
+def test_an_image_gets_no_two_questions_of_a_task_about_the_same() -> None:
     offered = [Stub("t", frozenset({1}), ()), Stub("t", frozenset({1}), ()), Stub("u", frozenset({1}), ())]
-    asked = list(Balance().ask(offered, {"t": 2, "u": 1}, Random(0)))
+    balance: Balance[Stub] = Balance()
+    asked = list(balance.ask(offered, {"t": 2, "u": 1}, Random(0)))
     assert [question.task for question in asked] == ["t", "u"]
 
 
@@ -207,8 +215,10 @@ CACHED = [benchmarks.cached_cv_bench, benchmarks.cached_space_thinker, benchmark
 
 
 @pytest.mark.parametrize("cached", CACHED)
-def test_the_cache_is_filled_once_and_by_content(cached, tmp_path, monkeypatch):
-    arguments = {"scenes": {"test": 1}, "size": (96, 72), "seed": 0, "processes": 1}
+def test_the_cache_is_filled_once_and_by_content(
+    cached: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: dict[str, Any] = {"scenes": {"test": 1}, "size": (96, 72), "seed": 0, "processes": 1}
     folder = cached(tmp_path, **arguments)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert cached(tmp_path, **arguments | {"processes": 2}) == folder
@@ -228,14 +238,16 @@ def test_the_cache_is_filled_once_and_by_content(cached, tmp_path, monkeypatch):
         ({"processes": 0}, "processes"),
     ],
 )
-def test_unusable_arguments_are_refused(cached, change, message, tmp_path):
-    arguments = {"scenes": {"test": 1}, "size": SIZE, "seed": 0}
+def test_unusable_arguments_are_refused(
+    cached: Callable[..., Path], change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    arguments: dict[str, Any] = {"scenes": {"test": 1}, "size": SIZE, "seed": 0}
     with pytest.raises(DataError, match=message):
         cached(tmp_path / "new", **arguments | change)
     assert not (tmp_path / "new").exists()
 
 
-def test_rendering_does_not_load_torch():
+def test_rendering_does_not_load_torch() -> None:
     modules = [
         f"datamodules.rendered.rooms.{name}_writer" for name in ("cv_bench", "space_thinker", "omni_spatial")
     ]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.rendered.camera import HEIGHT_RANGE_M, HORIZONTAL_FIELD_OF_VIEW_DEG, PITCH_RANGE_DEG, Camera
-from datamodules.rendered.levels import EASY, REAL_HELD_OUT, REAL_TRAIN
+from datamodules.rendered.levels import EASY, REAL_HELD_OUT, REAL_TRAIN, Level
 from datamodules.rendered.render import Rendering
-from datamodules.rendered.scene import Kind, draw_scene
+from datamodules.rendered.scene import Kind, SceneObject, draw_scene
 from datamodules.rendered.sight import look
 
 WIDTH, HEIGHT = 224, 128
@@ -27,28 +27,30 @@ cameras = st.builds(
 
 
 @given(camera=cameras, column=st.floats(0, WIDTH), row=st.floats(0, HEIGHT))
-def test_a_floor_point_projects_back_to_its_pixel(camera, column, row):
+def test_a_floor_point_projects_back_to_its_pixel(camera: Camera, column: float, row: float) -> None:
     point = camera.floor_point(column, row)
     assert point is not None
     assert camera.project(np.array([*point, 0.0]))[:2] == pytest.approx((column, row), abs=1e-3)
 
 
 @given(camera=cameras, columns=st.lists(st.floats(0, WIDTH), min_size=1, max_size=5), depth=st.floats(1, 20))
-def test_rays_have_unit_depth_along_the_optical_axis(camera, columns, depth):
-    columns = np.array(columns)
-    directions = camera.directions(columns, np.full(len(columns), 40.0))
+def test_rays_have_unit_depth_along_the_optical_axis(
+    camera: Camera, columns: list[float], depth: float
+) -> None:
+    drawn = np.array(columns)
+    directions = camera.directions(drawn, np.full(len(columns), 40.0))
     image = camera.project(camera.position + depth * directions)
-    assert image[:, 0] == pytest.approx(columns, abs=0.02)
+    assert image[:, 0] == pytest.approx(drawn, abs=0.02)
     assert image[:, 2] == pytest.approx(np.full(len(columns), depth), rel=1e-4)
 
 
-def test_the_image_borders_span_the_field_of_view():
+def test_the_image_borders_span_the_field_of_view() -> None:
     left, right = Camera(5, 30, 0, WIDTH, HEIGHT).directions(np.array([0.0, WIDTH]), np.full(2, HEIGHT / 2))
     cosine = left @ right / np.linalg.norm(left) / np.linalg.norm(right)
     assert math.degrees(math.acos(cosine)) == pytest.approx(HORIZONTAL_FIELD_OF_VIEW_DEG, abs=1e-3)
 
 
-def corners(thing):
+def corners(thing: SceneObject) -> np.ndarray:
     """The corners of a footprint, `[4, 2]` in metres."""
     x = np.array([1, 1, -1, -1]) * thing.length / 2
     y = np.array([1, -1, -1, 1]) * thing.width / 2
@@ -56,7 +58,7 @@ def corners(thing):
     return np.stack([thing.x + x * cosine - y * sine, thing.y + x * sine + y * cosine], axis=1)
 
 
-def overlap(first, second):
+def overlap(first: SceneObject, second: SceneObject) -> bool:
     """Whether two footprints overlap: no edge of either separates them."""
     for thing in (first, second):
         for angle in (thing.yaw, thing.yaw + math.pi / 2):
@@ -69,7 +71,7 @@ def overlap(first, second):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), level=st.sampled_from([EASY, REAL_TRAIN, REAL_HELD_OUT]))
-def test_objects_stand_apart_and_inside_the_room(seed, level):
+def test_objects_stand_apart_and_inside_the_room(seed: int, level: Level) -> None:
     scene = draw_scene(Random(seed), level, (WIDTH, HEIGHT))
     solid = [thing for thing in scene.objects if thing.kind is not Kind.BUFFER]
     for place, first in enumerate(solid):
@@ -81,7 +83,7 @@ def test_objects_stand_apart_and_inside_the_room(seed, level):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), level=st.sampled_from([EASY, REAL_TRAIN, REAL_HELD_OUT]))
-def test_pallets_are_clearly_inside_or_outside_of_a_buffer_region(seed, level):
+def test_pallets_are_clearly_inside_or_outside_of_a_buffer_region(seed: int, level: Level) -> None:
     scene = draw_scene(Random(seed), level, (WIDTH, HEIGHT))
     for index, region in enumerate(scene.objects):
         if region.kind is not Kind.BUFFER:
@@ -94,7 +96,7 @@ def test_pallets_are_clearly_inside_or_outside_of_a_buffer_region(seed, level):
                 assert not overlap(thing, region)
 
 
-def test_pallets_have_the_standard_size_within_three_percent():
+def test_pallets_have_the_standard_size_within_three_percent() -> None:
     scene = draw_scene(Random(0), REAL_HELD_OUT, (WIDTH, HEIGHT))
     for thing in scene.objects:
         if thing.kind is Kind.PALLET:
@@ -103,14 +105,14 @@ def test_pallets_have_the_standard_size_within_three_percent():
             )
 
 
-def floor_pixels(rendering):
+def floor_pixels(rendering: Rendering) -> tuple[np.ndarray, ...]:
     """Rows and columns of the bare floor inside buffer regions."""
     regions = [i for i, thing in enumerate(rendering.scene.objects) if thing.kind is Kind.BUFFER]
     return np.nonzero(np.isin(rendering.labels, regions))
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_inverse_of_the_floor_depth_is_linear_in_the_row(seed):
+def test_the_inverse_of_the_floor_depth_is_linear_in_the_row(seed: int) -> None:
     rendering = Rendering(draw_scene(Random(seed), EASY, (WIDTH, HEIGHT)))
     rows, columns = floor_pixels(rendering)
     assert len(rows) > 200
@@ -124,7 +126,7 @@ def test_the_inverse_of_the_floor_depth_is_linear_in_the_row(seed):
     assert math.cos(pitch) / (slope * focal) == pytest.approx(camera.height_m, rel=1e-3)
 
 
-def test_the_depth_image_scales_the_depth_to_the_whole_range():
+def test_the_depth_image_scales_the_depth_to_the_whole_range() -> None:
     rendering = Rendering(draw_scene(Random(1), EASY, (WIDTH, HEIGHT)))
     image = rendering.depth_image()
     assert image.dtype == np.uint8 and image.min() == 0 and image.max() == 255
@@ -133,7 +135,7 @@ def test_the_depth_image_scales_the_depth_to_the_whole_range():
     assert np.abs(restored - rendering.depths).max() <= (farthest - nearest) / 255 * 0.51
 
 
-def test_an_object_is_seen_where_it_projects():
+def test_an_object_is_seen_where_it_projects() -> None:
     rendering = Rendering(draw_scene(Random(2), REAL_TRAIN, (WIDTH, HEIGHT)))
     scene = rendering.scene
     for index, thing in enumerate(scene.objects):
@@ -148,7 +150,7 @@ def test_an_object_is_seen_where_it_projects():
         assert rows.min() >= hull[:, 1].min() - 4 and rows.max() <= hull[:, 1].max() + 4
 
 
-def test_a_hidden_pallet_takes_its_buffer_region_out_of_the_counting():
+def test_a_hidden_pallet_takes_its_buffer_region_out_of_the_counting() -> None:
     rendering = Rendering(draw_scene(Random(7), REAL_TRAIN, (WIDTH, HEIGHT)))
     labels = rendering.labels.copy()
     before = look(rendering.scene, labels)
@@ -161,7 +163,7 @@ def test_a_hidden_pallet_takes_its_buffer_region_out_of_the_counting():
     assert region in [thing.index for thing in after.seen] and region not in after.pallets_inside
 
 
-def test_colours_are_the_same_every_time_and_not_flat():
+def test_colours_are_the_same_every_time_and_not_flat() -> None:
     first, second = (Rendering(draw_scene(Random(5), EASY, (WIDTH, HEIGHT))).colour_image() for _ in range(2))
     assert first.shape == (HEIGHT, WIDTH, 3) and first.dtype == np.uint8
     assert np.array_equal(first, second)

@@ -3,14 +3,19 @@
 import io
 import math
 import re
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from datamodules.rendered.rooms.catalogue import KINDS
+from datamodules.rendered.rooms.room_scene import RoomScene, Thing
 from datamodules.rendered.rooms.scene_drawing import draw_scene
 from datamodules.rendered.rooms.space_thinker_writer import SUBJECT, write_space_thinker
+from tests.helpers.matches import first_match, whole_match
 
 SIZE = (128, 96)
 SEED = 2
@@ -18,36 +23,38 @@ SCENES = {"train": 20, "val": 2, "test": 3}
 METRES = {"meter": 1.0, "centimeter": 0.01, "feet": 0.3048, "foot": 0.3048, "inch": 0.0254}
 STEP_M = {"meter": 0.1, "centimeter": 0.05, "feet": 0.5 * 0.3048, "foot": 0.5 * 0.3048, "inch": 0.0254}
 DASH = "\N{EN DASH}"
+Asked = tuple[RoomScene, str, str, str]
+
 NUMBER = r"(\d+(?:\.\d+)?)"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("space-thinker")
     write_space_thinker(folder, scenes=SCENES, size=SIZE, seed=SEED, processes=1)
     return folder
 
 
-def table(folder, split):
+def table(folder: Path, split: str) -> pa.Table:
     return pq.read_table(folder / "data" / f"{split}-00000-of-00001.parquet")
 
 
 @pytest.fixture(scope="module")
-def asked(folder):
+def asked(folder: Path) -> list[Asked]:
     """Scene, question, thought and answer of every training row."""
     found, scenes = [], {}
     for row in table(folder, "train").to_pylist():
         index = int(row["images"][0]["path"][6:12])
         if index not in scenes:
             scenes[index] = draw_scene(SUBJECT, "train", index, SIZE, SEED)[0]
-        question = re.search(r"user<\|end_header_id\|>  (.+)<\|eot_id\|><\|start", row["input"])[1]
-        thought, answer = re.fullmatch(r"<think>(.+)</think>\n<answer>(.+)</answer>", row["output"]).groups()
+        question = first_match(r"user<\|end_header_id\|>  (.+)<\|eot_id\|><\|start", row["input"])[1]
+        thought, answer = whole_match(r"<think>(.+)</think>\n<answer>(.+)</answer>", row["output"]).groups()
         found.append((scenes[index].scene, question, thought, answer))
     assert len(found) >= 4 * SCENES["train"]
     return found
 
 
-def named(scene, text):
+def named(scene: RoomScene, text: str) -> list[Thing]:
     """The objects that are named in a text, in order; a colour before the class tells several apart."""
     kinds = "|".join(sorted(KINDS, key=len, reverse=True))
     colours = "|".join({thing.colour for thing in scene.things} - {""}) or "none"
@@ -59,9 +66,9 @@ def named(scene, text):
     return found
 
 
-def is_right(answer, length_m):
+def is_right(answer: str, length_m: float) -> bool:
     """Whether an answer with a unit is a length in metres, rounded, or a range that holds it."""
-    low, high, unit = re.fullmatch(
+    low, high, unit = whole_match(
         rf"{NUMBER}(?:{DASH}{NUMBER})? (meter|centimeter|feet|foot|inch)(?:s|es)?", answer
     ).groups()
     if high:
@@ -69,7 +76,7 @@ def is_right(answer, length_m):
     return abs(float(low) * METRES[unit] - length_m) <= STEP_M[unit] / 2 + 1e-6
 
 
-def test_files_look_like_the_real_one(folder, shared_data):
+def test_files_look_like_the_real_one(folder: Path, shared_data: Path) -> None:
     real = pq.read_table(shared_data / "space_thinker" / "test-00000-of-00001.parquet")
     for split in SCENES:
         rendered = table(folder, split)
@@ -78,15 +85,15 @@ def test_files_look_like_the_real_one(folder, shared_data):
     template = re.compile(
         r"(.*user<\|end_header_id\|>  ).+(<\|eot_id\|><\|start_header_id\|>assistant.*)", re.DOTALL
     )
-    first = template.fullmatch(real["input"][0].as_py()).groups()
+    first = whole_match(template, real["input"][0].as_py()).groups()
     for row in table(folder, "train").to_pylist():
-        assert template.fullmatch(row["input"]).groups() == first
+        assert whole_match(template, row["input"]).groups() == first
         assert row["reasoning"] == "on" and len(row["images"]) == 1
         with Image.open(io.BytesIO(row["images"][0]["bytes"])) as image:
             assert (image.mode, image.size) == ("RGB", SIZE)
 
 
-def test_distances_are_those_between_the_middles_of_the_objects(asked):
+def test_distances_are_those_between_the_middles_of_the_objects(asked: list[Asked]) -> None:
     checked = 0
     for scene, question, thought, answer in asked:
         if not re.search(r"\b(far|apart|distance|gap)\b", question):
@@ -102,7 +109,7 @@ def test_distances_are_those_between_the_middles_of_the_objects(asked):
     assert checked >= 30
 
 
-def test_sizes_are_those_of_the_objects(asked):
+def test_sizes_are_those_of_the_objects(asked: list[Asked]) -> None:
     checked = 0
     for scene, question, thought, answer in asked:
         if not re.search(r"\b(tall|height|long|length)\b", question):
@@ -119,26 +126,26 @@ def test_sizes_are_those_of_the_objects(asked):
     assert checked >= 15
 
 
-def test_counts_are_the_numbers_of_objects(asked):
+def test_counts_are_the_numbers_of_objects(asked: list[Asked]) -> None:
     plurals = {kind.plural: name for name, kind in KINDS.items()}
     checked = set()
     for scene, question, thought, answer in asked:
-        found = re.search(rf"\b({'|'.join(sorted(plurals, key=len, reverse=True))})\b", question)
         if not re.search(r"How many (?!meters|feet|centimeters)|number of", question):
             continue
+        found = first_match(rf"\b({'|'.join(sorted(plurals, key=len, reverse=True))})\b", question)
         number = sum(thing.kind == plurals[found[1]] for thing in scene.things)
         assert answer == str(number) and thought.count("one about") == number
         checked.add(number)
     assert len(checked) >= 4
 
 
-def test_sides_are_those_in_the_image(asked):
+def test_sides_are_those_in_the_image(asked: list[Asked]) -> None:
     sides = []
     for scene, question, thought, answer in asked:
         if "left" not in question:
             continue
         first, second = named(scene, question)
-        columns = scene.camera.project([(first.x, first.y, 0.3), (second.x, second.y, 0.3)])[:, 0]
+        columns = scene.camera.project(np.array([(first.x, first.y, 0.3), (second.x, second.y, 0.3)]))[:, 0]
         assert answer == ("left" if columns[0] < columns[1] else "right")
         shares = [int(share) for share in re.findall(r"at (\d+) percent", thought)]
         assert (shares[0] < shares[1]) == (answer == "left")
@@ -146,19 +153,19 @@ def test_sides_are_those_in_the_image(asked):
     assert abs(sides.count("left") - sides.count("right")) <= 2 and len(sides) >= 15
 
 
-def test_units_and_ranges_vary(asked):
+def test_units_and_ranges_vary(asked: list[Asked]) -> None:
     answers = " ".join(answer for _, _, _, answer in asked)
     for word in ("meters", "centimeters", "feet", "inches", DASH):
         assert word in answers
 
 
-def test_files_are_the_same_byte_for_byte_with_two_processes(folder, tmp_path):
+def test_files_are_the_same_byte_for_byte_with_two_processes(folder: Path, tmp_path: Path) -> None:
     write_space_thinker(tmp_path / "again", scenes=SCENES, size=SIZE, seed=SEED, processes=2)
     for path in sorted((folder / "data").iterdir()):
         assert (tmp_path / "again" / "data" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_splits_share_no_image(folder):
+def test_splits_share_no_image(folder: Path) -> None:
     images = [{row["images"][0]["bytes"] for row in table(folder, split).to_pylist()} for split in SCENES]
     assert [len(found) for found in images] == list(SCENES.values())
     assert len(set.union(*images)) == sum(SCENES.values())

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from datamodules.rendered import warehouse
+from datamodules.rendered.candidates import Candidate
 from datamodules.rendered.levels import level_of
 from datamodules.rendered.selection import Balance
 from datamodules.rendered.warehouse import cached_warehouse, draw_warehouse, write_warehouse
@@ -27,7 +30,7 @@ KEYS = ["id", "image", "conversations", "rle", "category", "normalized_answer", 
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("warehouse")
     write_warehouse(
         folder, difficulty="easy", scenes={"train": 12, "val": 4, "test": 4}, size=SIZE, seed=3, processes=1
@@ -35,12 +38,12 @@ def written(tmp_path_factory):
     return folder
 
 
-def records(folder, name):
+def records(folder: Path, name: str) -> list[dict[str, Any]]:
     return json.loads((folder / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test_truth"])
-def test_records_have_the_official_form(written, split):
+def test_records_have_the_official_form(written: Path, split: str) -> None:
     for record in records(written, split):
         assert list(record) == KEYS
         assert re.fullmatch(r"[0-9a-f]{32}", record["id"])
@@ -52,7 +55,7 @@ def test_records_have_the_official_form(written, split):
         assert type(record["normalized_answer"]) is expected
 
 
-def test_records_match_the_real_ones(written, shared_data):
+def test_records_match_the_real_ones(written: Path, shared_data: Path) -> None:
     for real in json.loads((shared_data / "ai_city_track3" / "val.json").read_text()):
         for record in records(written, "train"):
             assert set(record) == set(real)
@@ -62,7 +65,7 @@ def test_records_match_the_real_ones(written, shared_data):
             ]
 
 
-def test_the_test_split_hides_its_answers(written):
+def test_the_test_split_hides_its_answers(written: Path) -> None:
     hidden, truth = records(written, "test"), records(written, "test_truth")
     assert [list(record) for record in hidden] == [KEYS[:4]] * len(truth)
     assert all(len(record["conversations"]) == 1 for record in hidden)
@@ -70,7 +73,7 @@ def test_the_test_split_hides_its_answers(written):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_images_and_masks_fit_together(written, split):
+def test_images_and_masks_fit_together(written: Path, split: str) -> None:
     for record in records(written, split):
         stem = Path(record["image"]).stem
         with Image.open(written / split / "images" / record["image"]) as image:
@@ -83,8 +86,10 @@ def test_images_and_masks_fit_together(written, split):
         assert masks.any(axis=(0, 1)).all() and masks.sum(axis=2).max() == 1
 
 
-def test_splits_share_neither_frames_nor_ids_nor_images(written):
-    seen_frames, seen_ids, seen_images = [], [], []
+def test_splits_share_neither_frames_nor_ids_nor_images(written: Path) -> None:
+    seen_frames: list[set[str]] = []
+    seen_ids: list[str] = []
+    seen_images: list[bytes] = []
     for split in ("train", "val", "test"):
         seen_frames.append({record["image"] for record in records(written, split)})
         seen_ids.extend(record["id"] for record in records(written, split))
@@ -94,23 +99,27 @@ def test_splits_share_neither_frames_nor_ids_nor_images(written):
     assert len(set(seen_images)) == len(seen_images) == 20
 
 
-def contents(folder):
+def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_files_are_the_same_with_one_process_and_with_two(written, tmp_path):
-    arguments = {"difficulty": "easy", "scenes": {"train": 12, "val": 4, "test": 4}, "size": SIZE}
+def test_files_are_the_same_with_one_process_and_with_two(written: Path, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {
+        "difficulty": "easy",
+        "scenes": {"train": 12, "val": 4, "test": 4},
+        "size": SIZE,
+    }
     write_warehouse(tmp_path / "two", **arguments, seed=3, processes=2)
     assert contents(tmp_path / "two") == contents(written)
 
 
-def test_another_seed_gives_other_images(written, tmp_path):
+def test_another_seed_gives_other_images(written: Path, tmp_path: Path) -> None:
     write_warehouse(tmp_path / "other", difficulty="easy", scenes={"val": 1}, size=SIZE, seed=4, processes=1)
     name = "val/images/000001.png"
     assert contents(tmp_path / "other")[name] != contents(written)[name]
 
 
-def chosen(difficulty, split, number):
+def chosen(difficulty: str, split: str, number: int) -> list[Candidate]:
     """The questions of so many scenes, chosen as for the files but without drawing the colours."""
     balance = Balance(level_of(difficulty, split))
     return [
@@ -121,21 +130,21 @@ def chosen(difficulty, split, number):
 
 
 @pytest.fixture(scope="module")
-def easy():
+def easy() -> list[Candidate]:
     return chosen("easy", "train", 120)
 
 
 @pytest.fixture(scope="module")
-def real_train():
+def real_train() -> list[Candidate]:
     return chosen("real", "train", 160)
 
 
 @pytest.fixture(scope="module")
-def real_val():
+def real_val() -> list[Candidate]:
     return chosen("real", "val", 120)
 
 
-def shares(questions, category=None):
+def shares(questions: Sequence[Candidate], category: str | None = None) -> dict[str | int | float, float]:
     """How often every category, or every answer of one category, occurs."""
     counts = Counter(
         question.answer if category else question.category
@@ -145,7 +154,7 @@ def shares(questions, category=None):
     return {name: count / counts.total() for name, count in counts.items()}
 
 
-def test_easy_questions_are_balanced(easy):
+def test_easy_questions_are_balanced(easy: list[Candidate]) -> None:
     assert 6.5 <= len(easy) / 120 <= 7.5
     assert all(share == pytest.approx(0.25, abs=0.02) for share in shares(easy).values())
     assert shares(easy, "left_right")["left"] == pytest.approx(0.5, abs=0.03)
@@ -154,7 +163,7 @@ def test_easy_questions_are_balanced(easy):
     assert all(2 <= len(question.regions) <= 6 for question in easy)
 
 
-def test_easy_choices_are_spread_over_the_positions(easy):
+def test_easy_choices_are_spread_over_the_positions(easy: list[Candidate]) -> None:
     """With n choices of one kind, each is right as often as any other."""
     relative = [
         int(question.answer) / (len(question.regions) - 1)
@@ -165,7 +174,7 @@ def test_easy_choices_are_spread_over_the_positions(easy):
     assert np.mean(relative) == pytest.approx(0.5, abs=0.15)
 
 
-def test_real_training_questions_follow_the_real_statistics(real_train):
+def test_real_training_questions_follow_the_real_statistics(real_train: list[Candidate]) -> None:
     mix = shares(real_train)
     expected = {"mcq": 0.220, "left_right": 0.139, "distance": 0.493, "count": 0.148}
     assert mix == pytest.approx(expected, abs=0.02)
@@ -173,27 +182,31 @@ def test_real_training_questions_follow_the_real_statistics(real_train):
     assert counts == pytest.approx({3: 0.468, 1: 0.26, 2: 0.21, 4: 0.062}, abs=0.05)
     choices = shares(real_train, "mcq")
     assert sum(choices[answer] for answer in "012") == pytest.approx(0.93, abs=0.04)
-    distances = [question.answer for question in real_train if question.category == "distance"]
+    distances: list[Any] = [question.answer for question in real_train if question.category == "distance"]
     assert np.mean(distances) == pytest.approx(5.71, abs=0.4)
     assert np.std(distances) == pytest.approx(2.84, abs=0.4)
     assert max(len(question.regions) for question in real_train) <= 15
 
 
-def test_real_held_out_questions_shift_as_the_real_ones_do(real_train, real_val):
+def test_real_held_out_questions_shift_as_the_real_ones_do(
+    real_train: list[Candidate], real_val: list[Candidate]
+) -> None:
     assert all(share == pytest.approx(0.25, abs=0.02) for share in shares(real_val).values())
     counts = shares(real_val, "count")
     assert set(counts) == {1, 2, 3, 4} and max(counts.values()) - min(counts.values()) < 0.1
     choices = shares(real_val, "mcq")
     assert set(choices) == set("01234567") and max(choices.values()) - min(choices.values()) < 0.08
 
-    def masks(questions):
-        return np.mean([len(question.regions) for question in questions if question.category == "mcq"])
+    def masks(questions: Sequence[Candidate]) -> float:
+        return float(np.mean([len(question.regions) for question in questions if question.category == "mcq"]))
 
     assert 3.2 < masks(real_train) < 4.5
     assert masks(real_val) > 7
 
 
-def test_wording_is_varied_but_the_vocabulary_is_small(real_train, real_val, easy):
+def test_wording_is_varied_but_the_vocabulary_is_small(
+    real_train: list[Candidate], real_val: list[Candidate], easy: list[Candidate]
+) -> None:
     questions = [*easy, *real_train, *real_val]
     words = {
         word
@@ -217,8 +230,14 @@ def test_wording_is_varied_but_the_vocabulary_is_small(real_train, real_val, eas
     assert variety["distance"] >= 20 and variety["count"] >= 25
 
 
-def test_the_cache_is_filled_once(tmp_path, monkeypatch):
-    arguments = {"difficulty": "easy", "scenes": {"val": 2}, "size": (96, 64), "seed": 0, "processes": 1}
+def test_the_cache_is_filled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments: dict[str, Any] = {
+        "difficulty": "easy",
+        "scenes": {"val": 2},
+        "size": (96, 64),
+        "seed": 0,
+        "processes": 1,
+    }
     folder = cached_warehouse(tmp_path, **arguments)
     assert folder.parent == tmp_path and (folder / "val.json").is_file()
     assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == [folder]
@@ -227,14 +246,28 @@ def test_the_cache_is_filled_once(tmp_path, monkeypatch):
     assert cached_warehouse(tmp_path, **arguments | {"processes": 2}) == folder
 
 
-def test_other_arguments_have_another_place_in_the_cache(tmp_path):
-    arguments = {"difficulty": "easy", "scenes": {"val": 1}, "size": (96, 64), "seed": 0, "processes": 1}
-    changes = [{}, {"seed": 1}, {"size": (128, 64)}, {"scenes": {"test": 1}}, {"difficulty": "real"}]
+def test_other_arguments_have_another_place_in_the_cache(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {
+        "difficulty": "easy",
+        "scenes": {"val": 1},
+        "size": (96, 64),
+        "seed": 0,
+        "processes": 1,
+    }
+    changes: list[dict[str, Any]] = [
+        {},
+        {"seed": 1},
+        {"size": (128, 64)},
+        {"scenes": {"test": 1}},
+        {"difficulty": "real"},
+    ]
     assert len({cached_warehouse(tmp_path, **arguments | change) for change in changes}) == len(changes)
 
 
-def test_an_interrupted_rendering_leaves_nothing_behind(tmp_path, monkeypatch):
-    def interrupted(*_):
+def test_an_interrupted_rendering_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(warehouse, "_render_job", interrupted)
@@ -243,11 +276,11 @@ def test_an_interrupted_rendering_leaves_nothing_behind(tmp_path, monkeypatch):
     assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
 
 
-def test_of_several_that_want_the_same_scenes_one_renders(tmp_path):
+def test_of_several_that_want_the_same_scenes_one_renders(tmp_path: Path) -> None:
     """The runs of a study start at once; each would take all cores."""
     written = []
 
-    def write(folder):
+    def write(folder: Path) -> None:
         time.sleep(0.2)
         written.append(folder)
         (folder / "scene").touch()
@@ -272,22 +305,23 @@ def test_of_several_that_want_the_same_scenes_one_renders(tmp_path):
         ({"processes": 0}, "processes"),
     ],
 )
-def test_unusable_arguments_are_refused(tmp_path, change, message):
-    arguments = {"difficulty": "easy", "scenes": {"val": 1}, "size": SIZE, "seed": 0}
-    for write in (write_warehouse, cached_warehouse):
+def test_unusable_arguments_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"difficulty": "easy", "scenes": {"val": 1}, "size": SIZE, "seed": 0}
+    writers: tuple[Callable[..., object], ...] = (write_warehouse, cached_warehouse)
+    for write in writers:
         with pytest.raises(DataError, match=message):
             write(tmp_path / "new", **arguments | change)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_holds_files_is_refused(tmp_path):
+def test_a_folder_that_holds_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep me")
     with pytest.raises(DataError, match="already holds"):
         write_warehouse(tmp_path, difficulty="easy", scenes={"val": 1}, size=SIZE, seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
-def test_rendering_does_not_load_torch():
+def test_rendering_does_not_load_torch() -> None:
     program = "import sys, datamodules.rendered.warehouse; sys.exit('torch' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False).returncode

@@ -77,10 +77,10 @@ def fit(
         "seed": 7,
         "length_grouped": options.pop("length_grouped", False),
     }
-    part = {"root": str(folder), "cache": str(folder / "cache")}
+    part: dict[str, Any] = {"root": str(folder), "cache": str(folder / "cache")}
     data: SpatialDataModule
     if weights := options.pop("weights", None):
-        halves = [AiCityTrack3(**part, training_fraction=0.5) for _ in range(2)]
+        halves: list[SpatialDataModule] = [AiCityTrack3(**part, training_fraction=0.5) for _ in range(2)]
         data = Mixture(halves, AiCityTrack3(**part), weights, **shared)
     else:
         data = AiCityTrack3(**part, **shared)
@@ -140,7 +140,7 @@ def test_resumed_run_sees_the_remaining_batches(
 
 
 def test_resume_after_a_validation_within_the_epoch(folder: Path) -> None:
-    options = {"val_check_interval": 2, "max_epochs": 2}
+    options: dict[str, Any] = {"val_check_interval": 2, "max_epochs": 2}
     undisturbed = fit(folder, **options).seen
     checkpoint = ModelCheckpoint(
         dirpath=folder / "checkpoints", save_top_k=-1, filename="{step}", save_on_train_epoch_end=False

@@ -9,6 +9,7 @@ from datamodules.benchmarks.space_thinker_text import answer_type_of, task_of
 from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample
 from datamodules.space_thinker import SpaceThinker, read_rows
 from datamodules.views import Blind
+from tests.helpers.loaded_samples import samples
 from tests.helpers.parquet_files import WRAPPER, encoded, space_thinker_row, write_space_thinker
 
 ONE_SHARD = "00000-of-00001.parquet"
@@ -20,11 +21,8 @@ def write(folder: Path, *rows: dict[str, Any], split: str = "test", name: str = 
 
 
 def data(folder: Path, **options: Any) -> SpaceThinker:
-    return SpaceThinker(**{"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0} | options)
-
-
-def samples(loader: Any) -> list[SpatialSample]:
-    return [sample for batch in loader for sample in batch["samples"]]
+    defaults: dict[str, Any] = {"root": str(folder), "cache": str(folder / "cache"), "num_workers": 0}
+    return SpaceThinker(**(defaults | options))
 
 
 def only(folder: Path) -> SpatialSample:

@@ -46,7 +46,7 @@ def test_every_record_is_found_under_its_image(
     records = records_of("frame-", sizes)
     opened = pickle.loads(pickle.dumps(index(folder, records)))
     assert sorted(opened.group_sizes()) == sorted(sizes)
-    found = {}
+    found: dict[str, Any] = {}
     for group, size in enumerate(opened.group_sizes()):
         rows = [opened.record(group, question) for question in range(size)]
         assert {row.image for row in rows} == {opened.image(group)}

@@ -19,8 +19,8 @@ from datamodules.samples import Answer, DataError
 from datamodules.scoring.choice_metrics import CvBenchMetric, OmniSpatialMetric, SpaceThinkerMetric
 from datamodules.scoring.joined_metric import JoinedMetric
 from datamodules.space_thinker import SpaceThinker
-from tests.datamodules.test_mixture import samples
 from tests.helpers import omni_spatial_files
+from tests.helpers.loaded_samples import samples
 from tests.helpers.memory_data import MemoryQuestions
 from tests.helpers.omni_spatial_files import write_omni_spatial
 from tests.helpers.parquet_files import (

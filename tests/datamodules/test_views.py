@@ -4,6 +4,7 @@ import pickle
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ def test_badges_of_regions_on_each_other_lie_apart() -> None:
     for colour in COLOURS[:2]:
         rows, columns = np.nonzero((after[3:-3, 3:-3] == colour).all(axis=2))
         middles.append((rows.mean(), columns.mean()))
-    assert np.hypot(*np.subtract(*middles)) > 20
+    assert np.hypot(*np.subtract(middles[0], middles[1])) > 20
 
 
 @given(
@@ -352,7 +353,8 @@ def test_grammar_does_not_give_the_right_length_away() -> None:
 
 @pytest.mark.parametrize(("answer", "form"), [("8", AnswerType.COUNT), ("7.31", AnswerType.DISTANCE)])
 def test_neither_place_nor_size_gives_the_right_answer_away(answer: str, form: AnswerType) -> None:
-    letters, ranks = [], []
+    letters: list[Any] = []
+    ranks: list[Any] = []
     for number in range(2000):
         seen = AsMultipleChoice()(warehouse(id=f"question {number}", answer=answer, answer_type=form))
         letters.append(seen.answer)

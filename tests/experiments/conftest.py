@@ -1,35 +1,18 @@
-"""Runs the command line in a process of its own, in an empty folder."""
+"""Runs the command line in an empty folder: in a process of its own, or dry in this one."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.helpers.cli_in_process import DryRunCLI
+from tests.helpers.commands import LONGEST_S, Command, Start, environment
 from tests.helpers.forked import ForkedCommand
-
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS_OF_THE_CALLER = (
-    *("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID", "TRACEBACK", "LOCAL_RANK", "SURVIVE"),
-    # What `make test ARGS=...` hands to every make below it.
-    *("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"),
-)
-
-LONGEST_S = 170
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., ForkedCommand]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """The caller's environment without what would change a run."""
-    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS_OF_THE_CALLER}
-    return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NETRC": os.devnull, **changes}
+from tests.helpers.track3_files import as_published
 
 
 @pytest.fixture
@@ -87,3 +70,27 @@ def command(tmp_path: Path, start: Start) -> Command:
         return finished
 
     return run
+
+
+@pytest.fixture
+def dry_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[DryRunCLI]:
+    """Takes a command line and does everything but the run itself, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    for variable in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("NETRC", "/dev/null")
+    return DryRunCLI
+
+
+@pytest.fixture
+def track3(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stub's module on Track 3 as it is published: the options of a command."""
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load(stub.read_text())
+    content["model"]["init_args"]["epochs"] = 1
+    content["data"] = {
+        "class_path": "datamodules.ai_city_track3.AiCityTrack3",
+        "init_args": {"root": str(as_published(tmp_path / "published")), "num_workers": 0},
+    }
+    stub.write_text(f"# Is left told from right?\n{yaml.safe_dump(content)}")
+    return ["-c", str(stub)]

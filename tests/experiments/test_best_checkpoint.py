@@ -14,14 +14,11 @@ from datamodules.samples import DataError
 from experiments.callbacks.checkpoint_choice import refuse_looking_at_the_test
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError, RunFolder
-from tests.experiments.conftest import Command
-from tests.experiments.test_command_line import prepared
-from tests.experiments.test_published_splits import run, track3
 from tests.helpers.bare_trainer import bare_trainer
+from tests.helpers.cli_in_process import run
+from tests.helpers.commands import Command
 from tests.helpers.observer import OBSERVE, OBSERVED
 from tests.helpers.stub import StubData
-
-__all__ = ["prepared", "track3"]
 
 WORST = ("--best.monitor=val/loss", "--best.mode=max")
 """A figure by which the last epoch is not the best: the loss falls."""

@@ -26,9 +26,7 @@ from lightning_modules.distillation.output_writing import OutputWriting
 from lightning_modules.distillation.teachers.cache_files import CacheWriter, TeacherCache, is_complete
 from lightning_modules.distillation.teachers.manifest import CacheError
 from lightning_modules.distillation.teachers.output_keys import output_key
-from tests.experiments.test_command_line import PreparedCLI, prepared
-
-__all__ = ["prepared"]
+from tests.helpers.cli_in_process import DryRunCLI
 
 SIZE = {"width": 64, "layers": 2, "vision_layers": 2}
 TINY_MODEL = {"model": "smolvlm_500m", "random_weights": True, "tiny_size": SIZE}
@@ -84,11 +82,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_training_question_is_written_down_once(
-    experiment: Path, prepared: type[PreparedCLI], capsys: pytest.CaptureFixture[str]
+    experiment: Path, dry_run: type[DryRunCLI], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache_teacher(["-c", str(experiment)])
     shown = capsys.readouterr().out
-    data: Any = prepared(["experiment", "-c", str(experiment)]).datamodule
+    data: Any = dry_run(["experiment", "-c", str(experiment)]).datamodule
     cache = TeacherCache("outputs")
     keys = training_keys(data)
     assert len(cache) == len(keys) > 5
@@ -112,7 +110,8 @@ def test_an_interrupted_command_goes_on(
 ) -> None:
     cache_teacher(["-c", str(experiment)])
     Path("outputs").rename("whole")
-    outputs_of, asked = OutputWriting.outputs, []
+    outputs_of = OutputWriting.outputs
+    asked: list[int] = []
 
     def dying(self: OutputWriting, batch: Any) -> Any:
         if len(asked) == 2:
@@ -156,9 +155,9 @@ def test_what_is_written_already_is_not_asked_again(
 
 
 def test_an_image_that_cannot_be_read_is_passed_over_with_a_warning(
-    experiment: Path, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
+    experiment: Path, dry_run: type[DryRunCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data: Any = prepared(["experiment", "-c", str(experiment)]).datamodule
+    data: Any = dry_run(["experiment", "-c", str(experiment)]).datamodule
     data.prepare_split("train")
     keys = training_keys(data)
     broken = data.split("train").samples(1, [0])[0].image
@@ -197,18 +196,21 @@ def test_a_training_writes_what_is_missing_and_then_learns_the_same(
 
 
 def test_of_two_runs_one_writes_and_the_other_waits(
-    experiment: Path, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
+    experiment: Path, dry_run: type[DryRunCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache_teacher(["-c", str(experiment)])
     Path("outputs").rename("written")
     waits = threading.Event()
-    monkeypatch.setattr(
-        teacher_outputs, "print", lambda text, **_: "waiting for it" in text and waits.set(), raising=False
-    )
+
+    def shown(text: str, **_: Any) -> None:
+        if "waiting for it" in text:
+            waits.set()
+
+    monkeypatch.setattr(teacher_outputs, "print", shown, raising=False)
     monkeypatch.setattr(OutputWriting, "outputs", lambda *_: pytest.fail("both wrote"))
-    cli: Any = prepared(["experiment", "-c", str(experiment)])
+    cli: Any = dry_run(["experiment", "-c", str(experiment)])
     with ThreadPoolExecutor(1) as pool:
-        with Path(".teacher_outputs.lock").open("w") as lock:
+        with Path(".outputs.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             other = pool.submit(teacher_outputs.write_missing, cli.model, cli.datamodule, cli.trainer)
             waits.wait(60)

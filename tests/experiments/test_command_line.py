@@ -10,33 +10,15 @@ import pytest
 import yaml
 
 from datamodules.samples import DataError
-from experiments.command_line.cli import SpatialCLI
 from experiments.errors.parser_errors import RefusedOption
 from experiments.errors.plain_errors import plain_errors
 from experiments.experiment_files.config_files import compose
 from experiments.experiment_files.registry import UnknownExperiment
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
-from tests.experiments.conftest import Command
-
-
-class PreparedCLI(SpatialCLI):
-    """Does everything but the run itself."""
-
-    def __init__(self, typed: list[str]) -> None:
-        super().__init__(compose(typed))
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        pass
-
-
-@pytest.fixture
-def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[PreparedCLI]:
-    monkeypatch.chdir(tmp_path)
-    for variable in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("NETRC", "/dev/null")
-    return PreparedCLI
+from tests.helpers.cli_in_process import DryRunCLI
+from tests.helpers.commands import Command
+from tests.helpers.stub import StubData, StubModule
 
 
 def test_a_whole_experiment_leaves_what_the_design_promises(
@@ -102,9 +84,9 @@ def test_the_saved_configuration_repeats_the_run(tmp_path: Path, stub: Path, com
     assert texts[0] == texts[1] == texts[2]
 
 
-def test_base_experiment_and_command_line_compose(prepared: type[PreparedCLI], stub: Path) -> None:
+def test_base_experiment_and_command_line_compose(dry_run: type[DryRunCLI], stub: Path) -> None:
     """`${name}` in base.yaml means the name that wins in the end."""
-    cli = prepared(["fit", "-c", str(stub), "--name=other", "--trainer.limit_train_batches", "2"])
+    cli = dry_run(["fit", "-c", str(stub), "--name=other", "--trainer.limit_train_batches", "2"])
     config = cli.config["fit"]
     assert cli.folder.path.parent == Path("runs/other")
     assert config.trainer.logger[0].init_args.group == "other"
@@ -114,9 +96,7 @@ def test_base_experiment_and_command_line_compose(prepared: type[PreparedCLI], s
     assert config.data.init_args.seed == config.seed_everything == 0
 
 
-def test_the_data_have_the_runs_seed_unless_they_have_their_own(
-    prepared: type[PreparedCLI], stub: Path
-) -> None:
+def test_the_data_have_the_runs_seed_unless_they_have_their_own(dry_run: type[DryRunCLI], stub: Path) -> None:
     content = yaml.safe_load(stub.read_text())
     del content["data"]["init_args"]["seed"]
     stub.write_text(yaml.safe_dump(content))
@@ -126,7 +106,8 @@ def test_the_data_have_the_runs_seed_unless_they_have_their_own(
         (["--seed_everything=false"], False, 0),
         ([], 0, 0),
     ):
-        cli = prepared(["fit", "-c", str(stub), *typed])
+        cli = dry_run(["fit", "-c", str(stub), *typed])
+        assert isinstance(cli.datamodule, StubData)
         assert cli.datamodule.seed == cli.config["fit"].data.init_args.seed == seed
         card = cli.folder.read_card()
         assert (card["seed"], card["data_seed"]) == (run_seed, seed)
@@ -143,8 +124,8 @@ def test_a_resumed_run_keeps_the_seed_of_its_data(tmp_path: Path, stub: Path, co
     assert json.loads((tmp_path / "runs/stub/latest/run.json").read_text())["data_seed"] == 7
 
 
-def test_tiny_lies_between_the_file_and_the_command_line(prepared: type[PreparedCLI], stub: Path) -> None:
-    config = prepared(["fit", "-c", str(stub), "--scale", "tiny", "--trainer.limit_train_batches=3"]).config
+def test_tiny_lies_between_the_file_and_the_command_line(dry_run: type[DryRunCLI], stub: Path) -> None:
+    config = dry_run(["fit", "-c", str(stub), "--scale", "tiny", "--trainer.limit_train_batches=3"]).config
     assert config["fit"].data.init_args.images == 16
     assert config["fit"].trainer.limit_test_batches == 4
     assert config["fit"].trainer.limit_train_batches == 3
@@ -163,25 +144,27 @@ def test_tiny_lies_between_the_file_and_the_command_line(prepared: type[Prepared
     ],
 )
 def test_a_file_takes_back_what_its_tiny_part_inherits(
-    prepared: type[PreparedCLI], stub: Path, own: str, images: int, hidden: int
+    dry_run: type[DryRunCLI], stub: Path, own: str, images: int, hidden: int
 ) -> None:
     child = stub.with_name("child.yaml")
     child.write_text(f"starts_from: {stub}\n{own}\n")
-    cli = prepared(["fit", "-c", str(child), "--scale", "tiny"])
+    cli = dry_run(["fit", "-c", str(child), "--scale", "tiny"])
+    assert isinstance(cli.datamodule, StubData) and isinstance(cli.model, StubModule)
     assert cli.datamodule.images == images
     assert cli.model.layers[0].out_features == hidden
     limit = cli.config["fit"].trainer.limit_train_batches
     assert limit == (None if own == "tiny: null" else 4)
 
 
-def test_an_experiment_can_start_from_another(prepared: type[PreparedCLI], stub: Path) -> None:
+def test_an_experiment_can_start_from_another(dry_run: type[DryRunCLI], stub: Path) -> None:
     child = stub.with_name("child.yaml")
     child.write_text(f"starts_from: {stub}\nname: child\nmodel: {{init_args: {{width: 5}}}}\n")
-    cli = prepared(["fit", "-c", str(child)])
+    cli = dry_run(["fit", "-c", str(child)])
+    assert isinstance(cli.model, StubModule)
     assert (cli.model.layers[0].out_features, cli.config["fit"].model.init_args.epochs) == (5, 4)
     child.write_text(f"starts_from: {child}\n")
     with pytest.raises(RunError, match="starts from itself"):
-        prepared(["fit", "-c", str(child)])
+        dry_run(["fit", "-c", str(child)])
 
 
 @pytest.mark.parametrize(
@@ -194,11 +177,11 @@ def test_an_experiment_can_start_from_another(prepared: type[PreparedCLI], stub:
         ("tiny: {trainr: {max_epochs: 1}}", "tiny"),
     ],
 )
-def test_a_typo_is_an_error(prepared: type[PreparedCLI], stub: Path, where: str, scale: str) -> None:
+def test_a_typo_is_an_error(dry_run: type[DryRunCLI], stub: Path, where: str, scale: str) -> None:
     child = stub.with_name("child.yaml")
     child.write_text(f"starts_from: {stub}\n{where}\n")
     with pytest.raises(RefusedOption, match=r"widht|max_epoch|datas|imagse|trainr"):
-        prepared(["fit", "-c", str(child), "--scale", scale])
+        dry_run(["fit", "-c", str(child), "--scale", scale])
 
 
 def test_an_unknown_name_suggests_the_nearest(command: Command) -> None:
@@ -247,14 +230,14 @@ def test_errors_are_shown_as_the_user_wants_them(
 
 
 def test_a_trial_of_a_sweep_has_a_folder_of_its_own(
-    prepared: type[PreparedCLI], stub: Path, monkeypatch: pytest.MonkeyPatch
+    dry_run: type[DryRunCLI], stub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "trial7")
-    cli = prepared(["fit", "-c", str(stub)])
+    cli = dry_run(["fit", "-c", str(stub)])
     assert cli.folder.path == Path("runs/stub/trial7")
     cli.folder.config.touch()
     with pytest.raises(RunError, match="already holds a run"):
-        prepared(["fit", "-c", str(stub)])
+        dry_run(["fit", "-c", str(stub)])
 
 
 def test_resume_takes_the_runs_configuration_and_checkpoint(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.experiments.conftest import ROOT, Command, Start, environment
+from tests.helpers.commands import ROOT, Command, Start, environment
 
 MOST_LINES = 6
 
@@ -114,7 +114,7 @@ def test_a_bad_start_ends_in_one_sentence(name: str, command: Command, tmp_path:
     assert not (tmp_path / "runs").exists()
 
 
-BAD_FILES = {
+BAD_FILES: dict[str, tuple[str | bytes | None, list[str]]] = {
     "broken": ("name: x\n  model: [1, 2\n", ["not valid YAML in line 2"]),
     "half": ("# What?\nname: stub\nmod", ["not valid YAML in line 3"]),
     "a text": ("just words", ["holds a text", "`name: value`"]),

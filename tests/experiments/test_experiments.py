@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,27 +19,14 @@ from experiments.report.charts import router_curves
 from experiments.run_folders.loggers import read_rows
 from lightning_modules.distillation.teachers import live as teachers
 from lightning_modules.vlm import sft
-from lightning_modules.vlm.loading import LoadedVlm, load_vlm
-from tests.experiments.test_command_line import PreparedCLI, prepared
-
-__all__ = ["prepared"]
-
-
-LOADED: dict[str, LoadedVlm] = {}
-
-
-def load_a_tiny_model(model: str, random_weights: bool = False, **options: Any) -> LoadedVlm:
-    """The tiny random model in place of the published one; most files want one that another wants, too."""
-    wanted = repr((model, sorted(options.items())))
-    if wanted not in LOADED:
-        LOADED[wanted] = load_vlm(model, True, **options)
-    return copy.deepcopy(LOADED[wanted])
+from tests.helpers.cli_in_process import DryRunCLI
+from tests.helpers.models_in_place import load_a_tiny_model
 
 
 @pytest.mark.parametrize("name", experiment_names())
 @pytest.mark.parametrize("scale", ["full", "tiny"])
 def test_it_parses_and_builds(
-    name: str, scale: str, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
+    name: str, scale: str, dry_run: type[DryRunCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tiny random models take the place of the hub's; everything else is as it stands in the file."""
     for module in (sft, teachers):
@@ -50,7 +35,7 @@ def test_it_parses_and_builds(
     for teacher in (Path("runs/distillation/teacher_sft_7b"), Path("runs/small_vlm/smolvlm_2b_lora")):
         (teacher / "trained/adapter").mkdir(parents=True)
         (teacher / "latest").symlink_to("trained")
-    cli = prepared(["experiment", "-c", name, "--scale", scale])
+    cli = dry_run(["experiment", "-c", name, "--scale", scale])
     assert cli.name == name
     assert cli.config["experiment"].scale == scale
 

@@ -16,9 +16,10 @@ from lightning_modules.checkpoints import CheckpointError, keep_trainable
 from lightning_modules.vlm.adapters import AdapterError, four_bit_config, prompt_tokens
 from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.prompts import question_text
+from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 from tests.helpers.questions import TEXTS, noise_image
 from tests.helpers.small_models import as_if_trained, logits, question
 
@@ -116,8 +117,8 @@ def test_adapter_base_and_merged_model_answer_like_the_run(
     processor = AutoProcessor.from_pretrained(to / "base")
     inputs = question(processor, module.adapter)
     expected = logits(module.network, inputs)
-    base = AutoModelForImageTextToText.from_pretrained(
-        PeftConfig.from_pretrained(to / "adapter").base_model_name_or_path,
+    base: Any = AutoModelForImageTextToText.from_pretrained(
+        PeftConfig.from_pretrained(str(to / "adapter")).base_model_name_or_path,
         quantization_config=four_bit_config(module.adapter, module.vlm.family.parts),
     )
     for layer in base.modules():
@@ -221,6 +222,7 @@ def test_batches_elsewhere_are_answered_as_single_questions_are_here(
         for number, text in enumerate(TEXTS)
     ]
     here = trained_module(run, kept)
+    assert isinstance(here, PeftSft)
     collator = here.collator("test")
     expected = [here.answer(collator([sample]))[0].raw for sample in samples]
     assert len(set(expected)) > 1
@@ -296,6 +298,7 @@ def test_the_module_of_a_run_is_as_its_checkpoint_left_it(tmp_path: Path) -> Non
     run, module = run_with(tmp_path, settings("smolvlm_500m", method="bottleneck"))
     again = trained_module(run, settings("smolvlm_500m", method="bottleneck"))
     inputs = question(module.vlm.processor)
+    assert isinstance(again, PeftSft)
     assert torch.equal(logits(again.network, inputs), logits(module.network, inputs))
     with pytest.raises(CheckpointError):
         trained_module(run, settings("smolvlm_500m", method="lora"))
@@ -346,7 +349,7 @@ def test_what_cannot_be_exported_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.every_file  # a first day exports one
 def test_a_fit_leaves_its_adapter_and_the_command_exports_it(tmp_path: Path, command: Command) -> None:
-    experiment = {
+    experiment: dict[str, Any] = {
         "name": "stub",
         "model": settings("smolvlm_500m", method="lora"),
         "data": {

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiments.run_folders.loggers import read_rows
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 
 
 @pytest.mark.slow

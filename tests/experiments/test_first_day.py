@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.conftest import ROOT, environment
+from tests.helpers.commands import ROOT, environment
 from tests.helpers.forked_make import ForkedPython
 
 ABOUT_OWN_IMAGES = "about your own images."

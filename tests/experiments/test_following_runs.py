@@ -16,7 +16,7 @@ from experiments.run_folders.find_run import find_run, runs_in
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError, RunFolder
 from lightning_modules.schedule import WarmupCosine
-from tests.experiments.conftest import Command, Start
+from tests.helpers.commands import Command, Start
 
 
 def newest(runs: Path) -> Path:

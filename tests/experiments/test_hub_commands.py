@@ -32,8 +32,8 @@ from experiments.run_folders.loggers import read_rows
 from lightning_modules.vlm.chat_templates import CHATML
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
-from tests.experiments.conftest import environment
 from tests.helpers import omni_spatial_files
+from tests.helpers.commands import environment
 from tests.helpers.composed_models import small_llama
 from tests.helpers.hub_server import LoopbackHub
 from tests.helpers.omni_spatial_files import write_omni_spatial
@@ -102,7 +102,7 @@ def is_fitted(name: str) -> bool:
 
 def said(folder: Path, **splits: int) -> Path:
     """Note in a copy how many questions its splits hold."""
-    counts = {
+    counts: dict[str, Any] = {
         name: {"questions": number, "images": None, "categories": {}} for name, number in splits.items()
     }
     (folder / COPY).write_text(json.dumps({"splits": counts}))
@@ -156,7 +156,9 @@ def publish_models(hub: LoopbackHub, names: Iterable[str], folder: Path) -> dict
             tokenizer.save_pretrained(place)
             LlamaForCausalLM(small_llama(len(tokenizer))).save_pretrained(place)
         else:
-            repository = timm.get_pretrained_cfg(name).hf_hub_id
+            published = timm.get_pretrained_cfg(name)
+            assert published is not None and published.hf_hub_id is not None
+            repository = published.hf_hub_id
             place.mkdir(parents=True)
             save_file(timm.create_model(name).state_dict(), place / "model.safetensors")
         commits[name] = hub.publish(repository, place)

@@ -12,7 +12,7 @@ import pytest
 
 from experiments import run
 from experiments.experiment_files.registry import EXPERIMENTS, experiment_names
-from tests.experiments.conftest import ROOT, environment
+from tests.helpers.commands import ROOT, environment
 
 DATA_FILES = (".yaml", ".jinja")
 

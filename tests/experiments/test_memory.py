@@ -16,10 +16,8 @@ from experiments.errors.memory import (
     out_of_memory,
 )
 from experiments.experiment_files.config_files import compose
-from tests.experiments.test_command_line import PreparedCLI, prepared
+from tests.helpers.cli_in_process import DryRunCLI
 from tests.helpers.stub import StubModule
-
-__all__ = ["prepared"]
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of 79 GiB")
 
@@ -41,9 +39,9 @@ def test_what_counts_as_no_memory(error: Exception, is_one: bool) -> None:
 
 @pytest.mark.parametrize("name", ["distillation/attention_kd", "small_vlm/smolvlm_500m_lora", "quickstart"])
 def test_the_knobs_are_real_ones_and_stand_in_their_order(
-    name: str, prepared: type[PreparedCLI], tmp_path: Path
+    name: str, dry_run: type[DryRunCLI], tmp_path: Path
 ) -> None:
-    config = prepared(["experiment", "-c", name, "--scale", "tiny"]).config["experiment"]
+    config = dry_run(["experiment", "-c", name, "--scale", "tiny"]).config["experiment"]
     for trains, knobs in ((True, TRAINING_KNOBS), (False, ANSWERING_KNOBS)):
         said = str(out_of_memory(config, trains, CUDA))
         assert "CUDA out of memory" in said and knobs[0][0] in said
@@ -56,9 +54,9 @@ def test_the_knobs_are_real_ones_and_stand_in_their_order(
 
 @pytest.mark.parametrize("verb", ["fit", "experiment"])
 def test_a_step_without_memory_ends_in_the_sentence(
-    verb: str, prepared: type[PreparedCLI], stub: Path, monkeypatch: pytest.MonkeyPatch
+    verb: str, dry_run: type[DryRunCLI], stub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`prepared` goes to an empty folder; the run is a whole one."""
+    """`dry_run` goes to an empty folder; the run is a whole one."""
 
     def loss(self: StubModule, batch: object) -> None:
         raise CUDA
@@ -69,7 +67,7 @@ def test_a_step_without_memory_ends_in_the_sentence(
 
 
 def test_answering_without_memory_names_the_batch_of_the_evaluation(
-    prepared: type[PreparedCLI], stub: Path, monkeypatch: pytest.MonkeyPatch
+    dry_run: type[DryRunCLI], stub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(self: StubModule, batch: object) -> None:
         raise CUDA

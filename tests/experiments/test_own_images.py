@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 from tests.helpers.unanswered_files import ROWS, cv_bench, omni_spatial, space_thinker, track3
 
 LAYOUTS = {

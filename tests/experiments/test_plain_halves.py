@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from experiments.experiment_files.registry import read_yaml
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 
 
 def experiment_of(stub: Path, **halves: Any) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 
 
 @pytest.mark.slow

@@ -7,25 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from datamodules.hub import fetch
 from datamodules.samples import DataError
 from experiments.command_line import teacher_outputs
-from experiments.command_line.cli import SpatialCLI
 from experiments.commands import cache_teacher
-from experiments.experiment_files.config_files import compose
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.teachers import live as teachers
 from lightning_modules.vlm import sft
-from tests.datamodules.test_published_splits import as_published
-from tests.experiments.test_command_line import PreparedCLI, prepared
-from tests.experiments.test_experiments import load_a_tiny_model
+from tests.helpers.cli_in_process import DryRunCLI, run
+from tests.helpers.models_in_place import load_a_tiny_model
 from tests.helpers.parquet_files import cv_bench_row, write_cv_bench
 from tests.helpers.track3_files import records_of, write_split
-
-__all__ = ["prepared"]
 
 OF_TEACHER_7B = ("logit_kd", "attention_kd", "gkd", "logit_kd_cached")
 TEACHERS = {
@@ -45,25 +39,6 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "load_vlm", fail)
     monkeypatch.setattr(fetch, "fetched", fail)
     monkeypatch.setattr(teacher_outputs, "_write", fail)
-
-
-@pytest.fixture
-def track3(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stub's module on Track 3 as it is published: the options of a command."""
-    monkeypatch.chdir(tmp_path)
-    content = yaml.safe_load(stub.read_text())
-    content["model"]["init_args"]["epochs"] = 1
-    content["data"] = {
-        "class_path": "datamodules.ai_city_track3.AiCityTrack3",
-        "init_args": {"root": str(as_published(tmp_path / "published")), "num_workers": 0},
-    }
-    stub.write_text(f"# Is left told from right?\n{yaml.safe_dump(content)}")
-    return ["-c", str(stub)]
-
-
-def run(*typed: str) -> RunFolder:
-    cli = SpatialCLI(compose(typed))
-    return cli.folder
 
 
 def test_a_run_scores_val_and_says_so_and_predicts_test(
@@ -115,48 +90,48 @@ def test_missing_answers_are_noticed_before_the_training(tmp_path: Path, track3:
 
 @pytest.mark.usefixtures("forbidden")
 @pytest.mark.parametrize("name", TEACHERS)
-def test_a_missing_teacher_names_the_command_that_makes_it(name: str, prepared: type[PreparedCLI]) -> None:
+def test_a_missing_teacher_names_the_command_that_makes_it(name: str, dry_run: type[DryRunCLI]) -> None:
     maker = TEACHERS[name]
     said = rf"adapter runs/{maker}/latest/adapter does not exist.*`make experiment NAME={maker}`"
     for subcommand in ("experiment", "fit"):
         with pytest.raises(ModelError, match=said):
-            prepared([subcommand, "-c", name, "--data.init_args.root", "hub"])
+            dry_run([subcommand, "-c", name, "--data.init_args.root", "hub"])
     assert not Path("runs").exists()
 
 
 @pytest.mark.usefixtures("forbidden")
-def test_so_it_is_where_teacher_outputs_are_written(prepared: type[PreparedCLI]) -> None:
+def test_so_it_is_where_teacher_outputs_are_written(dry_run: type[DryRunCLI]) -> None:
     with pytest.raises(ModelError, match="make experiment NAME=distillation/teacher_sft_7b"):
         cache_teacher.main(["-c", "distillation/logit_kd_cached", "--data.init_args.root", "hub"])
 
 
 @pytest.mark.parametrize("subcommand", ["test", "predict"])
 def test_no_teacher_is_missed_where_nothing_is_learnt(
-    subcommand: str, prepared: type[PreparedCLI], monkeypatch: pytest.MonkeyPatch
+    subcommand: str, dry_run: type[DryRunCLI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sft, "load_vlm", load_a_tiny_model)
-    assert prepared([subcommand, "-c", "distillation/logit_kd", "--ckpt_path=none"]).model is not None
+    assert dry_run([subcommand, "-c", "distillation/logit_kd", "--ckpt_path=none"]).model is not None
 
 
 @pytest.mark.usefixtures("forbidden")
 @pytest.mark.parametrize("name", ["small_vlm/smolvlm_from_scratch", "small_vlm/qwen_from_scratch"])
-def test_cv_bench_has_nothing_to_train_on(name: str, prepared: type[PreparedCLI], tmp_path: Path) -> None:
+def test_cv_bench_has_nothing_to_train_on(name: str, dry_run: type[DryRunCLI], tmp_path: Path) -> None:
     write_cv_bench(tmp_path / "real/test_2d.parquet", [cv_bench_row(number) for number in range(4)])
     for root in ("hub", str(tmp_path / "real")):
         with pytest.raises(
             DataError, match=r"CV-Bench has no train split.*DATA.*rendered scenes.*train files"
         ):
-            prepared(["experiment", "-c", name, "--data.init_args.root", root])
+            dry_run(["experiment", "-c", name, "--data.init_args.root", root])
     assert not Path("runs").exists()
 
 
 def test_what_is_only_asked_needs_nothing_to_train_on(
-    prepared: type[PreparedCLI], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dry_run: type[DryRunCLI], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sft, "load_vlm", load_a_tiny_model)
     write_cv_bench(tmp_path / "real/test_2d.parquet", [cv_bench_row(number) for number in range(4)])
-    prepared(["experiment", "-c", "small_vlm/smolvlm_500m_zero_shot", "--data.init_args.root", "hub"])
+    dry_run(["experiment", "-c", "small_vlm/smolvlm_500m_zero_shot", "--data.init_args.root", "hub"])
     with pytest.raises(DataError, match="CV-Bench has no train split"):
-        prepared(
+        dry_run(
             ["fit", "-c", "small_vlm/smolvlm_from_scratch", "--data.init_args.root", str(tmp_path / "real")]
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.run_folders.find_run import runs_in
-from tests.experiments.conftest import ROOT, Command
+from tests.helpers.commands import ROOT, Command
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import torch
 
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
 from experiments.run_folders.loggers import drop_rows_from, read_rows
-from tests.experiments.conftest import LONGEST_S, Command, Start
+from tests.helpers.commands import LONGEST_S, Command, Start
 
 WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"
 

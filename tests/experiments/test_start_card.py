@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from datamodules.loading.batching import TrainingBatches
 from experiments.callbacks.start_card import said_of_tokens
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 4), st.integers(1, 6))

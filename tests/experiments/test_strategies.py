@@ -10,9 +10,7 @@ from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ModelParalle
 
 from experiments.command_line.strategies import SEVERAL_DEVICES, WORKING, settled_strategy
 from experiments.run_folders.run_folder import RunError
-from tests.experiments.test_command_line import PreparedCLI, prepared
-
-__all__ = ["prepared"]
+from tests.helpers.cli_in_process import DryRunCLI
 
 
 def test_parts_without_work_are_looked_for_unless_told_otherwise() -> None:
@@ -79,18 +77,18 @@ def test_classes_of_strategies_as_well(strategy: Any, said: str) -> None:
 def test_the_command_line_refuses_before_a_model_is_made(
     arguments: list[str],
     said: str,
-    prepared: type[PreparedCLI],
+    dry_run: type[DryRunCLI],
     stub: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prepared, "instantiate_classes", lambda self: pytest.fail("a model was made"))
+    monkeypatch.setattr(dry_run, "instantiate_classes", lambda self: pytest.fail("a model was made"))
     verb, *options = arguments
     with pytest.raises(Exception, match=said):
-        prepared([verb, "-c", str(stub), "--trainer.accelerator=cpu", *options])
+        dry_run([verb, "-c", str(stub), "--trainer.accelerator=cpu", *options])
 
 
-def test_what_is_settled_stands_in_the_configuration(prepared: type[PreparedCLI], stub: Path) -> None:
-    config = prepared(
+def test_what_is_settled_stands_in_the_configuration(dry_run: type[DryRunCLI], stub: Path) -> None:
+    config = dry_run(
         ["fit", "-c", str(stub), "--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
     ).config["fit"]
     assert (config.trainer.strategy, config.trainer.precision) == (SEVERAL_DEVICES, "32-true")

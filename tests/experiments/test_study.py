@@ -31,11 +31,9 @@ from experiments.study.study_file import STUDIES, Scale, Study, StudyError, find
 from experiments.study.study_run import SeededRun, seeded_runs
 from experiments.study.study_summary import summarise
 from experiments.study.study_table import as_markdown, write_tables
-from tests.experiments.conftest import environment
-from tests.experiments.test_command_line import PreparedCLI, prepared
+from tests.helpers.cli_in_process import DryRunCLI
+from tests.helpers.commands import environment
 from tests.helpers.forked_make import ForkedPython
-
-__all__ = ["prepared"]
 
 SHIPPED = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
@@ -244,14 +242,14 @@ def test_a_shipped_study_says_what_it_answers(name: str) -> None:
     assert f"make study NAME={name}" in opening_comment(find_study(name))
 
 
-class ParsedCLI(PreparedCLI):
+class ParsedCLI(DryRunCLI):
     """Checks every key and type, and makes nothing of them."""
 
     def instantiate_classes(self) -> None:
         pass
 
 
-@pytest.mark.usefixtures("prepared")
+@pytest.mark.usefixtures("dry_run")
 @pytest.mark.parametrize("scale", [pytest.param("full", marks=pytest.mark.every_file), "tiny"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_runs_of_a_shipped_study_parse(name: str, scale: Scale, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +279,8 @@ def test_the_runs_of_a_shipped_study_parse(name: str, scale: Scale, monkeypatch:
 
 def test_what_is_run_is_an_experiment_file_of_its_own(here: Path) -> None:
     file = write_study(here / "teaching.yaml", changed(TEACHING, settings={"model": {"width": 7}}))
-    for scale, names in (("full", "study/teaching"), ("tiny", "study/teaching-tiny")):
+    scales: tuple[tuple[Scale, str], ...] = (("full", "study/teaching"), ("tiny", "study/teaching-tiny"))
+    for scale, names in scales:
         study = read_study(file, scale)
         carry_out(study)
         written = here / f"runs/{names}/taught/seed1.yaml"

@@ -11,7 +11,7 @@ from experiments.trained import load_trained
 from lightning_modules.base import ModelError
 from lightning_modules.checkpoints import CheckpointError
 from lightning_modules.tiny_giant.module import TinyGiant
-from tests.experiments.conftest import ROOT, Command
+from tests.helpers.commands import ROOT, Command
 from tests.helpers.stub import StubModule
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.experiments.conftest import Command
+from tests.helpers.commands import Command
 from tests.helpers.observer import OBSERVE, OBSERVED
 
 ONE_EPOCH = "max_epochs=1"

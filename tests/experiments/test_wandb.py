@@ -12,7 +12,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from experiments.experiment_files.registry import EXPERIMENTS
 from experiments.run_folders.loggers import wandb_is_asked_for, wandb_when_asked
-from tests.experiments.conftest import ROOT, Command
+from tests.helpers.commands import ROOT, Command
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ import errno
 import os
 from typing import Any
 
+from torch import nn
+
 from experiments.callbacks import predictions
 from tests.helpers.stub import StubModule
 
@@ -14,7 +16,7 @@ class FullDisk(StubModule):
     """Finds the disk full when the first checkpoint is written."""
 
     def on_train_start(self) -> None:
-        def full(_: int) -> None:
+        def full(fd: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         os.fsync = full
@@ -58,5 +60,6 @@ class NotDifferentiable(StubModule):
     """Has a loss without a gradient at 0, where it is."""
 
     def loss(self, batch: Any) -> Any:
-        terms = super().loss(batch)
-        return {**terms, "root": (0 * self.layers[0].weight.sum()).sqrt()}
+        terms, layer = super().loss(batch), self.layers[0]
+        assert isinstance(layer, nn.Linear)
+        return {**terms, "root": (0 * layer.weight.sum()).sqrt()}

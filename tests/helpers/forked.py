@@ -30,9 +30,7 @@ def in_processes(function: Callable[..., None], arguments: tuple[Any, ...], coun
     Raises:
         ProcessRaisedException: one of them has failed.
     """
-    torch.multiprocessing.start_processes(  # type: ignore[no-untyped-call]
-        function, arguments, nprocs=count, start_method="forkserver"
-    )
+    torch.multiprocessing.start_processes(function, arguments, nprocs=count, start_method="forkserver")
 
 
 class ForkedCommand:

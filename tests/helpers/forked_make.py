@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from tests.helpers.commands import ROOT
 from tests.helpers.forked import ForkedCommand
 
-ROOT = Path(__file__).resolve().parents[2]
 MAKE_READS = ("Makefile", "pyproject.toml", "constraints.txt")
 CLIENT = """
 import json, os, socket, sys

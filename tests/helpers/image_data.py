@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from datamodules.base import Role, SpatialDataModule
 from datamodules.samples import AnswerType, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
 from tests.helpers.sample_questions import noise_image
+from tests.helpers.text_lengths import longest_texts
 
 IMAGES = 4
 
@@ -39,6 +41,9 @@ class FourImages:
             sample = self.samples(group, [0])[0]
             yield sample.question, sample.rationale, sample.answer or ""
 
+    def lengths(self) -> np.ndarray:
+        return longest_texts(self)
+
     def labels(self) -> Iterator[tuple[str, str]]:
         for group in range(IMAGES):
             yield "mcq", str(group)
@@ -47,7 +52,7 @@ class FourImages:
 class ImageData(SpatialDataModule):
     """The four images in every split."""
 
-    def __init__(self, **shared) -> None:
+    def __init__(self, **shared: Any) -> None:
         super().__init__(**{"num_workers": 0, "batch_size": 4, **shared})
 
     def prepare_split(self, role: Role) -> None:

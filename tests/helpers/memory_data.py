@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from datamodules.base import Role, SpatialDataModule
 from datamodules.samples import SpatialSample
 from datamodules.scoring.metrics import Track3Metric
 from tests.helpers.scenes import questions
+from tests.helpers.text_lengths import longest_texts
 
 CATEGORY = {"distance": "distance", "region": "mcq", "count": "count", "side": "left_right"}
 
@@ -36,6 +38,9 @@ class MemoryQuestions:
             for sample in self.samples(group, range(self.each)):
                 yield sample.question, sample.rationale, sample.answer or ""
 
+    def lengths(self) -> np.ndarray:
+        return longest_texts(self)
+
     def labels(self) -> Iterator[tuple[str, str]]:
         for group in range(self.images):
             for sample in self.samples(group, range(self.each)):
@@ -45,7 +50,7 @@ class MemoryQuestions:
 class MemoryData(SpatialDataModule):
     """Random images with fixed questions."""
 
-    def __init__(self, images: int = 4, **shared) -> None:
+    def __init__(self, images: int = 4, **shared: Any) -> None:
         super().__init__(**{"num_workers": 0, "batch_size": 2, **shared})
         self.images = images
 

@@ -46,13 +46,15 @@ class PlainModule(LightningModule):
 class PlainData(LightningDataModule):
     """A loader of torch over records; the module gives the collator."""
 
+    collator: Any
+
     def __init__(self, batch_size: int = 4) -> None:
         super().__init__()
         self.batch_size = batch_size
 
     def loader(self, split: str, images: int) -> DataLoader:
         questions = StubQuestions(split, images)
-        samples = [sample for image in range(images) for sample in questions.samples(image, range(2))]
+        samples: Any = [sample for image in range(images) for sample in questions.samples(image, range(2))]
         return DataLoader(
             samples, batch_size=self.batch_size, shuffle=split == "train", collate_fn=self.collator
         )
@@ -72,5 +74,5 @@ class OwnTrainLoader(StubData):
 
     def train_dataloader(self) -> DataLoader:
         split = self.split("train")
-        samples = [sample for image in range(len(split)) for sample in split.samples(image, range(2))]
+        samples: Any = [sample for image in range(len(split)) for sample in split.samples(image, range(2))]
         return DataLoader(samples, batch_size=8, shuffle=True, collate_fn=self.collator)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Self
 from unittest.mock import patch
 
@@ -57,6 +58,16 @@ class MixedDevices(RuntimeError):
     """Tensors of two devices met in one operation."""
 
 
+def _refuse(cls: type, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+    """Refuse what is asked outside of a `PretendDevice`."""
+    raise RuntimeError(f"{function} outside of PretendDevice")
+
+
+def _described(tensor: Tensor) -> str:
+    """Shape and type; values would be a wait."""
+    return f"OnDevice({tuple(tensor.shape)}, {tensor.dtype})"
+
+
 class OnDevice(Tensor):
     """A tensor that says `cpu:1` and holds the data of a plain one."""
 
@@ -77,20 +88,15 @@ class OnDevice(Tensor):
         made.held = held
         return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__: Any = torch._C._disabled_torch_function_impl
 
-    @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        """Refuse what is asked outside of a `PretendDevice`."""
-        raise RuntimeError(f"{function} outside of PretendDevice")
+    __torch_dispatch__: Any = classmethod(_refuse)
 
     def tolist(self) -> Any:
         """The values, copied to the host first."""
         return self.cpu().tolist()
 
-    def __repr__(self) -> str:
-        """Shape and type; values would be a wait."""
-        return f"OnDevice({tuple(self.shape)}, {self.dtype})"
+    __repr__: Any = _described
 
 
 class PretendDevice(TorchDispatchMode):
@@ -235,7 +241,8 @@ def _waits(function: Any, arguments: Any, here: list[OnDevice], host: list[Tenso
 
 def _line() -> str:
     """The innermost line of the project that is being run, and that of a library that it has called."""
-    frame, library = sys._getframe(1), ""
+    frame: FrameType | None = sys._getframe(1)
+    library = ""
     while frame is not None:
         file = frame.f_code.co_filename
         if file != __file__:

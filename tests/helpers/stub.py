@@ -16,9 +16,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.base import Role, SpatialDataModule
+from datamodules.loading.grouped import texts_of
 from datamodules.samples import Answer, AnswerType, DataError, Region, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.base import Batch, Collator, SpatialModule
+from tests.helpers.text_lengths import longest_texts
 
 SIDES = ("left", "right")
 
@@ -122,10 +124,16 @@ class StubQuestions:
     def samples(self, group: int, questions: Sequence[int]) -> list[SpatialSample]:
         return [self._sample(group, question) for question in questions]
 
+    def lengths(self) -> np.ndarray:
+        return longest_texts(self)
+
     def labels(self) -> Iterator[tuple[str, str]]:
         for group in range(self.images):
             for sample in self.samples(group, range(2)):
                 yield sample.task, sample.answer or ""
+
+    def texts(self, limit: int) -> Iterator[tuple[str, ...]]:
+        return texts_of(self, limit)
 
     def _sample(self, group: int, question: int) -> SpatialSample:
         mask = np.zeros((32, 32), dtype=bool)

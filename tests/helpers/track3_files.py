@@ -82,3 +82,15 @@ def write_dataset(
     for stem, sizes in (("train", train), ("val", val or [2]), ("test", test or [2])):
         write_split(root, stem, records_of(f"{stem}-", sizes))
     return root
+
+
+def without_answers(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: entry[key] for key in ("id", "image", "conversations", "rle")} for entry in records]
+
+
+def as_published(folder: Path) -> Path:
+    """Track 3's three official splits: the answers of the test split are with the challenge alone."""
+    for split, sizes in (("train", [4, 4]), ("val", [4, 3])):
+        write_split(folder, split, records_of(f"{split}-", sizes))
+    write_split(folder, "test", without_answers(records_of("test-", [4, 4, 2])))
+    return folder

@@ -18,7 +18,7 @@ from lightning_modules.vlm.composed_encoder import feature_map_shape
 from lightning_modules.vlm.loading import Composed, load_vlm
 from lightning_modules.vlm.tiny_models import TinySize
 from lightning_modules.vlm.whole_weights import adapter_tensors
-from tests.datamodules.test_broken_files import INSTEAD
+from tests.helpers.broken_contents import INSTEAD
 
 
 @pytest.mark.parametrize(

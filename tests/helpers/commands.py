@@ -1,0 +1,28 @@
+"""The command line in processes of its own: what starts it, its environment, and how long it may take."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.helpers.forked import ForkedCommand
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS_OF_THE_CALLER = (
+    *("WANDB_MODE", "WANDB_API_KEY", "WANDB_RUN_ID", "TRACEBACK", "LOCAL_RANK", "SURVIVE"),
+    # What `make test ARGS=...` hands to every make below it.
+    *("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"),
+)
+
+LONGEST_S = 170
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., ForkedCommand]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The caller's environment without what would change a run."""
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS_OF_THE_CALLER}
+    return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NETRC": os.devnull, **changes}
