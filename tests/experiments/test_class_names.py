@@ -22,7 +22,7 @@ BLIND = "datamodules.views.Blind"
 
 
 def subclasses(kind: type) -> set[type]:
-    found = set(kind.__subclasses__())
+    found: set[type] = set(kind.__subclasses__())
     return found.union(*map(subclasses, found))
 
 
