@@ -16,6 +16,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from lightning_modules.distributed import all_reduce_mean, is_shared
+from lightning_modules.lightning_internals import data_fetcher
 
 QUESTIONS = "questions"
 """What a term is a mean over that says nothing else."""
@@ -105,7 +106,7 @@ class LookAhead(Iterator[Any]):
 
 def _look_ahead(trainer: Trainer, number: int) -> list[Any]:
     # Lightning has no public place between its loaders and its loop.
-    fetcher: Any = trainer.fit_loop._data_fetcher
+    fetcher = data_fetcher(trainer)
     if not isinstance(fetcher.iterator, LookAhead):
         fetcher.iterator = LookAhead(fetcher.iterator)
     # Of loaders without a length, Lightning has fetched some itself, to know which is the last one.

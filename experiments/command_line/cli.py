@@ -7,7 +7,6 @@ import shlex
 import signal
 import sys
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -30,7 +29,6 @@ from experiments.callbacks.checkpoint_choice import (
     Tested,
     refuse_looking_at_the_test,
     said_of,
-    whose_weights,
 )
 from experiments.callbacks.checkpoints import checkpoints
 from experiments.callbacks.gallery import GalleryWriter
@@ -38,9 +36,10 @@ from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.plain_halves import arguments_of, data_face, module_face
 from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
-from experiments.callbacks.start_card import StartCard, scored_elsewhere
+from experiments.callbacks.start_card import StartCard
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.command_line.baselines import Baselines, run_baselines
+from experiments.command_line.closing import close, write_results_of, write_trained
 from experiments.command_line.preconditions import (
     UNTRAINED,
     require_checkpoint,
@@ -60,10 +59,8 @@ from experiments.errors.parser_errors import RefusedOption, refusal
 from experiments.errors.plain_errors import Interrupted, is_interrupt
 from experiments.experiment_files.config_files import ConfigFiles, refuse_other_model
 from experiments.experiment_files.registry import BASE, read_yaml
-from experiments.export import write_adapter
+from experiments.lightning_internals import OpenedCLI
 from experiments.program import program
-from experiments.report.page import write_report
-from experiments.report.results import Results, collect, named_metric, percent, write_results
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.loggers import MetricsTable, drop_rows_from, name_wandb_run
@@ -111,7 +108,7 @@ class ExperimentTrainer(Trainer):
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only, verbose=False)
 
 
-class SpatialCLI(LightningCLI):
+class SpatialCLI(OpenedCLI):
     """Parses, prepares the run folder, runs, and closes with results and report.
 
     Args:
@@ -124,6 +121,7 @@ class SpatialCLI(LightningCLI):
 
     def __init__(self, composition: ConfigFiles) -> None:
         self.composition = composition
+        self.typed_subcommand = next(iter(composition.arguments), "")
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
         self.logged_score = LoggedScore()
@@ -176,14 +174,6 @@ class SpatialCLI(LightningCLI):
         """Lightning's own, and `experiment`."""
         return {**LightningCLI.subcommands(), "experiment": {"model", "datamodule"}}
 
-    def _prepare_subcommand_parser(
-        self, klass: type, subcommand: str, **kwargs: Any
-    ) -> LightningArgumentParser:
-        """Only the one that is typed needs its options, whose setting up takes a while."""
-        if subcommand in self.composition.arguments[:1]:
-            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        return self.init_parser(description=kwargs["description"])
-
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The keys of an experiment file that are not Lightning's."""
         parser.add_argument("--name", type=str, help="The experiment's name; its runs lie in runs/<name>/.")
@@ -208,8 +198,7 @@ class SpatialCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
-            subcommand = self._subcommand_parsers.get(next(iter(args), ""), parser)
-            known = subcommand.get_defaults(skip_validation=True).keys()
+            known = self.known_keys(self.typed_subcommand)
             raise RefusedOption(refusal(error, self.composition.typed, known)) from error
         except OmegaConfBaseException as error:
             said = str(error).partition("\n")[0].rstrip(".")
@@ -242,7 +231,7 @@ class SpatialCLI(LightningCLI):
         if self.subcommand not in TRAINING_COMMANDS and trains("fit", config.model):
             config.ckpt_path = self._checkpoint_to_ask(config)
         if config.get("ckpt_path") and Path(config.ckpt_path).is_file():
-            dumped = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
+            dumped = self.parser_of(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
             source = RunFolder.of_checkpoint(Path(config.ckpt_path))
             refuse_other_model(yaml.safe_load(dumped), source, training)
             # `runs/<name>/latest` may point to another run before the checkpoint is read.
@@ -276,7 +265,7 @@ class SpatialCLI(LightningCLI):
     def _refuse_what_is_missing(self, config: Any, training: bool) -> None:
         """Say what a run lacks before a model is loaded, data are fetched, or a run folder is made."""
         with made_as_configured():
-            data = self._parser(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
+            data = self.parser_of(self.subcommand).instantiate_classes(Namespace(data=config.data)).data
         require_splits(data_face(data), str(self.subcommand), training)
         # The suite's data deal out the questions to the processes; for plain loaders Lightning does it.
         config.trainer.use_distributed_sampler |= not isinstance(data, SpatialDataModule)
@@ -285,7 +274,7 @@ class SpatialCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
         """Add the run folder's table and the callbacks that belong to every run."""
-        config = self._get(self.config_init, "trainer")
+        config = self.settings_of(self.config_init, "trainer")
         kept: dict[str, Any] = {}
         if self.resumed and not self.rehearses:
             kept = {key: value for key, value in self.folder.read_card().items() if key == "steps"}
@@ -309,14 +298,16 @@ class SpatialCLI(LightningCLI):
             )
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero and not self.rehearses:
-            card = started(self._command(), str(self.subcommand), self._get(self.config, "seed_everything"))
+            card = started(
+                self._command(), str(self.subcommand), self.settings_of(self.config, "seed_everything")
+            )
             card["data_seed"] = getattr(self.datamodule, "seed", None)
             self.folder.write_card({"name": self.name, "comment": self.composition.comment, **kept, **card})
         return trainer
 
     def before_experiment(self) -> None:
         """Refuse what would fail at the end, then begin as a fit does."""
-        if self._get(self.config_init, "baselines").blind:
+        if self.settings_of(self.config_init, "baselines").blind:
             refuse_blind_baseline(self.model)
         learns = parameter_counts(self.model)[1] > 0
         module_face(self.model).refuse_unworkable(self.trainer, trains=learns)
@@ -361,28 +352,28 @@ class SpatialCLI(LightningCLI):
     def after_experiment(self) -> None:
         """Write results and adapter, then ask the baselines, then the report."""
         if self.rehearses:
-            return self._close(None)
+            return close(self, None)
         if self.trainer.is_global_zero and parameter_counts(self.model)[1] and not self.trainer.global_step:
             print("\nNothing was trained: the score is that of the model as it begins.")
-        results = self._write_results({})
-        self._write_adapter()
+        results = write_results_of(self, {})
+        write_trained(self)
         tested = self.trainer.limit_test_batches != 0
-        baselines = run_baselines(self, self._get(self.config_init, "baselines")) if tested else {}
+        baselines = run_baselines(self, self.settings_of(self.config_init, "baselines")) if tested else {}
         if results is not None and baselines:
-            results = self._write_results(baselines)
-        self._close(results)
+            results = write_results_of(self, baselines)
+        close(self, results)
 
     def after_test(self) -> None:
         """Write results and report."""
-        self._close(self._write_results({}))
+        close(self, write_results_of(self, {}))
 
     after_validate = after_test
 
     def after_fit(self) -> None:
         """Write the adapter and the report of the training."""
         if not self.rehearses:
-            self._write_adapter()
-        self._close(None)
+            write_trained(self)
+        close(self, None)
 
     def after_predict(self) -> None:
         """Say where the answers are, and write the file that the benchmark takes, if any, and the report."""
@@ -390,29 +381,28 @@ class SpatialCLI(LightningCLI):
             print(f"\nAnswers: {self.folder.predictions}")
             if file := write_submission_file(self.datamodule, self.folder):
                 print(f"Submission: {file}")
-        self._close(None)
+        close(self, None)
 
     @property
     def rehearses(self) -> bool:
         """Whether `fast_dev_run` asks for a few steps of each part, of which nothing is kept."""
-        return bool(self._get(self.config, "trainer").fast_dev_run)
+        return bool(self.settings_of(self.config, "trainer").fast_dev_run)
 
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return self._get(self.config, "name")
+        return self.settings_of(self.config, "name")
+
+    @property
+    def best(self) -> Best:
+        """Which checkpoint is the best one."""
+        best: Best = self.settings_of(self.config_init, "best")
+        return best
 
     @property
     def _tested(self) -> Tested:
         """Which checkpoint is tested."""
-        return self._get(self.config, "tested")
-
-    def _asked_checkpoint(self) -> Path | None:
-        """The checkpoint whose weights were scored, if they were trained."""
-        if self.trainer.ckpt_path:
-            return Path(str(self.trainer.ckpt_path))
-        trained = self.subcommand == "experiment" and parameter_counts(self.model)[1] > 0
-        return self.folder.checkpoint if trained and self.folder.checkpoint.exists() else None
+        return self.settings_of(self.config, "tested")
 
     @property
     def _trains(self) -> bool:
@@ -437,15 +427,14 @@ class SpatialCLI(LightningCLI):
             shown.append(progress())
         if self.rehearses:
             return shown
-        best = self._get(self.config_init, "best")
-        required = self._tested == "best" or best != Best()
+        required = self._tested == "best" or self.best != Best()
         return [
             LearningRateMonitor(logging_interval="step"),
-            *(checkpoints(best, required) if config["enable_checkpointing"] is not False else ()),
+            *(checkpoints(self.best, required) if config["enable_checkpointing"] is not False else ()),
             StartCard(
                 self.name,
                 f"{program(str(self.subcommand))} --resume {self.folder.path}",
-                said_of(self._tested, best),
+                said_of(self._tested, self.best),
             ),
             PredictionsWriter(),
             GalleryWriter(),
@@ -460,7 +449,7 @@ class SpatialCLI(LightningCLI):
         """Keep the run's configuration true: a resumed run may have been told to train longer."""
         config = self.config[self.subcommand].clone()
         config.ckpt_path = None
-        text = self._parser(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
+        text = self.parser_of(self.subcommand).dump(config, skip_validation=True, skip_unset=False)
         if yaml.safe_load(text) != read_yaml(self.folder.config):
             write_whole(self.folder.config, text)
 
@@ -470,50 +459,6 @@ class SpatialCLI(LightningCLI):
             drop_rows_from(self.folder.metrics, read_checkpoint(self.folder.checkpoint)["global_step"])
         else:
             self.folder.metrics.unlink(missing_ok=True)
-
-    @rank_zero_only
-    def _write_adapter(self) -> None:
-        if parameter_counts(self.model)[1]:
-            write_adapter(self.model, read_yaml(self.folder.config)["model"], self.folder.path)
-
-    def _write_results(self, baselines: dict[str, Any]) -> Results | None:
-        model, data = module_face(self.model), data_face(self.datamodule)
-        summary = model.summary if isinstance(model, SpatialModule) else self.logged_score.summary
-        if self.rehearses or not self.trainer.is_global_zero or not summary or not summary["n"]:
-            return None
-        results = collect(
-            summary,
-            baselines,
-            self.stopwatch.seconds,
-            parameter_counts(self.model),
-            images=data.image_notes.counts(),
-            provenance={**model.origins(), "data": data.origin(), "torchvision": version("torchvision")},
-        )
-        tested = self.subcommand in ("experiment", "test")
-        if checkpoint := self._asked_checkpoint():
-            results["tested"] = whose_weights(checkpoint, self.folder, self._get(self.config_init, "best"))
-        if tested and (note := scored_elsewhere(data)):
-            results["scored_on"] = note
-        write_results(self.folder, results)
-        self.folder.become_latest()
-        return results
-
-    @rank_zero_only
-    def _close(self, results: Results | None) -> None:
-        if self.rehearses:
-            print("\nA rehearsal (fast_dev_run): every part has run, and nothing of it was kept.")
-            return
-        report = write_report(self.folder)
-        if results is not None:
-            beside = "".join(f", {name} {percent(value)}" for name, value in results["baselines"].items())
-            print(f"\nScore {percent(results)}{named_metric(results)} on {results['n']:,} questions{beside}.")
-        print(f"Report: {report}")
-        if self.folder.checkpoint.exists():
-            print(
-                f"Next: {program('predict')} -c {self.folder.config} --ckpt_path {self.folder.asked} "
-                "--data OwnImages --data.root FOLDER\nanswers the questions of "
-                "FOLDER/questions.csv (columns image, question; see the README) about your own images."
-            )
 
 
 def settle_data_seed(config: Any) -> None:

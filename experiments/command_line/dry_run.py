@@ -7,9 +7,10 @@ from typing import Any
 from lightning.pytorch.cli import LightningCLI
 
 from experiments.command_line.cli import ExperimentTrainer, SpatialCLI
+from experiments.lightning_internals import PreparedCLI
 
 
-class DryRun(SpatialCLI):
+class DryRun(PreparedCLI, SpatialCLI):
     """Makes everything and runs nothing; no run folder is written.
 
     Args:
@@ -23,6 +24,3 @@ class DryRun(SpatialCLI):
         )
         assert isinstance(trainer, ExperimentTrainer)
         return trainer
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        pass

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from lightning.fabric.loggers.csv_logs import _ExperimentWriter
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import CSVLogger, Logger
-from lightning.pytorch.loggers.logger import DummyLogger, rank_zero_experiment
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 
 from datamodules.files.text_files import read_text
+from experiments.lightning_internals import OpenedCsvLogger, OpenedCsvWriter
 from experiments.run_folders.run_folder import RunFolder, write_whole
 
 
-class MetricsTable(CSVLogger):
+class MetricsTable(OpenedCsvLogger):
     """`metrics.csv` directly in the run folder; a resumed run goes on in the same file.
 
     Args:
@@ -31,22 +31,18 @@ class MetricsTable(CSVLogger):
         self.folder = folder
         self.table = folder.metrics
 
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> _ExperimentWriter:
+    def make_writer(self) -> OpenedCsvWriter:
         """The writer, which knows the columns of the file it continues.
 
         Lightning's writer deletes what it finds: here the rows are set aside while it starts.
         """
-        if self._experiment is None:
-            kept = read_rows(self.table)
-            self.table.unlink(missing_ok=True)
-            writer = _ExperimentWriter(self.log_dir)
-            if kept:
-                writer.metrics_keys = list(kept[0])
-                write_rows(self.table, kept)
-            self._experiment = writer
-        return self._experiment
+        kept = read_rows(self.table)
+        self.table.unlink(missing_ok=True)
+        writer = OpenedCsvWriter(self.log_dir)
+        if kept:
+            writer.metrics_keys = list(kept[0])
+            write_rows(self.table, kept)
+        return writer
 
     def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
         """From its first checkpoint on, the run is one that others may go on from."""

@@ -24,6 +24,7 @@ from lightning_modules.distillation.on_policy import OnPolicy, as_taught, on_pol
 from lightning_modules.distillation.teachers.cached import CachedTeacher, require_cachable
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher, TeacherOutput, TeacherSource
 from lightning_modules.distillation.weights import Weight, weight_at
+from lightning_modules.lightning_internals import is_attached
 from lightning_modules.schedule import total_steps
 from lightning_modules.vlm.collator import label_count
 from lightning_modules.vlm.sft import PeftSft, PeftSftArguments
@@ -210,7 +211,7 @@ class DistilledStudent(PeftSft):
     @property
     def _progress(self) -> float:
         """The share of the training that is done, 0 to 1; 0 where nobody knows how long it will be."""
-        return 0.0 if self._trainer is None else min(1.0, self.global_step / self._steps)
+        return 0.0 if not is_attached(self) else min(1.0, self.global_step / self._steps)
 
 
 # Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.
