@@ -30,6 +30,7 @@ class OpenedCsvLogger(CSVLogger):
         """The writer."""
         if self._experiment is None:
             self._experiment = self.make_writer()
+        assert isinstance(self._experiment, OpenedCsvWriter)
         return self._experiment
 
 
