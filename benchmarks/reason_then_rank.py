@@ -25,7 +25,7 @@ from lightning import Trainer, seed_everything
 from benchmarks.measuring import write_result
 from datamodules.cv_bench import CvBench
 from datamodules.samples import SpatialSample
-from datamodules.views.base import View
+from datamodules.views.view import View
 from lightning_modules.schedule import WarmupCosine
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft

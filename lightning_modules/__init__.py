@@ -1,1 +1,1 @@
-"""What learns: models, losses and LightningModules. This room knows no file, no path, no benchmark."""
+"""What learns: models, losses and LightningModules. This package knows no file, no path, no benchmark."""

@@ -28,7 +28,12 @@ from datamodules.rendered.candidates import (
     seen_inside,
     some,
 )
-from datamodules.rendered.choices import which_buffer, which_closest, which_closest_chained, which_outermost
+from datamodules.rendered.choice_questions import (
+    which_buffer,
+    which_closest,
+    which_closest_chained,
+    which_outermost,
+)
 from datamodules.rendered.levels import MARGIN_SIDE, Level
 from datamodules.rendered.references import (
     SIDES,

@@ -5,12 +5,12 @@ also saves reading it, and a view that changes an image wraps it in another lazy
 sample unless a view says that it removes them.
 """
 
-from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import BoxesInText
-from datamodules.views.choices import RotatedChoices
 from datamodules.views.image_views import Blind, DepthAsImage, DepthImage, GrayImage, Grayscale, NoDepth
 from datamodules.views.marks import Marked, MarkedImage
 from datamodules.views.multiple_choice import AsMultipleChoice
+from datamodules.views.rotated_choices import RotatedChoices
+from datamodules.views.view import DerivedImage, View
 
 __all__ = [
     "AsMultipleChoice",

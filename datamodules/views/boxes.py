@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from datamodules.samples import MASK_PLACEHOLDER, Region, SpatialSample
-from datamodules.views.base import View
+from datamodules.views.view import View
 
 SCALE = 1000
 """Boxes are written in thousandths of the image's width and height."""

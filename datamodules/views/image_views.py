@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from datamodules.samples import ExtractedAnswer, SpatialSample, depth_of
-from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import without_boxes
+from datamodules.views.view import DerivedImage, View
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 

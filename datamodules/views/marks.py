@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from datamodules.images.pixels import as_rgb
 from datamodules.samples import MASK_PLACEHOLDER, Region, SpatialSample
-from datamodules.views.base import DerivedImage, View
 from datamodules.views.boxes import region_name
+from datamodules.views.view import DerivedImage, View
 
 COLOURS = (
     (230, 25, 75),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 
 from datamodules.samples import LETTERS, AnswerType, SpatialSample
-from datamodules.views.base import View
 from datamodules.views.boxes import region_name
+from datamodules.views.view import View
 
 CHOICES = 4
 """How many choices a question gets, where its form allows as many."""

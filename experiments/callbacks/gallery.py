@@ -9,7 +9,7 @@ from lightning import LightningModule, Trainer
 
 from datamodules.samples import Answer, UnreadableImage
 from datamodules.scoring.metrics import Judgement
-from experiments.callbacks.base import InRunFolder
+from experiments.callbacks.in_run_folder import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from experiments.callbacks.predictions import judge, judging_metric
 from experiments.report.region_images import draw_question

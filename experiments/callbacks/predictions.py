@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from datamodules.base import SpatialDataModule
 from datamodules.samples import Answer, metric_of
 from datamodules.scoring.metrics import Judgement, SpatialMetric
-from experiments.callbacks.base import InRunFolder
+from experiments.callbacks.in_run_folder import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from experiments.run_folders.whole_files import written_beside
 from lightning_modules.base import SpatialModule

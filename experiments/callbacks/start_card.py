@@ -15,7 +15,7 @@ from torch.utils.data import DistributedSampler
 
 from datamodules.base import SpatialDataModule
 from datamodules.loading.image_loading import ResumableLoader
-from experiments.callbacks.base import InRunFolder
+from experiments.callbacks.in_run_folder import InRunFolder
 from experiments.callbacks.plain_halves import PlainData, data_face
 from experiments.run_folders.loggers import describe
 from experiments.run_folders.provenance import parameter_counts

@@ -24,13 +24,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datamodules.base import SpatialDataModule
 from datamodules.loading.cores import available_cores
+from experiments.callbacks.checkpoint_callbacks import checkpoints
 from experiments.callbacks.checkpoint_choice import (
     Best,
     Tested,
     refuse_looking_at_the_test,
     said_of,
 )
-from experiments.callbacks.checkpoints import checkpoints
 from experiments.callbacks.gallery import GalleryWriter
 from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.plain_halves import arguments_of, data_face, module_face
@@ -38,7 +38,6 @@ from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard
 from experiments.callbacks.stopwatch import Stopwatch
-from experiments.command_line.baselines import Baselines, run_baselines
 from experiments.command_line.closing import close, write_results_of, write_trained
 from experiments.command_line.preconditions import (
     UNTRAINED,
@@ -50,8 +49,9 @@ from experiments.command_line.preconditions import (
     require_workable,
     trains,
 )
+from experiments.command_line.run_baselines import Baselines, run_baselines
 from experiments.command_line.strategies import settled_strategy
-from experiments.command_line.submission import write_submission_file
+from experiments.command_line.submission_file import write_submission_file
 from experiments.command_line.teacher_outputs import refuse_blind_baseline, write_missing
 from experiments.errors.constructors import NotMade, made_as_configured, reason_of, refused_by_lightning
 from experiments.errors.memory import is_out_of_memory, out_of_memory

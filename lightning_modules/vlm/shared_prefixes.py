@@ -18,7 +18,7 @@ WORTHWHILE = 0.75
 
 @dataclass(frozen=True)
 class SharedPrefixes:
-    """How prompts are split into shared beginnings and rests of their own.
+    """How prompts are split into shared prefixes and rests of their own.
 
     Attributes:
         length: for each prompt, how many of its tokens are read with its beginning.

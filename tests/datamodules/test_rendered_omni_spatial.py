@@ -245,7 +245,7 @@ def test_lists_are_in_order(asked: list[Asked]) -> None:
 
 def test_drawn_letters_mark_the_told_object(asked: list[Asked], folder: Path, scenes: Scenes) -> None:
     """The letters are read off the image by where they are drawn."""
-    from datamodules.rendered.rooms.marks import with_letters
+    from datamodules.rendered.rooms.box_marks import with_letters
 
     pattern = r"Which of the objects that are marked by a letter is the (\w+) .+\?"
     for hit, row, rendering, sight, _ in matching(asked, pattern):

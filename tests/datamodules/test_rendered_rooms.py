@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from datamodules.rendered import benchmarks
 from datamodules.rendered.rooms.balance import Balance, Tally
+from datamodules.rendered.rooms.box_marks import MARK_COLOURS, around, line_width, with_boxes, with_letters
 from datamodules.rendered.rooms.catalogue import KINDS, kinds_of
-from datamodules.rendered.rooms.marks import MARK_COLOURS, around, line_width, with_boxes, with_letters
 from datamodules.rendered.rooms.palette import COLOURS
 from datamodules.rendered.rooms.room_render import RoomRendering
 from datamodules.rendered.rooms.room_scene import draw_room, image_box

@@ -9,8 +9,8 @@ from random import Random
 from typing import Literal
 
 from datamodules.rendered.rooms.balance import Tally
+from datamodules.rendered.rooms.box_marks import MarkColour
 from datamodules.rendered.rooms.catalogue import KINDS, kinds_of
-from datamodules.rendered.rooms.marks import MarkColour
 from datamodules.rendered.rooms.room_sight import Seen, Sight
 from datamodules.rendered.rooms.room_truth import is_closer_to, is_nearer, level, side
 

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from datamodules.rendered.rooms.balance import Balance
+from datamodules.rendered.rooms.box_marks import around, png_bytes, with_boxes
 from datamodules.rendered.rooms.cv_bench_questions import TASKS, CvQuestion, offered
-from datamodules.rendered.rooms.marks import around, png_bytes, with_boxes
 from datamodules.rendered.rooms.parquet import IMAGE, NUMBER, STRING, WHOLE, Feature, ParquetFile, listed
 from datamodules.rendered.rooms.scene_drawing import Drawn, Subject, drawn_scenes
 from datamodules.rendered.writing import SPLITS, require_empty

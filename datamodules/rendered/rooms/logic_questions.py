@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 from random import Random
 
 from datamodules.rendered.rooms.balance import Tally
-from datamodules.rendered.rooms.marks import letter_place, letter_size
+from datamodules.rendered.rooms.box_marks import letter_place, letter_size
 from datamodules.rendered.rooms.omni_question import OmniQuestion, asked
 from datamodules.rendered.rooms.room_sight import Sight
 from datamodules.rendered.rooms.room_truth import is_nearer

@@ -11,7 +11,7 @@ from typing import Any
 
 from datamodules.rendered.rooms.arrow_scene import draw_arrow_room
 from datamodules.rendered.rooms.balance import Balance
-from datamodules.rendered.rooms.marks import png_bytes, with_letters
+from datamodules.rendered.rooms.box_marks import png_bytes, with_letters
 from datamodules.rendered.rooms.omni_question import TASKS, OmniQuestion
 from datamodules.rendered.rooms.omni_spatial_questions import offered
 from datamodules.rendered.rooms.scene_drawing import Subject, drawn_scenes

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from datamodules.rendered.rooms.balance import Question
-from datamodules.rendered.rooms.marks import PixelBox
+from datamodules.rendered.rooms.box_marks import PixelBox
 from datamodules.rendered.rooms.room_render import RoomRendering
 from datamodules.rendered.rooms.room_scene import RoomScene, draw_room
 from datamodules.rendered.rooms.room_sight import Sight, look

@@ -11,7 +11,7 @@ from typing import Literal
 
 from datamodules.rendered.rooms.balance import Tally
 from datamodules.rendered.rooms.catalogue import KINDS, kinds_of
-from datamodules.rendered.rooms.lengths import CENTIMETRES, FEET, INCHES, METRES, Unit
+from datamodules.rendered.rooms.length_texts import CENTIMETRES, FEET, INCHES, METRES, Unit
 from datamodules.rendered.rooms.naming import name_of, numbered
 from datamodules.rendered.rooms.room_scene import Thing
 from datamodules.rendered.rooms.room_sight import Seen, Sight

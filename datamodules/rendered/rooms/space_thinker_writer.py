@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from datamodules.rendered.rooms.balance import Balance
-from datamodules.rendered.rooms.marks import png_bytes
+from datamodules.rendered.rooms.box_marks import png_bytes
 from datamodules.rendered.rooms.parquet import IMAGE, STRING, Feature, ParquetFile, listed
 from datamodules.rendered.rooms.scene_drawing import Subject, drawn_scenes
 from datamodules.rendered.rooms.space_thinker_questions import TASKS, ThinkerQuestion, offered

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from datamodules.samples import SpatialSample
-from datamodules.views.base import View
+from datamodules.views.view import View
 
 _OF_THE_ABOVE = re.compile(r"\b(?:above|both|neither|these)\b|\b(?:all|none) of\b", re.IGNORECASE)
 
