@@ -92,10 +92,10 @@ def test_every_training_question_is_written_down_once(
     assert len(cache) == len(keys) > 5
     assert all(key in cache for key in keys)
     assert f"teacher: {len(keys)} of {len(keys)} questions (100%)" in shown
-    assert f"teacher outputs holds teacher outputs on {len(keys)} questions" in shown
+    assert f"outputs holds teacher outputs on {len(keys)} questions" in shown
     assert "of the teacher's probability lies outside of its 8 likeliest tokens" in shown
     assert "make experiment NAME=stub" in shown
-    summary = json.loads(Path("teacher outputs/complete.json").read_text())
+    summary = json.loads(Path("outputs/complete.json").read_text())
     assert summary["outputs"] == len(keys)
     assert 0 < summary["tail_mass"] < 1
 
@@ -188,7 +188,7 @@ def test_a_training_writes_what_is_missing_and_then_learns_the_same(
     experiment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "first"]))
-    assert "not all in teacher outputs yet: they are written first" in capsys.readouterr().out
+    assert "not all in outputs yet: they are written first" in capsys.readouterr().out
     monkeypatch.setattr(OutputWriting, "outputs", lambda *_: pytest.fail("they were there"))
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "second"]))
     assert rows("first") == rows("second")
@@ -231,7 +231,7 @@ def test_teacher_outputs_of_another_teacher_are_refused_and_kept(experiment: Pat
 
 def test_an_experiment_without_a_cached_teacher_is_told_so(experiment: Path) -> None:
     live = experiment.with_name("live.yaml")
-    live.write_text(experiment.read_text().replace("cache: teacher outputs", "cache: null"))
+    live.write_text(experiment.read_text().replace("cache: outputs", "cache: null"))
     with pytest.raises(RunError, match=r"stub does not learn from a cached teacher: name a folder"):
         cache_teacher(["-c", str(live)])
 
