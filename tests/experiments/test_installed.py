@@ -74,10 +74,14 @@ def test_the_program_runs_from_any_folder_and_speaks_of_itself(installed: Path, 
     assert (
         wrong.returncode == 1 and "mean quickstart?" in wrong.stderr and "`smallspatial list`" in wrong.stderr
     )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["smallspatial"]
+
+
+@pytest.mark.every_file
+def test_what_is_installed_parses_an_experiment(installed: Path, tmp_path: Path) -> None:
     config = smallspatial(installed, tmp_path, "print", "-c", "quickstart", "--scale", "tiny")
     assert "class_path: lightning_modules.tiny_giant.module.TinyGiant" in config.stdout, config.stderr
     assert f"{installed}" in config.stdout  # where the file lies that has set it
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["smallspatial"]
 
 
 @pytest.mark.parametrize("name", sorted(run.COMMANDS.keys() - {"cache-teacher"}))  # has that of `experiment`
