@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from datamodules.errors.nearest_names import did_you_mean
-from experiments.errors.plain_errors import AGAIN, CommandError, plain_errors
+from experiments.errors.plain_errors import CommandError, plain_errors
 from experiments.experiment_files.config_files import compose
 from experiments.program import program
 
@@ -45,8 +45,7 @@ def main() -> Any:
         with plain_errors(only_prints=True):
             return print(overview())
     if typed[0] in COMMANDS:
-        with plain_errors(interrupted=AGAIN):
-            return importlib.import_module(COMMANDS[typed[0]][0]).main(typed[1:])
+        return importlib.import_module(COMMANDS[typed[0]][0]).main(typed[1:])
     with plain_errors(only_prints=bool({"--print_config", "--help", "-h"} & set(typed))):
         if not typed[0].startswith("-") and typed[0] not in VERBS:
             raise CommandError(

@@ -15,7 +15,13 @@ from experiments.experiment_files.config_files import compose
 from experiments.run_folders.run_folder import RunError
 
 
-def main(typed: list[str]) -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """Write the teacher outputs of an experiment's teacher; what is wrong goes to the error stream."""
+    with plain_errors(interrupted=AGAIN):
+        cache_teacher(sys.argv[1:] if arguments is None else arguments)
+
+
+def cache_teacher(typed: list[str]) -> None:
     """Write the teacher outputs of an experiment's teacher.
 
     Args:
@@ -44,5 +50,4 @@ def main(typed: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors(interrupted=AGAIN):
-        main(sys.argv[1:])
+    main()

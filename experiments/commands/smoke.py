@@ -14,19 +14,21 @@ from experiments.program import program
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the named experiments, by default all of them, one after the other."""
-    parser = OptionParser(prog=program("smoke"), description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="an experiment; all of them when left out")
-    names = parser.parse_args(arguments).names
-    quiet_libraries()
-    from experiments.command_line.cli import SpatialCLI
+    with plain_errors():
+        parser = OptionParser(prog=program("smoke"), description=__doc__)
+        parser.add_argument(
+            "names", nargs="*", metavar="NAME", help="an experiment; all of them when left out"
+        )
+        names = parser.parse_args(arguments).names
+        quiet_libraries()
+        from experiments.command_line.cli import SpatialCLI
 
-    for name in names:
-        find_experiment(name)
-    for name in names or experiment_names():
-        print(f"\n=== {name}", flush=True)
-        SpatialCLI(compose(["experiment", "-c", name, "--scale", "tiny", "--name", f"smoke/{name}"]))
+        for name in names:
+            find_experiment(name)
+        for name in names or experiment_names():
+            print(f"\n=== {name}", flush=True)
+            SpatialCLI(compose(["experiment", "-c", name, "--scale", "tiny", "--name", f"smoke/{name}"]))
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    main()

@@ -222,13 +222,14 @@ def _continue(typed: list[str], files: list[str], options: list[str], run: str, 
             folder = find_run(str(folder.path), "trained", runs=runs)
     if not folder.config.exists():
         raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
-    _read(folder.config)
+    content = _read(folder.config)
     checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []
     return ConfigFiles(
         typed,
         [typed[0], "-c", str(folder.config), *options, *checkpoint],
         comment=folder.read_card().get("comment", ""),
         resumed=folder,
+        files=[(str(folder.config), content)],
     )
 
 

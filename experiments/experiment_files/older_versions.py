@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.run_folders.run_folder import RunError
+from experiments.experiment_files.registry import EXPERIMENTS
+from experiments.run_folders.run_folder import RunError, RunFolder
 
 RENAMED = {
     "twin": "random_weights",
@@ -17,10 +18,6 @@ RENAMED = {
 }
 """Keys of a model's arguments, and what they are called now."""
 
-CONFIG = "config.yaml"
-"""What a run calls its configuration. Elsewhere a class that is not there is a slip of the pen."""
-
-ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("datamodules", "lightning_modules", "experiments")
 
 
@@ -35,7 +32,8 @@ def refuse_older(path: Path, content: dict[str, Any]) -> None:
         for old, new in RENAMED.items():
             if place.startswith(("model.", "tiny.model.")) and f".{old}." in f".{place}.":
                 raise _older(path, f"`{old}` is called `{new}`")
-        saved = path.name == CONFIG
+        # Elsewhere than in a run a class that is not there is a slip of the pen.
+        saved = path == RunFolder(path.parent).config
         if saved and place.endswith("class_path") and isinstance(value, str) and _moved(value):
             raise _older(path, f"there is no class {value}")
 
@@ -50,7 +48,7 @@ def _older(path: Path, what: str) -> RunError:
 def _moved(class_path: str) -> bool:
     """Whether a class path names a module of this project that does not exist."""
     module = class_path.rpartition(".")[0]
-    place = ROOT.joinpath(*module.split("."))
+    place = EXPERIMENTS.parent.joinpath(*module.split("."))
     return module.startswith(tuple(f"{package}." for package in PACKAGES)) and not (
         place.with_suffix(".py").is_file() or place.is_dir()
     )

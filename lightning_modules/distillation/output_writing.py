@@ -24,7 +24,7 @@ from lightning_modules.distillation.teachers.output_keys import WithOutputKeys
 
 
 class OutputWriting:
-    """A teacher in memory, and what of its teacher outputs is kept for a student.
+    """A teacher in memory, and what of its outputs is kept for a student.
 
     Of the student nothing but its settings and its way of reading is used.
 

@@ -18,7 +18,7 @@ from datamodules.cv_bench import CvBench
 from datamodules.samples import UnreadableImage
 from experiments.command_line import teacher_outputs
 from experiments.command_line.cli import SpatialCLI
-from experiments.commands.cache_teacher import main as cache_teacher
+from experiments.commands.cache_teacher import cache_teacher
 from experiments.experiment_files.config_files import compose
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError

@@ -96,6 +96,12 @@ def test_every_command_has_help(
     assert f"python -m experiments.run {name}" in capsys.readouterr().out
 
 
+def test_the_verbs_are_those_of_the_command_line() -> None:
+    from experiments.command_line.cli import SpatialCLI
+
+    assert run.VERBS.keys() == SpatialCLI.subcommands().keys()
+
+
 @pytest.mark.parametrize("typed", [["comapre"], ["lsit"], ["train"]])
 def test_a_command_that_is_none_is_said_so(
     typed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

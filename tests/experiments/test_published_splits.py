@@ -102,7 +102,7 @@ def test_a_missing_teacher_names_the_command_that_makes_it(name: str, dry_run: t
 @pytest.mark.usefixtures("forbidden")
 def test_so_it_is_where_teacher_outputs_are_written(dry_run: type[DryRunCLI]) -> None:
     with pytest.raises(ModelError, match="make experiment NAME=distillation/teacher_sft_7b"):
-        cache_teacher.main(["-c", "distillation/logit_kd_cached", "--data.init_args.root", "hub"])
+        cache_teacher.cache_teacher(["-c", "distillation/logit_kd_cached", "--data.init_args.root", "hub"])
 
 
 @pytest.mark.parametrize("subcommand", ["test", "predict"])

@@ -32,7 +32,7 @@ class CachedTeacher:
     """Teacher outputs that a live teacher has given before; a `TeacherSource`.
 
     Args:
-        settings: which teacher, and the folder of its teacher outputs.
+        settings: which teacher, and the folder of its outputs.
         student: how the student reads.
         logits: how it learns from logits.
         image_tokens: the most tokens that the student gives to an image.
