@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help experiment study list print smoke matrix score compare cache-teacher export data bench figures gpu-bench \
-	gpu-check test lint format clean
+	gpu-check test mutants lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -85,6 +85,10 @@ gpu-check: $(READY)  ## [STEPS="lora figures"]: what runs on a GPU, and how fast
 
 test: $(READY) $(if $(CI),lint)  ## [ARGS="-k name"]: the tests; in CI the lint as well
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+mutants: $(READY)  ## [PACKAGE=] [LIST=/folder] [JOBS=2]: faults planted on purpose, and whether the tests tell (up to an hour)
+	@.venv/bin/python -m tests.mutants $(if $(PACKAGE),--package '$(PACKAGE)') \
+		$(if $(LIST),--list '$(LIST)') $(if $(JOBS),--jobs $(JOBS))
 
 lint: $(READY)  ## formatting, style and types
 	@.venv/bin/ruff format --check .
