@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,9 +68,9 @@ class Planting:
             mutant = self._waiting.pop(0)
             log = self._folder / "logs" / f"{mutant.package}-{'_'.join(mutant.name.split())[:80]}.log"
             with planted(mutant, copy):
-                verdict = yield from _verdict(copy, mutant, log)
-                if verdict.code is None:  # the machine may have stood still
-                    verdict = yield from _verdict(copy, mutant, log)
+                trial = Trial(copy, mutant.tests, log)
+                while (verdict := trial.ended()) is None:
+                    yield
             self._note(mutant, verdict)
 
     def _note(self, mutant: Mutant, verdict: Verdict) -> None:
@@ -107,14 +107,6 @@ class Planting:
             else outcome
             for outcome in self.outcomes
         ]
-
-
-def _verdict(copy: Path, mutant: Mutant, log: Path) -> Generator[None, None, Verdict]:
-    """What a mutant's tests say; gives way while they run."""
-    trial = Trial(copy, mutant.tests, log)
-    while (verdict := trial.ended()) is None:
-        yield
-    return verdict
 
 
 def _judged(mutant: Mutant, verdict: Verdict) -> Outcome:

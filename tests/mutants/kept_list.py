@@ -76,7 +76,10 @@ class Mutant:
         at = text.index(self.old, start, end)
         planted = text[:at] + self.new + text[at + len(self.old) :]
         try:
-            ast.parse(planted) if file.suffix == ".py" else yaml.safe_load(planted)
+            if file.suffix == ".py":
+                ast.parse(planted)
+            elif file.suffix == ".yaml":
+                yaml.safe_load(planted)
         except (SyntaxError, yaml.YAMLError) as error:
             raise MutantError(f"{self}: {file.name} cannot be read with the fault: {error}.") from error
         return planted
