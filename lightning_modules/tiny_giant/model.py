@@ -21,7 +21,7 @@ from lightning_modules.tiny_giant.geometry import (
     relation_count,
 )
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
-from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START
+from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START
 
 LARGEST_STRIDE = max(STRIDES)
 
@@ -274,8 +274,8 @@ class TinyGiantNetwork(nn.Module):
             longest: most tokens to write.
 
         Returns:
-            tokens `[questions, answer]` and the values of numbers among them, in metres, the same shape: NaN
-            where the likelihoods of words are no numbers.
+            tokens `[questions, answer]` and the values of numbers among them, in metres, the same shape: 0
+            for other words, NaN where the likelihoods of words are no numbers.
         """
         questions = encoded.tokens.shape[0]
         tokens = torch.full((questions, 1), START, device=encoded.tokens.device)
@@ -286,8 +286,9 @@ class TinyGiantNetwork(nn.Module):
             chosen = logits[:, -1].argmax(-1).masked_fill(done, END)
             unknown = ~logits[:, -1:].amax(-1).isfinite() & ~done[:, None]
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
-            # Clamped far beyond any room: an untrained head must not overflow.
-            value = log_values[:, -1:].float().clamp(-5, 7).exp()
+            # Clamped far beyond any room: an untrained head must not overflow. Only a number has a value, as
+            # in the answers that are learnt.
+            value = log_values[:, -1:].float().clamp(-5, 7).exp().masked_fill(chosen[:, None] != NUMBER, 0)
             values = torch.cat([values, value.masked_fill(unknown, torch.nan)], dim=1)
             done |= chosen == END
             if bool(done.all()):

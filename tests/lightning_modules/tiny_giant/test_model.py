@@ -13,7 +13,7 @@ from lightning_modules.tiny_giant.collator import CollatorError
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.module import answer_sums
 from lightning_modules.tiny_giant.regions import pool_regions
-from lightning_modules.tiny_giant.vocabulary import MASK, NUMBER, PAD, START
+from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START
 from tests.helpers.scenes import questions
 from tests.helpers.small_tiny_giant import CONFIG, collator_for
 
@@ -69,21 +69,30 @@ def test_the_decoder_does_not_see_words_to_come() -> None:
     assert not torch.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
 
 
-def test_greedy_writing_follows_the_teacher_forced_logits() -> None:
+def test_written_answers_are_the_likeliest_as_learnt_answers_are_read() -> None:
+    """Behind a word a number's value is read, and behind any other none, as the collator writes them."""
     collator, network = collator_for(), network_for()
-    batch = collator(questions(1))
+    batch = collator([*questions(1), *questions(2)])
     with torch.no_grad():
+        network.decoder.word_bias[START] = -30
+        network.decoder.word_bias[NUMBER] = 2.4  # about as likely as words
+        network.decoder.position *= 10  # so that an untrained decoder writes more than one word
         encoded, _ = network.encode(batch)
         tokens, values = network.write(encoded, longest=6)
         start = torch.full((len(tokens), 1), START)
-        logits, _ = network.decoder(
+        read = torch.where(tokens == NUMBER, values, 0)
+        logits, log_values = network.decoder(
             torch.cat([start, tokens[:, :-1]], 1),
-            torch.cat([torch.zeros(len(tokens), 1), values[:, :-1]], 1),
+            torch.cat([torch.zeros(len(tokens), 1), read[:, :-1]], 1),
             encoded,
         )
-    for row, best in zip(tokens.tolist(), logits.argmax(-1).tolist(), strict=True):
-        end = row.index(2) + 1 if 2 in row else len(row)
-        assert row[:end] == best[:end]
+    assert 0 < (tokens == NUMBER).sum() < tokens.numel()
+    best = logits.argmax(-1)
+    for row in range(len(tokens)):
+        end = next((place + 1 for place, token in enumerate(tokens[row]) if token == END), tokens.shape[1])
+        assert tokens[row, :end].equal(best[row, :end])
+        wanted = torch.where(tokens[row, :end] == NUMBER, log_values[row, :end].clamp(-5, 7).exp(), 0)
+        assert torch.allclose(values[row, :end], wanted, rtol=1e-4)
 
 
 def test_only_regions_of_the_question_can_be_pointed_at() -> None:
