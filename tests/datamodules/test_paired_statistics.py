@@ -80,8 +80,11 @@ def test_the_interval_covers_the_truth_as_often_as_it_says_where_images_have_man
     ("a", "b", "interval"), [(1, 1, (-30.85, 30.85)), (0, 1, (100 - 2 * 30.85, 100)), (1, 0, (-100, -38.3))]
 )
 def test_no_certainty_from_ten_equal_pairs(a: int, b: int, interval: tuple[float, float]) -> None:
-    paired = paired_bootstrap(np.full(10, a), np.full(10, b), np.arange(10))
-    assert paired.interval == pytest.approx(interval, abs=0.01)
+    """Three questions about an image say no more than one."""
+    for copies in (1, 3):
+        groups = np.repeat(np.arange(10), copies)
+        paired = paired_bootstrap(np.full(10 * copies, a), np.full(10 * copies, b), groups)
+        assert paired.interval == pytest.approx(interval, abs=0.01)
 
 
 def test_nothing_to_compare() -> None:

@@ -29,11 +29,6 @@ def test_close_to_the_binomial_interval_when_images_have_one_question() -> None:
     assert (high - low) / 2 == pytest.approx(1.96 * 1.26, rel=0.08)
 
 
-@pytest.mark.parametrize(("verdict", "expected"), [(1, (69.15, 100)), (0, (0, 30.85))])
-def test_no_certainty_from_ten_equal_verdicts(verdict: int, expected: tuple[float, float]) -> None:
-    assert one_task(np.full(10, verdict), np.arange(10)) == pytest.approx(expected, abs=0.01)
-
-
 def test_the_mean_over_tasks_weighs_tasks_alike() -> None:
     correct = np.array([1] * 90 + [0] * 10)
     tasks = np.array([0] * 90 + [2] * 10)

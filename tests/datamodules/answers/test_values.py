@@ -149,7 +149,14 @@ def test_no_length(text: str) -> None:
     assert read_length(text) is None
 
 
-UNITS = {"m": 1, "meters": 1, "cm": 0.01, "mm": 0.001, "km": 1000, "feet": FOOT, "ft": FOOT, "inches": INCH}
+UNITS = {"m": 1, "meters": 1, "dm": 0.1, "cm": 0.01, "mm": 0.001, "km": 1000, "feet": FOOT, "ft": FOOT}
+UNITS |= {
+    "inches": INCH,
+    "yards": 3 * FOOT,
+    "miles": 1760 * 3 * FOOT,
+    "decimeters": 0.1,
+    "millimetres": 0.001,
+}
 
 
 @given(
@@ -176,6 +183,11 @@ def test_any_length_in_any_frame_is_read_back(
     written = frame.format(form.format(first, second, unit=unit))
     ends = (first, second) if form.count("{}") == 2 else (first, first)
     assert read_length(written) == pytest.approx((min(ends) * UNITS[unit], max(ends) * UNITS[unit]))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_unit_is_its_metres(unit: str) -> None:
+    assert read_length(f"7 {unit}") == pytest.approx((7 * UNITS[unit],) * 2)
 
 
 @given(st.text(max_size=60))
