@@ -23,7 +23,7 @@ from datamodules.samples import (
     depth_of,
     rgb_of,
 )
-from datamodules.views import DerivedImage, View
+from datamodules.views import Blind, DerivedImage, View
 
 Collator = Callable[[list[SpatialSample]], dict[str, Any]]
 """Turns samples whose images are open into a batch of tensors; given by the module, runs in the workers."""
@@ -99,7 +99,10 @@ class ImageLoading(Dataset[LoadedBatch]):
                     image = self._next_image(image, epoch)
                     continue
                 samples = opened = [
-                    sample.replace(image=None, depth=None, further_images=()) for sample in samples
+                    sample.replace(image=None, depth=None, further_images=()).replace(
+                        examples=tuple(map(Blind(), sample.examples))
+                    )
+                    for sample in samples
                 ]
             batch.light.extend(samples)
             batch.opened.extend(opened)

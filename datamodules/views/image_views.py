@@ -17,13 +17,15 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 class Blind(View):
     """Only the text: no image, no depth, no regions. What a model scores here it knows without looking.
 
-    Boxes that `BoxesInText` wrote into the question go too, since they tell what is to be seen.
+    Solved examples lose theirs as well. Boxes that `BoxesInText` wrote into the question go too, since they
+    tell what is to be seen.
     """
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample without anything to look at."""
         question = without_boxes(sample.question)
-        return sample.replace(question=question, image=None, depth=None, further_images=(), regions=())
+        seen = sample.replace(question=question, image=None, depth=None, further_images=(), regions=())
+        return seen.replace(examples=tuple(map(self, sample.examples)))
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,12 @@ def test_fit_test_and_predict(folder: Path, workers: int) -> None:
 
 def test_samples_hold_what_the_record_says(folder: Path) -> None:
     samples = {sample.id: sample for batch in data(folder).test_dataloader() for sample in batch["samples"]}
+    assert {sample.task: sample.answer_type for sample in samples.values()} == {
+        "left_right": AnswerType.SIDE,
+        "mcq": AnswerType.REGION,
+        "distance": AnswerType.DISTANCE,
+        "count": AnswerType.COUNT,
+    }
     sample = samples["test-000-3"]
     assert sample.question == "Question 3: what about the pallet <mask> and the pallet <mask>?"
     assert sample.image == ImageFile(folder / "test/images/test-000.png")

@@ -106,13 +106,14 @@ def test_training_needs_a_training_file(tmp_path: Path) -> None:
 
 
 def test_a_curriculum_starts_with_some_tasks(tmp_path: Path) -> None:
+    """Images that are asked about in other ways as well wait with all of their questions."""
     for part, first in (("2D", 0), ("3D", 100)):
         rows = [
-            cv_bench_row(number, type=part, image={"bytes": encoded(first + number), "path": None})
-            for number in range(6)
+            cv_bench_row(number, type=part, image={"bytes": encoded(first + image), "path": None})
+            for number, image in enumerate((0, 1, 2, 2))
         ]
         write_cv_bench(tmp_path / f"train_{part.lower()}.parquet", rows)
-    made = data(tmp_path, curriculum=[["Depth", "Distance"]])
+    made = data(tmp_path, curriculum=[["Depth"], ["Count", "Relation"], ["Distance", "Depth", "Count"]])
     images, sampler = made.training_images()
     sizes = images.group_sizes()
 
@@ -120,8 +121,12 @@ def test_a_curriculum_starts_with_some_tasks(tmp_path: Path) -> None:
         drawn = sampler.epoch(0, epoch)
         return {sample.task for number in drawn for sample in images.samples(number, range(sizes[number]))}
 
-    assert tasks(0) == {"Depth", "Distance"}
-    assert tasks(1) == {"Count", "Relation", "Depth", "Distance"}
+    assert [tasks(epoch) for epoch in range(5)] == [
+        {"Depth"},
+        {"Count", "Relation"},
+        {"Distance", "Depth", "Count"},
+        *[{"Count", "Relation", "Depth", "Distance"}] * 2,
+    ]
     made.curriculum = [["Colour"]]
     with pytest.raises(DataError, match=r"epoch of Colour.*The kinds there are: Count, Depth"):
         made.training_images()

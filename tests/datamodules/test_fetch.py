@@ -5,6 +5,7 @@ import io
 import shutil
 import tarfile
 import zipfile
+from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -282,6 +283,33 @@ def test_root_hub_fetches_once_into_the_users_cache(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("datamodules.hub.fetch.fetch", None)
     questions = CvBench(root="hub", cache=str(tmp_path / "cache"), num_workers=0)
     assert sum(len(batch["samples"]) for batch in questions.test_dataloader()) == 5
+
+
+EXACT = SplitCounts(100, 3, {"a": 60, "b": 40})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "images", "said"),
+    [
+        (EXACT, {"a": 60, "b": 40}, 3, []),
+        (EXACT, {"a": 61, "b": 40}, 3, ["101 questions instead of 100", "61 a questions instead of 60"]),
+        (EXACT, {"a": 59, "b": 40}, 3, ["99 questions instead of 100", "59 a questions instead of 60"]),
+        (EXACT, {"a": 60, "c": 40}, 3, ["0 b questions instead of 40"]),
+        (EXACT, {"a": 60, "b": 40}, 2, ["2 images instead of 3"]),
+        (EXACT, {"a": 60, "b": 40}, 4, ["4 images instead of 3"]),
+        (SplitCounts(100), {"a": 100}, 9, []),
+        *((SplitCounts(100, rounded=True), {"a": count}, 9, []) for count in (98, 102)),
+        *(
+            (SplitCounts(100, rounded=True), {"a": count}, 9, [f"{count} questions instead of about 100"])
+            for count in (97, 103)
+        ),
+    ],
+)
+def test_a_whole_copy_holds_as_many_as_published(
+    wanted: SplitCounts, found: dict[str, int], images: int, said: list[str]
+) -> None:
+    sentences = wanted.differences(Path("a.json"), Counter(found), set(map(str, range(images))))
+    assert list(sentences) == [f"a.json has {each}." for each in said]
 
 
 def test_what_the_published_sets_hold() -> None:

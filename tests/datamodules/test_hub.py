@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, errors, snapshot_download
 
 from datamodules.cv_bench import CvBench
+from datamodules.errors.hub_errors import why_not_fetched
 from datamodules.files.folder_digest import folder_digest
+from datamodules.hub import fetch as fetching
 from datamodules.hub.fetch import fetched, fetched_commit
 from datamodules.hub.whole_copies import COPY
 from datamodules.mixture import Mixture
@@ -82,6 +85,31 @@ def test_copies_from_two_hubs_are_not_taken_for_each_other(
         )
         assert fetched_commit(fetched(DATASETS["cv_bench"])) == second != first
     assert fetched_commit(place) == first
+
+
+def test_what_is_fetched_is_the_commit_that_is_noted(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where somebody changes the data in between."""
+    commit = hub.publish(CV_BENCH, small_copy(tmp_path / "copy"), "datasets")
+
+    def slow(**asked: Any) -> None:
+        hub.publish(CV_BENCH, small_copy(tmp_path / "new", first=9), "datasets")
+        snapshot_download(**asked)
+
+    monkeypatch.setattr(fetching, "snapshot_download", slow)
+    place = fetched(DATASETS["cv_bench"])
+    assert fetched_commit(place) == commit
+    assert (place / "test_2d.parquet").read_bytes() == (tmp_path / "copy/test_2d.parquet").read_bytes()
+
+
+def test_a_file_that_a_repository_lacks_is_named() -> None:
+    request = httpx.Request("GET", "https://huggingface.co/a/b/resolve/main/weights/model.safetensors")
+    error = errors.RemoteEntryNotFoundError("no", response=httpx.Response(404, request=request))
+    said = why_not_fetched(error, "model", "a/b", "v1")
+    assert (
+        said == "The model a/b at revision 'v1' holds no file model.safetensors: is it the right repository?"
+    )
 
 
 def refusal() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
 from datamodules.cv_bench import CvBench
+from datamodules.images.upright import upright_size
 from datamodules.omni_spatial import OmniSpatial
 from datamodules.own_images import OwnImages
 from datamodules.samples import (
@@ -209,6 +212,43 @@ def test_masks_boxes_and_depth_of_own_images_are_those_of_the_shown_image(
     if turned > 4:
         with pytest.raises(DataError, match="but its image is shown in"):
             loaded(OwnImages(root=str(tmp_path), num_workers=0))
+
+
+def turned_by(place: str) -> tuple[str, dict[str, Any]]:
+    """The ending of a file that says in one of these places that it is turned, and how it is saved."""
+    xmp = '<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    if place == "XMP of a PNG":
+        notes = PngInfo()
+        notes.add_itxt("XML:com.adobe.xmp", xmp)
+        return "png", {"pnginfo": notes}
+    if place == "text of a PNG":
+        notes = PngInfo()
+        raw = exif.tobytes()
+        notes.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n")
+        return "png", {"pnginfo": notes}
+    kind, _, ending = place.partition(" of a ")
+    return ending.lower(), {"exif": exif} if kind == "EXIF" else {"xmp": xmp.encode()}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("EXIF of a PNG", "XMP of a PNG", "text of a PNG"),
+        *("EXIF of a JPG", "XMP of a JPG", "EXIF of a WEBP", "XMP of a WEBP"),
+    ],
+)
+def test_wherever_a_file_says_that_it_is_turned_stored_pixels_stay(tmp_path: Path, place: str) -> None:
+    ending, options = turned_by(place)
+    file = tmp_path / f"a.{ending}"
+    with Image.open(io.BytesIO(red_corner())) as image:
+        image.save(file, **options)
+    shown, stored = ImageFile(file), ImageFile(file, stored=True)
+    assert (open_rgb(shown).size, open_rgb(stored).size) == ((HEIGHT, WIDTH), (WIDTH, HEIGHT))
+    assert (is_red(open_rgb(stored)) == STORED).mean() > 0.9
+    with Image.open(file) as image:
+        assert upright_size(image) == (HEIGHT, WIDTH)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

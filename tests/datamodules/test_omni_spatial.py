@@ -113,7 +113,22 @@ def test_rows_are_read_without_opening_images(tmp_path: Path) -> None:
 )
 def test_colour(question: str, expected: bool) -> None:
     assert depends_on_colour(question) is expected
+
+
+def test_the_names_of_colours() -> None:
+    """Those of the benchmark's own evaluation."""
+    named = (
+        "color colour red blue green yellow orange purple pink brown black white gray grey cyan magenta "
+        "beige maroon navy teal violet indigo gold silver"
+    )
+    assert sorted(COLOUR_TERMS) == sorted(named.split())
     assert all(depends_on_colour(f"the {term}, please") for term in COLOUR_TERMS)
+
+
+def test_a_split_lies_in_the_folder_of_its_name_before_any_other(tmp_path: Path) -> None:
+    for place, questions in (("", 1), ("OmniSpatial-test", 2), ("test", 3)):
+        write_omni_spatial(tmp_path / place, [row(number) for number in range(questions)])
+        assert len(samples(data(tmp_path).test_dataloader())) == questions
 
 
 @pytest.mark.parametrize(

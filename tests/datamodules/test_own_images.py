@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from datamodules.cv_bench import CvBench
 from datamodules.mixture import Mixture
 from datamodules.own_images import OwnImages
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
@@ -119,6 +120,38 @@ def test_questions_about_one_image_are_asked_together(folder: Path) -> None:
         ("a.png", "Three?"),
         ("within/b c.PNG", "Two?"),
     ]
+
+
+def test_the_number_0_is_a_value_like_others(folder: Path) -> None:
+    for value, text in ((0, "0"), (0.0, "0.0"), ("0", "0"), (7, "7")):
+        (sample,) = asked(folder, row(id=value, answer=value), "questions.json")
+        assert (sample.id, sample.answer) == (text, text)
+    (sample,) = asked(folder, row(choices=[0, 1], answer=0), "questions.json")
+    assert (sample.choices, sample.answer) == (("0", "1"), "A")
+
+
+def test_a_box_holds_every_pixel_that_it_touches(folder: Path) -> None:
+    boxes = [[3.7, 2.2, 9.1, 5.5], [0, 0, 40, 20], [10.4, 1, 11.6, 2]]
+    (sample,) = asked(folder, row(question="<mask> <mask> <mask>", regions=boxes), "questions.json")
+    assert [region.box() for region in sample.regions] == [(3, 2, 7, 4), (0, 0, 40, 20), (10, 1, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [((20, 10), True), ((41, 20), True), ((37, 20), False), ((43, 20), False)]
+)
+def test_depth_has_the_shape_of_its_image_within_5_percent(
+    folder: Path, size: tuple[int, int], fits: bool
+) -> None:
+    Image.new("L", size).save(folder / "d.png")
+    if fits:
+        assert asked(folder, row(depth="d.png"), "questions.json")[0].depth is not None
+    else:
+        assert "its image is shown in 40x20" in refusal(folder, row(depth="d.png"), "questions.json")
+
+
+def test_own_questions_are_of_the_kinds_that_their_words_say(folder: Path) -> None:
+    table = "image,question\na.png,How many?\na.png,How far is it?\na.png,Why?\n"
+    assert [sample.task for sample in asked(folder, table)] == ["count", "distance", "other"]
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -430,8 +463,10 @@ def test_what_a_module_needs_is_named_by_its_column(folder: Path) -> None:
     assert "no depth and no regions" in said(Needs("regions", "depth"))
     assert said(Needs("depth"), NoDepth()) == said(Needs("depth", "regions"), Blind()) == ""
     assert "no depth, which DepthAsImage" in said(object(), DepthAsImage())
+    (folder / "questions.csv").write_text("image,question,depth\na.png,What?,a.png\na.png,Why?,\n")
+    assert "Line 3" in said(Needs("depth")) and "no depth, which Needs" in said(Needs("depth"))
     assert said(object(), NoDepth(), DepthAsImage()) == ""
     assert said(Needs("regions", "depth"), DepthAsImage(), incomplete=True) == ""
-    mixture = Mixture([OwnImages(str(folder))], OwnImages(str(folder)))
+    mixture = Mixture([CvBench()], OwnImages(str(folder)))
     with pytest.raises(DataError, match="column `depth`"):
         mixture.require_fields(Needs("depth"))

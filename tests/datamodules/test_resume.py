@@ -13,6 +13,7 @@ from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
 from datamodules.mixture import Mixture
 from datamodules.samples import DataError
+from tests.helpers.memory_data import MemoryData
 from tests.helpers.track3_files import write_dataset
 
 IMAGES = 11
@@ -150,12 +151,38 @@ def test_resume_after_a_validation_within_the_epoch(folder: Path) -> None:
     assert resumed == undisturbed[4:]
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "seed": {"seed": 8},
+    "images": {"images": 5},
+    "sampler": {"images": 5},
+    "length_grouped": {"length_grouped": True},
+    "batch_size": {"batch_size": 3},
+    "questions_per_image": {"questions_per_image": 2},
+    "world_size": {},
+}
+"""What the order of batches depends on, and how it becomes another one."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_epoch_goes_on_only_where_its_batches_are_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loader(**changes: Any) -> Any:
+        return MemoryData(**{"seed": 7, "images": 4, **changes}).train_dataloader()
+
+    before = loader().state_dict()
+    assert set(before) == set(OTHERS)
+    loader().load_state_dict(before)
+    if name == "world_size":
+        monkeypatch.setattr(MemoryData, "_rank", lambda _: (0, 2))
+    with pytest.raises(DataError, match=rf"{name} was .* and is .*Resume with the old settings"):
+        loader(**OTHERS[name]).load_state_dict(before)
+
+
 def test_resume_with_other_batches_is_refused(folder: Path) -> None:
     checkpoint = ModelCheckpoint(dirpath=folder / "checkpoints", filename="{step}", every_n_train_steps=4)
     fit(folder, checkpoint, Kill(5))
     with pytest.raises(DataError, match="batch_size was 2 and is 3"):
         fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", batch_size=3)
-    with pytest.raises(DataError, match="length_grouped was False and is True"):
-        fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", length_grouped=True)
     with pytest.raises(DataError, match=r"sampler was \[11\] and is \[6, 6, 4, 8\]"):
         fit(folder, resume=folder / "checkpoints" / "step=4.ckpt", weights=[1, 2])

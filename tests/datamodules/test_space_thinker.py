@@ -63,24 +63,6 @@ def test_the_real_rows_load_for_training_and_test(shared_data: Path, tmp_path: P
     )
 
 
-def test_questions_about_one_image_share_their_group(tmp_path: Path) -> None:
-    image = [{"bytes": encoded(1), "path": "a.png"}]
-    rows = [space_thinker_row(0, images=image), space_thinker_row(1), space_thinker_row(2, images=image)]
-    rows[1]["images"] = [{"bytes": encoded(9), "path": "b.png"}]
-    split = data(write(tmp_path, *rows)).split("test")
-    assert split.group_sizes().tolist() == [2, 1]
-    first, third = split.samples(0, [0, 1])
-    assert (first.id, third.id, first.group == third.group) == ("0", "2", True)
-
-
-def test_further_images_follow_the_first(tmp_path: Path) -> None:
-    images = [{"bytes": encoded(seed), "path": None} for seed in (1, 2)]
-    sample = only(write(tmp_path, space_thinker_row(0, images=images)))
-    assert sample.image is not None
-    (further,) = sample.further_images
-    assert sample.image.open().tobytes() != further.open().tobytes()
-
-
 def turns(question: Any, reply: Any) -> list[dict[str, Any]]:
     return [
         {"role": "system", "content": "Think."},
@@ -146,10 +128,82 @@ def test_shards_are_numbered_through(tmp_path: Path) -> None:
         data(tmp_path).train_dataloader()
 
 
+COMPARED = (
+    "left of,right of,above,below,under,beneath,behind,in front of,facing,closer than,nearer than,"
+    "farther than,further than,taller than,shorter than,wider than,narrower than,bigger than,"
+    "larger than,smaller than,higher than,lower than,longer than,thinner than,next to,"
+    "relative to,in relation to"
+)
+COMPARED_ALONE = (
+    "closer,closest,nearer,nearest,farther,farthest,further,furthest,taller,tallest,shorter,shortest,wider,"
+    "widest,narrower,bigger,biggest,larger,largest,smaller,smallest,higher,highest,lower,lowest,longer,longest,"
+    "thinner"
+)
+UNITS = (
+    "m,cm,mm,km,meter,meters,metre,metres,centimeter,centimetres,millimeters,kilometres,"
+    "ft,foot,feet,in,inch,inches,yd,yard,yards"
+)
+NUMBERS = "zero,one,two,three,four,five,six,seven,eight,nine,ten,Three.,3,1.5"
+KINDS = {
+    "relation": [
+        *(f"Is the box {words} the shelf?" for words in COMPARED.split(",")),
+        *(f"Which box is {word}?" for word in COMPARED_ALONE.split(",")),
+    ],
+    "distance": [
+        *(f"How {word} is the box to the shelf?" for word in ("far", "close", "near")),
+        *("How much room is between them?", "How much space between them?", "What is the clearance?"),
+        *("What is the gap?", "How many feet apart are they?", "How much separates them?", "How long away?"),
+        *(f"How many {unit} away is it?" for unit in UNITS.split(",")),
+        *("What are the distances?", "Give me the separation."),
+    ],
+    "size": [
+        *(f"How {word} is it?" for word in ["tall", "wide", "high", "long", "big", "large", "deep", "thick"]),
+        *(f"What is its {word}?" for word in ["height", "width", "length", "depth", "size", "thickness"]),
+        *(f"Tell me the {word}." for word in ["diameter", "radius", "dimensions", "dimension", "measure"]),
+    ],
+    "count": ["How many boxes are there?", "What is the number of boxes?", "Count the boxes."],
+    "other": ["What is this?", "Describe the room."],
+}
+"""Questions in which one word tells of which kind they are."""
+
+
+def test_the_words_that_tell_kinds_of_question_apart() -> None:
+    wanted = {question: task for task, questions in KINDS.items() for question in questions}
+    assert {question: task_of(question) for question in wanted} == wanted
+
+
+def test_the_words_that_tell_forms_of_answer_apart() -> None:
+    for unit in [*UNITS.split(","), "'", '"', "\u2032", "\u2033", "\u2019", "\u201d"]:
+        for answer in (f"3 {unit}", f"about 1.5{unit} more", f"3 {unit.upper()}"):
+            assert answer_type_of(answer, "size") is AnswerType.DISTANCE, answer
+    for word in NUMBERS.split(","):
+        assert answer_type_of(word, "other") is AnswerType.COUNT
+
+
+@pytest.mark.parametrize(
+    ("question", "reply", "form"),
+    [
+        ("How far is it?", "Quite near.", AnswerType.TEXT),
+        ("How far is it?", "2", AnswerType.COUNT),
+        ("How far is it?", "2 m", AnswerType.DISTANCE),
+        ("Is it left of me?", "2", AnswerType.COUNT),
+        ("How far is it?", "", AnswerType.DISTANCE),
+        ("How tall is it?", "", AnswerType.DISTANCE),
+        ("How many are there?", "", AnswerType.COUNT),
+        ("Is it left of me?", "", AnswerType.TEXT),
+    ],
+)
+def test_the_form_follows_from_the_answer_and_without_one_from_the_question(
+    tmp_path: Path, question: str, reply: str, form: AnswerType
+) -> None:
+    row = space_thinker_row(0, input=question, output=reply and f"<answer>{reply}</answer>")
+    sample = next(read_rows(write_space_thinker(tmp_path / "a.parquet", [row])))
+    assert (sample.answer_type, sample.answer) == (form, reply or None)
+
+
 @pytest.mark.parametrize(
     ("question", "task"),
     [
-        ("How far apart are the two chairs?", "distance"),
         ("How many meters lie between the bed and the door?", "distance"),
         ("What is the horizontal distance between the man and the dog?", "distance"),
         ("How wide is the gap between the shelves?", "distance"),
@@ -164,7 +218,6 @@ def test_shards_are_numbered_through(tmp_path: Path) -> None:
         ("Which is closer to the camera, the dog or the cat?", "relation"),
         ("Does the box appear on the left side of the lamp?", "relation"),
         ("Where is the lamp in relation to the bed?", "relation"),
-        ("Describe the room.", "other"),
     ],
 )
 def test_the_kind_of_question(question: str, task: str) -> None:

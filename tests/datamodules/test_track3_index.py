@@ -64,6 +64,7 @@ def test_every_record_is_found_under_its_image(
     some = [name for (name,) in opened.columns("id", limit=7)]
     assert len(some) == min(7, len(names)) or rows_per_batch < 7
     assert set(some) <= set(names)
+    assert some[0] == names[0] and (rows_per_batch > 3 or some[-1] == names[-1])
     with pytest.raises(IndexError):
         opened.record(0, int(opened.group_sizes()[0]))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from datamodules import views
 from datamodules.ai_city_track3 import AiCityTrack3
@@ -103,16 +103,43 @@ def test_marks_are_outlines_and_badges_inside_their_regions() -> None:
     assert outside.sum() < 0.05 * outside.size
 
 
-def test_every_region_has_its_own_number() -> None:
-    masks = [rectangle(5 + 38 * index, 10, 40 + 38 * index, 90) for index in range(5)]
-    after = draw_marks(Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255)), masks)
-    images = []
-    for index, colour in enumerate(COLOURS[:5]):
-        pixels = np.asarray(after)[12:88, 7 + 38 * index : 38 + 38 * index]
-        (rows, columns) = np.nonzero((pixels == colour).all(axis=2))
-        badge = pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-        images.append((badge != colour).any(axis=2).tobytes())
-    assert len(set(images)) == 5
+def trimmed(strokes: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(strokes)
+    return strokes[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def strokes_of(number: int) -> np.ndarray:
+    """A number as it is written in large images."""
+    image = Image.new("L", (60, 60))
+    ImageDraw.Draw(image).text((9, 9), str(number), fill=255, font=ImageFont.load_default(20))
+    return trimmed(np.asarray(image) > 0.4 * 255)
+
+
+def test_badge_and_box_of_a_region_have_the_number_by_which_the_question_calls_it() -> None:
+    width, height, side = 800, 360, 80
+    grid = [(10 + 110 * (index % 7), 30 + 160 * (index // 7)) for index in range(12)]
+    places = [grid[number] for number in np.random.default_rng(0).permutation(12)]
+    masks = np.zeros((12, height, width), bool)
+    for mask, (left, top) in zip(masks, places, strict=True):
+        mask[top : top + side, left : left + side] = True
+    image = OpenedImage("a", Image.new("RGB", (width, height)))
+    regions = tuple(map(Region.from_mask, masks))
+    named = Marked()(SpatialSample("a", "<mask> " * 12, image=image, regions=regions))
+    boxed = BoxesInText()(named).question
+    assert named.question == "".join(f"[Region {index}] " for index in range(12))
+    assert named.image is not None
+    pixels = np.asarray(named.image.open())
+    for index, (left, top) in enumerate(places):
+        inside = pixels[top + 4 : top + side - 4, left + 4 : left + side - 4]
+        rows, columns = np.nonzero(inside.any(axis=2))
+        assert abs(rows.mean() + 4.5 - side / 2) < 3 and abs(columns.mean() + 4.5 - side / 2) < 3
+        badge = inside[rows.min() + 3 : rows.max() - 2, columns.min() + 3 : columns.max() - 2]
+        ground = np.array(COLOURS[index % len(COLOURS)])
+        least = ground.argmin()
+        assert np.array_equal(trimmed(badge[..., least] > 0.6 * ground[least] + 0.4 * 255), strokes_of(index))
+        found = re.search(rf"\[Region {index}\] \(box (\d+) (\d+) (\d+) (\d+)\)", boxed)
+        edges = np.array([left / width, top / height, (left + side) / width, (top + side) / height])
+        assert found and np.abs(np.array(found.groups(), int) - 1000 * edges).max() < 1
 
 
 def test_badges_of_regions_on_each_other_lie_apart() -> None:
@@ -213,15 +240,18 @@ def test_a_box_holds_its_region(left: int, top: int, width: int, height: int) ->
 # Depth
 
 
-def test_depth_becomes_the_next_image() -> None:
-    seen = DepthAsImage()(warehouse())
-    assert seen.depth is None
-    assert [image.name for image in seen.further_images] == ["depth"]
-    assert seen.question.startswith("The second image shows the depth of the scene: brighter is farther. Is")
-    assert seen.further_images[0].open().mode == "RGB"
-    third = DepthAsImage()(warehouse(further_images=(StubImage("more"),)))
-    assert third.question.startswith("The third image")
-    assert DepthAsImage()(warehouse(image=None)).question.startswith("The first image")
+def test_depth_becomes_the_last_image_and_the_question_says_which_one_it_is() -> None:
+    for before, ordinal in enumerate(("first", "second", "third", "fourth", "fifth", "last", "last")):
+        names = [f"{number}" for number in range(before)]
+        images = [StubImage(name) for name in names]
+        sample = warehouse(image=images[0] if images else None, further_images=tuple(images[1:]))
+        seen = DepthAsImage()(sample)
+        assert seen.question.startswith(
+            f"The {ordinal} image shows the depth of the scene: brighter is farther. Is"
+        )
+        assert seen.depth is None and seen.image == sample.image
+        assert [image.name for image in seen.further_images] == [*names[1:], "depth"]
+        assert seen.further_images[-1].open().mode == "RGB"
     without = warehouse(depth=None)
     assert DepthAsImage()(without) is without
 
@@ -258,8 +288,11 @@ def test_a_rotation() -> None:
     "choices",
     [
         ("x", "y", "Both A and B"),
-        ("x", "y", "None of the above"),
+        ("x", "y", "both"),
+        ("x", "y", "Like the one above"),
         ("x", "y", "all of them"),
+        ("x", "y", "none of it"),
+        ("x", "y", "One of these"),
         ("x", "(B)", "z"),
         ("A", "B", "C"),
         ("A or C", "x", "y"),
@@ -314,13 +347,22 @@ def test_counts(name: str, count: int) -> None:
     )
 
 
+@pytest.mark.parametrize("end", ["", "."])
+def test_counts_in_words(end: str) -> None:
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    for count, word in enumerate(words):
+        sample = warehouse(answer=f"{word.title()}{end}", answer_type=AnswerType.COUNT)
+        assert chosen(AsMultipleChoice()(sample)) == str(count)
+
+
 @given(name=IDS, metres=st.decimals(0, 30, places=2).map(lambda number: f"{number:f}"))
 def test_lengths_in_metres(name: str, metres: str) -> None:
     seen = AsMultipleChoice()(warehouse(id=name, answer=metres, answer_type=AnswerType.DISTANCE))
     assert chosen(seen) == f"{metres} m"
     assert len(set(seen.choices)) == 4
-    for other in set(seen.choices) - {f"{metres} m"}:
-        assert abs(float(other.removesuffix(" m")) - float(metres)) > 0.1 * float(metres)
+    for other in set(seen.choices) - {f"{metres} m"} if float(metres) else ():
+        times, rounding = float(other.removesuffix(" m")) / float(metres), 0.006 / float(metres)
+        assert 0.25 - rounding < times < 0.7 + rounding or 1.4 - rounding < times < 3.5 + rounding
 
 
 @given(

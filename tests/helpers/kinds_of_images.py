@@ -59,6 +59,12 @@ def clear_palette() -> Image.Image:
     return image
 
 
+def clear(image: Image.Image, value: Any) -> Image.Image:
+    """An image of which one value or colour is transparent."""
+    image.info["transparency"] = value
+    return image
+
+
 COLOURS: dict[str, tuple[Image.Image, list[Any]]] = {
     "grey": (grey([0, 200], np.uint8), [0, 200]),
     "16 bits": (grey([0, 257, 25700, 65535], np.uint16), [0, 1, 100, 255]),
@@ -71,6 +77,11 @@ COLOURS: dict[str, tuple[Image.Image, list[Any]]] = {
     "CMYK": (Image.new("RGB", (1, 1), (90, 60, 30)).convert("CMYK"), [(90, 60, 30)]),
     "palette": (Image.new("RGB", (1, 1), (255, 0, 51)).convert("P"), [(255, 0, 51)]),
     "palette, clear": (clear_palette(), [(255, 0, 0), 255]),
+    "RGB, clear": (
+        clear(Image.fromarray(np.array([[[9, 9, 9], [40, 0, 0]]], np.uint8)), (9, 9, 9)),
+        [255, (40, 0, 0)],
+    ),
+    "16 bits, clear": (clear(grey([0, 25700], np.uint16), 0), [255, 100]),
     "clear": (Image.fromarray(np.array([[[9, 9, 9, 0], [0, 0, 0, 255]]], np.uint8)), [255, 0]),
     "half clear": (
         Image.fromarray(np.array([[[0, 0, 0, 128], [255, 0, 0, 128]]], np.uint8)),
@@ -103,5 +114,7 @@ DEPTHS: dict[str, tuple[Image.Image, list[int]]] = {
     "RGB": (grey([0, 100], np.uint8).convert("RGB"), [0, 100]),
     "palette": (grey([0, 100], np.uint8).convert("P"), [0, 100]),
     "clear": (Image.fromarray(np.array([[[200, 0], [40, 255]]], np.uint8)), [0, 40]),
+    "nearly clear": (Image.fromarray(np.array([[[200, 0], [40, 1], [60, 128]]], np.uint8)), [0, 40, 60]),
+    "16 bits, clear": (clear(grey([65535, 2000, 8000], np.uint16), 65535), [0, 64, 255]),
 }
 """Depth of one row, and what is seen of each pixel."""
