@@ -115,10 +115,10 @@ def written(model: DistilledStudent, folder: Path) -> Teacher:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_the_terms_are_those_of_both_models_own_outputs_live_and_cached(
+def test_the_terms_are_those_of_both_models_own_outputs(
     name: str, folders: dict[str, tuple[Path, Path]], tmp_path: Path
 ) -> None:
-    """With no code shared: one sample at a time, each model with its own words before the answer."""
+    """Live and from a cache, with no code shared: one sample at a time, each model in its own words."""
     (student, teacher), options = folders[name], PAIRS[name].options
     torch.manual_seed(0)
     model = DistilledStudent(

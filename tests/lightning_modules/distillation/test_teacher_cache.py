@@ -276,7 +276,7 @@ ASKED: dict[str, tuple[Any, ...]] = {
     "temperature": (TINY, reader(), 1.5),
     "image_tokens": (TINY, reader(), 2.0, 64),
 }
-MATTERS_NOT = {"made_by": "x", "device": "cuda:1", "cache": "elsewhere"}
+MATTERS_NOT: dict[str, Any] = {"made_by": "x", "device": "cuda:1", "cache": "elsewhere"}
 """Of a teacher, for what it says; `image_tokens` counts as it comes from both settings."""
 
 

@@ -163,7 +163,7 @@ WHOLE = AdapterConfig("full", parts=["language_model", "vision_tower", "connecto
 
 
 @pytest.mark.parametrize("kept", ["adapter", "checkpoint"])
-def test_a_teacher_is_what_was_trained_at_rest_and_says_where_it_is_from(kept: str, tmp_path: Path) -> None:
+def test_a_teacher_is_what_was_trained_and_says_where_it_is_from(kept: str, tmp_path: Path) -> None:
     """Twice the same, dropout or not, while its student is in training."""
     adapter = WHOLE if kept == "checkpoint" else AdapterConfig(dropout=0.5)
     trained = PeftSft("smolvlm_500m", random_weights=True, tiny_size=SMALL, weights_seed=7, adapter=adapter)
@@ -175,9 +175,8 @@ def test_a_teacher_is_what_was_trained_at_rest_and_says_where_it_is_from(kept: s
         trainer = bare_trainer(max_steps=0)
         trainer.strategy.connect(trained)
         trainer.save_checkpoint(place)
-    settings = Teacher(
-        "smolvlm_500m", random_weights=True, tiny_size=SMALL, weights_seed=7, **{kept: str(place)}
-    )
+    there: dict[str, Any] = {kept: str(place)}
+    settings = Teacher("smolvlm_500m", random_weights=True, tiny_size=SMALL, weights_seed=7, **there)
     model = student(settings).train()
     batch: Any = model.collator("fit")(SAMPLES)
     labels = batch["labels"]
@@ -215,7 +214,7 @@ def large_images(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     ("limit", "own", "taken"), [(None, None, 16), (9, None, 9), (None, 9, 9), (9, 4, 4), (4, 9, 9)]
 )
-def test_a_teacher_sees_images_within_its_own_limit_or_else_within_the_students(
+def test_a_teacher_sees_images_within_its_own_limit_or_the_students(
     limit: int | None, own: int | None, taken: int, writing: bool, large_images: str
 ) -> None:
     model = DistilledStudent(Teacher(large_images, image_tokens=own), model=large_images, image_tokens=limit)
@@ -269,6 +268,9 @@ def test_a_teacher_goes_to_its_own_device_or_else_to_the_students() -> None:
         teacher = LiveTeacher(settings, reader)
         teacher.to(torch.device(students))
         assert {parameter.device.type for parameter in teacher.network.parameters()} == {there}
+    teacher.network.is_quantized = True  # and stays where it was loaded
+    teacher.to(torch.device("meta"))
+    assert {parameter.device.type for parameter in teacher.network.parameters()} == {"cpu"}
 
 
 @pytest.mark.parametrize("four_bit", [False, True])
@@ -295,3 +297,10 @@ def test_a_missing_checkpoint_names_the_experiment_that_makes_it(tmp_path: Path)
     )
     with pytest.raises(ModelError, match=r"checkpoint .* `make experiment NAME=distillation/teacher`"):
         student(teacher)
+
+
+@pytest.mark.parametrize("setting", ["cache_k", "image_tokens"])
+def test_a_teacher_that_keeps_or_sees_nothing_is_refused(setting: str) -> None:
+    nothing: dict[str, Any] = {setting: 0}
+    with pytest.raises(ModelError, match=rf"teacher\.{setting}"):
+        Teacher("smolvlm_500m", **nothing)

@@ -72,10 +72,10 @@ def trained(
 
 
 @pytest.mark.parametrize(("seed", "drawn"), [(0, "1110"), (1, "0001")])
-def test_each_step_learns_what_both_models_say_of_true_or_of_own_answers_as_the_seed_has_it(
+def test_each_step_learns_what_both_models_say_of_true_or_own_answers(
     seed: int, drawn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frozen student sees the same questions at every step, and without temperature writes the same."""
+    """Which one, the seed says. A frozen student sees the same at every step, and writes the same."""
     monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
     model, steps = trained(
         4,
