@@ -319,15 +319,25 @@ def test_half_precision_is_within_a_percent(autocast: bool) -> None:
         assert (mine - plain).norm() <= 1e-2 * plain.norm()
 
 
-def test_autocast_leaves_the_loss_in_full_precision() -> None:
-    ours, theirs = layer(1), layer(2)
+@pytest.mark.parametrize("pool", [None, 4])
+def test_autocast_leaves_the_loss_in_full_precision(pool: int | None) -> None:
+    ours, theirs, config = layer(1), layer(2), AttentionDistillation(pool=pool)
     masks = (everything(ours), everything(ours))
     with torch.autocast("cpu", torch.bfloat16):
-        made = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
-    wanted = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+        made = attention_distillation([ours], [theirs], [(0, 0)], *masks, config)
+    wanted = attention_distillation([ours], [theirs], [(0, 0)], *masks, config)
     assert made.item() == wanted.item()
     for one, two in zip(gradients(made, ours), gradients(wanted, ours), strict=True):
         assert torch.equal(one, two)
+
+
+def test_a_key_that_a_head_hardly_looks_at_costs_what_it_should() -> None:
+    """A share of a billionth of a billionth is still a share, with a gradient."""
+    ours, theirs = layer(1, heads=1, key_heads=1, spread=3.0), layer(2, heads=1, key_heads=1)
+    masks = (everything(ours), everything(ours))
+    made = attention_distillation([ours], [theirs], [(0, 0)], *masks, AttentionDistillation())
+    assert 1e-30 < ours.maps()[ours.maps() > 0].min() < 1e-12
+    assert_same(made, plain_loss([ours], [theirs], [(0, 0)], *masks), ours)
 
 
 def test_heads_that_look_elsewhere_entirely_have_a_finite_loss() -> None:

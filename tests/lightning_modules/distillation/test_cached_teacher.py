@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,9 +26,10 @@ from lightning_modules.distillation.teachers.cache_files import CacheSummary, Ca
 from lightning_modules.distillation.teachers.cached import CachedTeacher
 from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.distillation.teachers.manifest import CacheError
-from lightning_modules.distillation.teachers.output_keys import output_key
+from lightning_modules.distillation.teachers.output_keys import WithOutputKeys, output_key
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.export import save_adapter
+from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.image_data import ImageData
@@ -337,6 +339,16 @@ def test_a_sample_without_a_teacher_output_is_named(written: Path) -> None:
         model.loss(model.collator("fit")([SAMPLES[0], letter_question(5)]))
 
 
+def test_an_answer_of_as_many_other_tokens_is_named(written: Path) -> None:
+    model = student(cached(written))
+    model.open_teacher()
+    batch: Any = model.collator("fit")(SAMPLES)
+    row, place = (batch["labels"] != -100).nonzero()[-1].tolist()
+    batch["labels"][row, place] -= 1
+    with pytest.raises(CacheError, match=f"The answer of question '{SAMPLES[row].id}' has other tokens"):
+        model.loss(batch)
+
+
 @pytest.mark.parametrize(
     ("sample", "what", "options"),
     [
@@ -413,6 +425,22 @@ def test_the_key_knows_neither_names_nor_batches(tmp_path: Path) -> None:
     collate = model.collator("fit")
     alone = [collate([sample])["output_keys"][0] for sample in SAMPLES]
     assert collate(SAMPLES)["output_keys"] == alone == collate(SAMPLES[::-1])["output_keys"][::-1]
+
+
+def test_no_two_conversations_have_one_key() -> None:
+    """Wherever one text ends and the next one begins; two images of a batch have one name."""
+    texts = ("a", "ab", "ba")
+    images = (None, noise_image(1), OpenedImage("1.png", noise_image(2).open()))
+    keys: list[str] = []
+    for system in ("", *texts):
+        samples = [
+            SpatialSample("", asked, image, answer=answer, examples=(SpatialSample("", shown, answer=reply),))
+            for image in images
+            for shown, reply, asked, answer in itertools.product(texts, repeat=4)
+        ]
+        keyed = WithOutputKeys(lambda _: {}, False, Prompt(system, ending=""))
+        keys += keyed(samples)["output_keys"]
+    assert len({*keys}) == len(keys)
 
 
 def test_an_image_of_several_questions_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

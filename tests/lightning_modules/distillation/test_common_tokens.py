@@ -51,21 +51,24 @@ def test_other_words_are_refused_with_the_first_token_that_differs() -> None:
         common_tokens(ours, Swapped(), 0, 0)
     theirs.add_tokens([AddedToken("<extra>", special=True)])
     assert common_tokens(ours, theirs, 0, 0) is None
+    # With other ends the classes are those of the smaller of both, whoever has it.
+    for one, other in ((ours, theirs), (theirs, ours)):
+        assert common_tokens(one, other, 3, 4) == CommonTokens(len(ours), 3, 4)
 
 
-def test_the_outcomes_are_the_text_and_the_end() -> None:
-    """Against a loop over classes, with an end inside and behind the text."""
+@pytest.mark.parametrize(("student_end", "teacher_end"), [(4, 13), (4, 7), (11, 3)])
+def test_the_outcomes_are_the_text_and_the_end(student_end: int, teacher_end: int) -> None:
+    """Against a loop over classes, with ends inside and behind the text."""
     torch.manual_seed(0)
     student, teacher = torch.randn(3, 12).double(), torch.randn(3, 15).double()
-    tokens = CommonTokens(text=10, student_end=4, teacher_end=13)
+    tokens = CommonTokens(10, student_end, teacher_end)
     ours, theirs = tokens.of_student(student).softmax(-1), tokens.of_teacher(teacher).softmax(-1)
-    shared = [number for number in range(10) if number != 4]
+    shared = [number for number in range(10) if number not in (student_end, teacher_end)]
     for row in range(3):
-        mine = student[row, [*shared, 4]].softmax(-1)
-        wanted = teacher[row, [*shared, 13]].softmax(-1)
+        mine = student[row, [*shared, student_end]].softmax(-1)
+        wanted = teacher[row, [*shared, teacher_end]].softmax(-1)
         assert torch.allclose(ours[row, [*shared, 10]], mine)
         assert torch.allclose(theirs[row, [*shared, 10]], wanted)
-        assert ours[row, 4] == theirs[row, 4] == 0
 
 
 def test_an_end_by_another_number_is_the_same_end() -> None:

@@ -22,15 +22,15 @@ from lightning_modules.vlm.adapters import AdapterConfig, Method, prompt_tokens
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.generation import generate_texts
+from lightning_modules.vlm.loading import LoadedVlm
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
+from tests.helpers.both_models import NEVER, by_hand, likeliest_answer
 from tests.helpers.sample_questions import SMALL, letter_question, many_questions, tiny_model
 
 families = pytest.mark.parametrize("family", sorted(FAMILIES))
 writers = pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl", "paligemma"])
 """Without token types, with those of images, and with those of prompt and answer."""
-
-NEVER = -1e9
 
 
 def collator(family: str, **options: Any) -> VlmCollator:
@@ -45,20 +45,6 @@ def blind(number: int = 0) -> SpatialSample:
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     own = model.generation_config.eos_token_id
     return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
-
-
-def by_hand(
-    model: Any, known: Any, processor: Any, alone: dict[str, Tensor], answer: list[int]
-) -> dict[str, Tensor]:
-    """The inputs of one prompt with an answer behind it, written down without the collator."""
-    count = alone["input_ids"].shape[1]
-    ids = torch.cat([alone["input_ids"], torch.tensor([answer], dtype=torch.long)], dim=1)
-    inputs = {**alone, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if known.token_types == "modality":
-        inputs["mm_token_type_ids"] = (ids == processor.image_token_id).long()
-    if known.token_types == "prefix":
-        inputs["token_type_ids"] = (torch.arange(ids.shape[1]) >= count).long()[None]
-    return inputs
 
 
 @contextmanager
@@ -131,7 +117,7 @@ def test_each_token_is_judged_as_if_its_sample_were_alone(family: str, data: st.
         for row, (sample, answer) in enumerate(zip(chosen, answers, strict=True)):
             alone = collate([sample])["prompt"]
             count = alone["input_ids"].shape[1]
-            forced = model(**by_hand(model, known, processor, alone, answer)).logits[0]
+            forced = model(**by_hand(known, processor, alone, answer)).logits[0]
             said = slice(count - 1, count + len(answer) - 1)
             torch.testing.assert_close(together[row, said], forced[said], atol=1e-4, rtol=1e-4)
             expected = [-100] * labels.shape[1]
@@ -182,7 +168,7 @@ def test_own_answers_of_an_adapted_student_are_read_as_they_were_written(name: s
         for row, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
             alone = collate([sample])["prompt"]
             count = alone["input_ids"].shape[1]
-            whole = by_hand(module.network, module.vlm.family, module.vlm.processor, alone, answer)
+            whole = by_hand(module.vlm.family, module.vlm.processor, alone, answer)
             forced = module.network(**whole).logits[0]
             said = slice(count - 1, count + len(answer) - 1)
             torch.testing.assert_close(together[row, said], forced[said], atol=1e-4, rtol=1e-4)
@@ -202,15 +188,9 @@ def test_near_temperature_zero_the_likeliest_tokens_are_written(family: str) -> 
     prompt = collate(samples)["prompt"]
     cold = OnPolicy(temperature=1e-6, maximum_new_tokens=8)
     found = on_policy_answers(model, processor.tokenizer, prompt, cold)
+    vlm = LoadedVlm(model, processor, known, family, "")
     for sample, answer in zip(samples, found, strict=True):
-        alone = collate([sample])["prompt"]
-        greedy: list[int] = []
-        while len(greedy) < 8 and not (greedy and greedy[-1] in ends):
-            with torch.no_grad():
-                said = model(**by_hand(model, known, processor, alone, greedy)).logits[0, -1].clone()
-            said[processor.image_token_id] = NEVER
-            greedy.append(int(said.argmax()))
-        assert answer == greedy
+        assert answer == likeliest_answer(vlm, collate([sample])["prompt"], 8, ends)
     texts = generate_texts(model, processor, prompt, 8)
     assert [processor.tokenizer.decode(one, skip_special_tokens=True).strip() for one in found] == texts
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from lightning_modules.distillation.teachers.cache_files import (
     TeacherCache,
     is_complete,
 )
+from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.distillation.teachers.manifest import (
     ELSEWHERE,
     CacheError,
@@ -28,8 +30,10 @@ from lightning_modules.distillation.teachers.manifest import (
     Manifest,
     StoredMaps,
     digest_of,
+    fingerprint_of,
     require_same,
 )
+from lightning_modules.vlm.tiny_models import TinySize
 
 K = 3
 FINGERPRINT = Fingerprint(
@@ -242,6 +246,69 @@ def test_other_teacher_outputs_are_refused_with_what_differs(name: str, tmp_path
     with pytest.raises(CacheError):
         CacheWriter(tmp_path, replace(MANIFEST, fingerprint=fingerprint))
     assert is_complete(tmp_path)
+
+
+WORDS = {"a": 0, "b": 1}
+TINY = Teacher("smolvlm_500m", random_weights=True, tiny_size=TinySize(layers=2))
+
+
+def reader(words: dict[str, int] = WORDS, end: int = 1, space: str = " ", rationale: bool = False) -> Any:
+    """What of a student's way of reading is looked at."""
+    return SimpleNamespace(
+        processor=SimpleNamespace(tokenizer=SimpleNamespace(get_vocab=lambda: words)),
+        conversation=SimpleNamespace(end_id=end, response_template=space),
+        rationale=rationale,
+    )
+
+
+ASKED: dict[str, tuple[Any, ...]] = {
+    "model": (replace(TINY, model="smolvlm_2b"),),
+    "tiny_size": (replace(TINY, tiny_size=TinySize(layers=3)),),
+    "weights_seed": (replace(TINY, weights_seed=2),),
+    "adapter": (replace(TINY, adapter="trained"),),
+    "checkpoint": (replace(TINY, checkpoint="trained"),),
+    "four_bit": (replace(TINY, four_bit=True),),
+    "cache_k": (replace(TINY, cache_k=8),),
+    "rationale": (TINY, reader(rationale=True)),
+    "tokenizer": (TINY, reader({"a": 1, "b": 0})),
+    "end": (TINY, reader(end=0)),
+    "response_template": (TINY, reader(space="")),
+    "temperature": (TINY, reader(), 1.5),
+    "image_tokens": (TINY, reader(), 2.0, 64),
+}
+MATTERS_NOT: dict[str, Any] = {"made_by": "x", "device": "cuda:1", "cache": "elsewhere"}
+"""Of a teacher, for what it says; `image_tokens` counts as it comes from both settings."""
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_whatever_changes_what_a_teacher_says_changes_its_fingerprint(name: str) -> None:
+    usual: tuple[Any, ...] = (TINY, reader(), 2.0, None)
+    found, before = (
+        asdict(fingerprint_of(*arguments)) for arguments in (ASKED[name] + usual[len(ASKED[name]) :], usual)
+    )
+    assert {each for each in found if found[each] != before[each]} == {name}
+
+
+def test_every_setting_of_a_teacher_is_in_its_fingerprint_or_changes_nothing(tmp_path: Path) -> None:
+    assert {field.name for field in fields(Teacher)} == {
+        *(ASKED.keys() & TINY.__dict__.keys()),
+        *MATTERS_NOT,
+        "random_weights",
+    }
+    assert {field.name for field in fields(Fingerprint)} == {*ASKED, "random_weights"}
+    assert fingerprint_of(replace(TINY, **MATTERS_NOT), reader(), 2.0, None) == fingerprint_of(
+        TINY, reader(), 2.0, None
+    )
+    # A whole model has neither seed nor size, and is told by its files.
+    (tmp_path / "config.json").write_text("{}")
+    whole = Teacher(str(tmp_path), tiny_size=TINY.tiny_size)
+    found, other = (
+        fingerprint_of(each, reader(), 2.0, None) for each in (whole, replace(whole, weights_seed=9))
+    )
+    assert found == other
+    assert (found.random_weights, found.weights_seed, found.tiny_size) == (False, None, None)
+    (tmp_path / "config.json").write_text("[]")
+    assert fingerprint_of(whole, reader(), 2.0, None).model != found.model
 
 
 def test_another_teacher_is_refused_and_one_that_is_elsewhere_is_not() -> None:
