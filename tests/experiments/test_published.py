@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from datamodules.samples import AnswerType
 from experiments.experiment_files.registry import (
     BASE,
+    PUBLISHED,
     experiment_file,
     experiment_names,
     opening_comment,
@@ -30,6 +31,51 @@ from tests.helpers.sample_questions import letter_question
 README = BASE.parents[1] / "README.md"
 ASKED = ("prompt", "answering", "maximum_new_tokens", "maximum_tokens", "image_tokens")
 """The settings that say how a vision-language model is asked."""
+
+
+OF_THE_SOURCES = """
+tinygiant: warehouse/tinygiant_64m 66.8861; dense_phase1 25.59; dense_phase2 63.65; dense_both 65.09;
+    moe_phase2 68.13; moe_both 72.52
+track3_board: - 95.8638; - 91.9735; smolvlm_500m_lora 90.6772; - 73.0606
+smolvlm_study: small_vlm/smolvlm_500m_zero_shot 43.18 43.10; smolvlm_500m_lora 42.04;
+    smolvlm_500m_lora_choices 46.02; smolvlm_500m_lora_wider_vocabulary 45.11
+cv_bench_reports: small_vlm/qwen2_5_vl_3b_zero_shot 69.3 69.6; qwen2_5_vl_7b_zero_shot 73.0;
+    paligemma2_3b_zero_shot 52.2; paligemma2_3b_lora 66.8
+qwen_study: distillation/qwen_3b_base 43.44; qwen_3b_sft 41.81 48.81/44.33/27.38/41.71;
+    teacher_sft_7b 43.57 46.90/49.00/30.95/43.85; logit_kd 42.40 52.38/42.67/23.81/43.14;
+    attention_kd 42.98 49.29/44.00/26.59/45.10; - 30.59; - 43.44
+"""
+"""Copied by hand a second time; four values with slashes are those of TASKS."""
+TASKS = ("Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic", "Perspective_Taking")
+RUN_HERE: set[str] = set()
+"""Experiments whose published row was run here, at its full size and on the real data."""
+
+
+def of_the_sources() -> set[tuple[str, str, str, float]]:
+    """Source, experiment, what, and value."""
+    found, folder = set(), "warehouse"
+    for line in re.sub(r"\n +", " ", OF_THE_SOURCES).strip().splitlines():
+        source, _, rows = line.partition(": ")
+        for row in rows.split("; "):
+            named, *scores = row.split()
+            folder = named.rpartition("/")[0] or folder
+            name = "" if named == "-" else f"{folder}/{named.rpartition('/')[2]}"
+            for score in scores:
+                by_task = [
+                    (f"score of {task}", one) for task, one in zip(TASKS, score.split("/"), strict=False)
+                ]
+                parts = by_task if "/" in score else [("score", score)]
+                found |= {(source, name, what, float(one)) for what, one in parts}
+    return found
+
+
+def test_the_table_says_what_the_sources_say() -> None:
+    table = read_yaml(PUBLISHED)["values"]
+    scores = [entry for entry in table if entry["what"].startswith("score")]
+    assert {(e["source"], e["experiment"] or "", e["what"], e["value"]) for e in scores} == of_the_sources()
+    assert {entry["experiment"] for entry in table if entry["run_here"]} == RUN_HERE
+    rows = [[e["experiment"], e["what"], e["table"]] for e in scores if e["source"] == "tinygiant"]
+    assert [row[2].rpartition(" ")[2] for row in rows[1:]] == list("12345")
 
 
 def comment(name: str) -> dict[str, Any]:
