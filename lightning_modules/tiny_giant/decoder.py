@@ -115,9 +115,10 @@ class Reinspection(nn.Module):
         if regions.shape[1] == 0:
             return states, measured
         normed = self.norm(states)
-        # A question without regions would attend to nothing, which is not a number: it sees them all masked
-        # alike instead, and the empty states it finds there say nothing.
-        visible = encoded.named | ~encoded.named.any(1, keepdim=True)
+        # A question without regions would attend to nothing, which is not a number: it sees all places that
+        # others have, and what it finds there counts for nothing.
+        has_regions = encoded.named.any(1, keepdim=True)
+        visible = encoded.named | ~has_regions
         change = self.attend_regions(normed, self.attend_regions.memory(regions), visible[:, None, None])
         if self.pairs is not None and encoded.relations is not None:
             attention, keys = self._attend_pairs(normed, encoded)
@@ -129,7 +130,7 @@ class Reinspection(nn.Module):
                 ruler = (scores / regions.shape[-1] ** 0.5).masked_fill(~visible[:, None], -1e4).softmax(-1)
                 size = torch.einsum("qtr,qr->qt", ruler, encoded.log_size.to(ruler.dtype))
                 measured = torch.einsum("qtp,qp->qt", attention, distance) - size
-        return states + change, measured
+        return states + change * has_regions[..., None], measured * has_regions
 
     def _attend_pairs(self, normed: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Attention over pairs, `[questions, answer, pairs]`, and the pairs' keys."""

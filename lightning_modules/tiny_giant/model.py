@@ -263,6 +263,7 @@ class TinyGiantNetwork(nn.Module):
         if self.relations is not None and self.config.geometry == "floor_fit":
             log_distance = batch["relations"][..., LOG_DISTANCE]
             log_size = _of_questions(batch["region_features"][..., LOG_SIZE], image_of, batch["regions"])
+            log_size = log_size * (batch["regions"] >= 0)
         return Encoded(tokens, present, summary, states, named, relations, log_distance, log_size), routings
 
     @torch.no_grad()

@@ -122,17 +122,21 @@ def test_each_input_changes_the_answer(what: str) -> None:
     assert not torch.allclose(before, after, atol=1e-4)
 
 
-def test_questions_without_an_image_are_answered_beside_others() -> None:
+@pytest.mark.parametrize("without", ["image", "region"])
+def test_questions_without_an_image_or_a_region_are_answered_beside_others(without: str) -> None:
     collator, network = collator_for(), network_for()
     samples = questions(0)
-    blind = samples[0].replace(image=None, depth=None, regions=())
+    other = samples[0].replace(image=None, depth=None, regions=())
+    if without == "region":
+        other = samples[2].replace(question="how many ?", regions=(), rationale="")
     with torch.no_grad():
-        mixed, _ = logits_of(network, collator([*samples, blind]))
-        alone, _ = logits_of(network, collator([blind]))
+        mixed, mixed_values = logits_of(network, collator([*samples, other]))
+        alone, values = logits_of(network, collator([other]))
         plain, _ = logits_of(network, collator(samples))
     assert torch.isfinite(mixed).all()
-    words = CONFIG.vocabulary_size
-    assert torch.allclose(mixed[-1, :, :words], alone[0, :, :words], atol=2e-4)
+    words, length = CONFIG.vocabulary_size, alone.shape[1]
+    assert torch.allclose(mixed[-1, :length, :words], alone[0, :, :words], atol=2e-4)
+    assert torch.allclose(mixed_values[-1, :length], values[0], atol=2e-4)
     assert torch.allclose(mixed[:-1], plain, atol=2e-4)
 
 
