@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,25 @@ def test_generation_stops_where_an_answer_ends(family: str) -> None:
     loaded = load_vlm(family, random_weights=True, tiny_size=SMALL)
     end = VlmCollator(loaded.processor, loaded.family, False).conversation.end_id
     assert end in loaded.model.generation_config.eos_token_id
+
+
+def test_generation_also_stops_where_a_models_file_forgets_to(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    file = tmp_path / "model" / "generation_config.json"
+    for ends in (7, [7, 8], None):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": ends}))
+        loaded = load_vlm(str(tmp_path / "model"))
+        end = loaded.processor.tokenizer.convert_tokens_to_ids("<end_of_utterance>")
+        known = {7: [7], None: []}.get(ends, ends) if not isinstance(ends, list) else ends
+        assert loaded.model.generation_config.eos_token_id == sorted([*known, end])
+
+
+def test_a_tiny_random_model_is_of_the_size_and_seed_that_are_asked_for() -> None:
+    loaded = load_vlm("smolvlm_2b", random_weights=True, tiny_size=SMALL, weights_seed=4)
+    wanted, _ = make_tiny_model("smolvlm", 4, SMALL)
+    for name, tensor in wanted.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+    assert loaded.origin == "tiny random model, seed 4"
 
 
 @families
