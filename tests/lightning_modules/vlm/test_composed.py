@@ -29,12 +29,15 @@ from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.composed_encoder import VisionTower, default_image_size, feature_map_shape
 from lightning_modules.vlm.composed_model import ComposedConfig, Connector
 from lightning_modules.vlm.composed_processor import make_processor
+from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.encoder_swap import assemble, compose, load_language_model
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import Composed, load_vlm
+from lightning_modules.vlm.prompts import Turn
 from lightning_modules.vlm.tiny_models import make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
 from tests.helpers.composed_models import tiny_composed
+from tests.helpers.sample_questions import noise_image
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "yellow": (230, 220, 40)}
 
@@ -206,6 +209,16 @@ def test_a_connector_is_as_its_settings_and_its_seed_say(language: str) -> None:
     assert (model.config.reduction, model.connector.layers[1].in_features) == ("shuffle", 4 * channels)
     assert (average.config.reduction, average.connector.layers[1].in_features) == ("average", channels)
     assert load_vlm(Composed("test_vit", language, "none", "none")).model.config.image_tokens == 100
+    assert Composed("e", "l") == Composed("e", "l", "hub", "hub", None, None, "shuffle")
+
+
+def test_a_language_model_that_never_learnt_to_converse_is_asked_in_plain_words() -> None:
+    turns = [Turn((noise_image(0),), "How many?", "2"), Turn((), "Where?")]
+    conversation = Conversation(tiny_composed()[1], FAMILIES["composed"], system="Look.")
+    assert conversation.prompt(turns) == (
+        "System: Look.\nUser: <image>\nHow many?\nAssistant: 2<|im_end|>\nUser: Where?\nAssistant:"
+    )
+    assert conversation.response_template == " " and conversation.end == "<|im_end|>"
 
 
 @pytest.mark.parametrize("weights", ["hub", "none"])

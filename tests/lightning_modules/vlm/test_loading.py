@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lightning_modules.base import ModelError
+from lightning_modules.placement import Placement, placed
 from lightning_modules.vlm import loading
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
@@ -68,6 +69,20 @@ def test_generation_also_stops_where_a_models_file_forgets_to(folder: Path, tmp_
         end = loaded.processor.tokenizer.convert_tokens_to_ids("<end_of_utterance>")
         known = {7: [7], None: []}.get(ends, ends) if not isinstance(ends, list) else ends
         assert loaded.model.generation_config.eos_token_id == sorted([*known, end])
+
+
+@pytest.mark.parametrize("random_weights", [True, False])
+def test_attention_and_precision_are_those_that_are_asked_for(folder: Path, random_weights: bool) -> None:
+    name, options = ("smolvlm" if random_weights else str(folder)), {"tiny_size": SMALL}
+    for attention in ("eager", "sdpa"):
+        model = load_vlm(name, random_weights, attention=attention, dtype=torch.float16, **options).model
+        assert model.config._attn_implementation == attention and model.dtype == torch.float16
+        assert model.model.text_model.config._attn_implementation == attention
+    with placed(Placement.of("cpu", "bf16-mixed")):
+        assert load_vlm(name, random_weights, **options).model.dtype == torch.bfloat16
+    with placed(Placement.of("cpu")):
+        model = load_vlm(name, random_weights, placement=Placement.of("cpu", "16-mixed"), **options).model
+    assert model.dtype == torch.float16
 
 
 def test_a_tiny_random_model_is_of_the_size_and_seed_that_are_asked_for() -> None:

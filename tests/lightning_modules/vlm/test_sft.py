@@ -252,7 +252,7 @@ def test_rate_padding_and_shortened_are_those_of_each_batch_over_all_processes(
 @pytest.mark.parametrize(
     ("options", "tokens", "prompt", "stops"),
     [
-        ({"answering": "rank"}, 32, BARE, ()),
+        ({}, 32, BARE, ()),
         ({"answering": "generate", "maximum_new_tokens": 7}, 7, BARE, ()),
         ({"answering": "generate", "rationale": True}, 512, REASONED, ("</answer>",)),
         ({"answering": "reason_then_rank"}, 512, REASONED, ()),
@@ -276,7 +276,20 @@ def test_how_long_and_until_where_is_written_follows_from_what_is_asked_for(
     (answer,) = module.answer(module.collator("test")([question]))
     ((_, tokenizer, _, limit, strings, names),) = given
     assert (answer.raw, module.prompt, limit, strings, names) == ("It is 3.", prompt, tokens, stops, ["q"])
-    assert tokenizer is model[1].tokenizer
+    assert tokenizer is model[1].tokenizer and module.answering == options.get("answering", "rank")
+
+
+def test_every_setting_of_the_model_is_handed_on_to_loading_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, given = tiny_model("smolvlm"), []
+    monkeypatch.setattr(
+        sft_module, "load_vlm", lambda *named, **how: given.append((named, how)) or LoadedVlm(*model, "", "")
+    )
+    settings = {
+        **{"attention": "eager", "image_tokens": 9, "trust_remote_code": True, "weights_seed": 3},
+        **{"tiny_size": SMALL, "activation_checkpointing": True},
+    }
+    PeftSft("smolvlm", True, AdapterConfig("none"), **settings)
+    assert given == [(("smolvlm", True), {**settings, "quantization": None, "dtype": None})]
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,7 @@ def test_a_tiny_model_is_built_as_the_real_ones_are(family: str) -> None:
     assert float(layers[0].self_attn.q_proj.weight.detach().std()) == pytest.approx(
         text.hidden_size**-0.5, rel=0.05
     )
+    assert prepare_image(noise_image(0, 112, 112), processor, FAMILIES[family]).tokens == 16
     if family == "qwen2_5_vl":
         # The real one shares 64 channels out as 16, 24, 24, and has windows in most layers of its tower.
         assert text.rope_parameters["mrope_section"] == [4, 6, 6]
