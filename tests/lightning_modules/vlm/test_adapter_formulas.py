@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +25,7 @@ LAYERS = "model.language_model.layers.0."
 
 
 def computed(
-    method: str, layer: str, tensors: dict[str, Tensor], weight: Tensor, bias: Any, x: Tensor
+    method: str, layer: str, tensors: Mapping[str, Tensor], weight: Tensor, bias: Any, x: Tensor
 ) -> Any:
     """What a layer with this adapter gives, written out."""
     y = x @ weight.T + bias

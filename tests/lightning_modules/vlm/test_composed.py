@@ -179,7 +179,8 @@ def test_every_part_has_the_weights_that_are_asked_for(
     monkeypatch.setattr(
         encoder_swap, "timm_weights", lambda name, file: packaged if file == Path(name) else {}
     )
-    towers, models = {}, {}
+    towers: dict[str, Any] = {}
+    models: dict[str, Any] = {}
     kinds: dict[Any, Any] = {"hub": (True, False), "package": (False, True), "none": (False, False)}
     for kind, expected in kinds.items():
         asked.clear()

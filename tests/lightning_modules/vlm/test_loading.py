@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -63,17 +64,17 @@ def test_generation_stops_where_an_answer_ends(family: str) -> None:
 def test_generation_also_stops_where_a_models_file_forgets_to(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "model")
     file = tmp_path / "model" / "generation_config.json"
-    for ends in (7, [7, 8], None):
+    for ends, known in ((7, [7]), ([7, 8], [7, 8]), (None, [])):
         file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": ends}))
         loaded = load_vlm(str(tmp_path / "model"))
         end = loaded.processor.tokenizer.convert_tokens_to_ids("<end_of_utterance>")
-        known = {7: [7], None: []}.get(ends, ends) if not isinstance(ends, list) else ends
         assert loaded.model.generation_config.eos_token_id == sorted([*known, end])
 
 
 @pytest.mark.parametrize("random_weights", [True, False])
 def test_attention_and_precision_are_those_that_are_asked_for(folder: Path, random_weights: bool) -> None:
-    name, options = ("smolvlm" if random_weights else str(folder)), {"tiny_size": SMALL}
+    name = "smolvlm" if random_weights else str(folder)
+    options: dict[str, Any] = {"tiny_size": SMALL}
     for attention in ("eager", "sdpa"):
         model = load_vlm(name, random_weights, attention=attention, dtype=torch.float16, **options).model
         assert model.config._attn_implementation == attention and model.dtype == torch.float16

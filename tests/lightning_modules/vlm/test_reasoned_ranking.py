@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -326,9 +327,9 @@ def test_the_words_ask_for_a_reasoning_and_the_cue_follows_from_them(
         == 512
     )
     own = Prompt(ending="Think, then end with: Answer: X")
-    batch, behind = [letter_question(1)], []
-    weigh = sft_module.rank_after
-    monkeypatch.setattr(sft_module, "rank_after", lambda *given: behind.append(given[5]) or weigh(*given))
+    batch = [letter_question(1)]
+    weigh = Mock(wraps=sft_module.rank_after)
+    monkeypatch.setattr(sft_module, "rank_after", weigh)
     for options, cue in (
         ({"prompt": own}, "Answer: "),
         ({"prompt": own, "rationale": True}, "\n<answer>"),
@@ -337,7 +338,7 @@ def test_the_words_ask_for_a_reasoning_and_the_cue_follows_from_them(
         module = sft(answering="reason_then_rank", **options)
         (answer,) = module.answer(module.collator("test")(batch))
         assert answer.reasoning.endswith(cue)
-    assert behind == ["", "</answer>", ")"]
+    assert [call.args[5] for call in weigh.call_args_list] == ["", "</answer>", ")"]
 
 
 def test_answers_that_read_on_into_what_is_behind_them_are_weighed_with_it() -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -232,7 +233,8 @@ def test_rate_padding_and_shortened_are_those_of_each_batch_over_all_processes(
         2: [(400 / 3, 0.5, 4), (144, 5 / 11, 3), (95, 16 / 35, 5)],
     }
     for processes, figures in expected.items():
-        module, logged = sft(), []
+        module = sft()
+        logged: list[Any] = []
         clock = SimpleNamespace(monotonic=iter([10.0, 12.0, 13.0, 17.0]).__next__)
         monkeypatch.setattr(sft_module, "time", clock)
         monkeypatch.setattr(PeftSft, "trainer", SimpleNamespace(world_size=processes))
@@ -268,28 +270,25 @@ def test_how_long_and_until_where_is_written_follows_from_what_is_asked_for(
 ) -> None:
     model = tiny_model(ZOO[family].family_name)
     monkeypatch.setattr(sft_module, "load_vlm", lambda *_, **__: LoadedVlm(*model, name="", origin=""))
-    module, given = PeftSft(family, adapter=AdapterConfig("none"), **options), []
-    monkeypatch.setattr(
-        sft_module, "generate_texts", lambda *arguments: given.append(arguments) or ["It is 3."]
-    )
+    module = PeftSft(family, adapter=AdapterConfig("none"), **options)
+    write = Mock(return_value=["It is 3."])
+    monkeypatch.setattr(sft_module, "generate_texts", write)
     question = SpatialSample("q", "How far?", answer_type=AnswerType.DISTANCE)
     (answer,) = module.answer(module.collator("test")([question]))
-    ((_, tokenizer, _, limit, strings, names),) = given
+    _, tokenizer, _, limit, strings, names = write.call_args.args
     assert (answer.raw, module.prompt, limit, strings, names) == ("It is 3.", prompt, tokens, stops, ["q"])
     assert tokenizer is model[1].tokenizer and module.answering == options.get("answering", "rank")
 
 
 def test_every_setting_of_the_model_is_handed_on_to_loading_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, given = tiny_model("smolvlm"), []
-    monkeypatch.setattr(
-        sft_module, "load_vlm", lambda *named, **how: given.append((named, how)) or LoadedVlm(*model, "", "")
-    )
-    settings = {
+    load = Mock(return_value=LoadedVlm(*tiny_model("smolvlm"), "", ""))
+    monkeypatch.setattr(sft_module, "load_vlm", load)
+    settings: dict[str, Any] = {
         **{"attention": "eager", "image_tokens": 9, "trust_remote_code": True, "weights_seed": 3},
         **{"tiny_size": SMALL, "activation_checkpointing": True},
     }
     PeftSft("smolvlm", True, AdapterConfig("none"), **settings)
-    assert given == [(("smolvlm", True), {**settings, "quantization": None, "dtype": None})]
+    load.assert_called_once_with("smolvlm", True, **settings, quantization=None, dtype=None)
 
 
 @pytest.fixture(scope="module")
