@@ -127,8 +127,12 @@ class MergedPatches:
         if self._tokens(processor, shown, size) > most:
             # The processor rounds: sides of less than a square up to one, and small images up altogether.
             least = math.ceil(size["shortest_edge"] / self._pixels(processor))
-            rows, columns = _closest_grid(shown.height / shown.width, min(least, most), most)
+            # A limit below the processor's least would else be met to the token, at the cost of the shape.
+            least = min(least, max(self.fewest(processor), most // 2))
+            rows, columns = _closest_grid(shown.height / shown.width, least, most)
             shown = shown.resize((columns * edge, rows * edge), Image.Resampling.BICUBIC)
+            least = min(size["shortest_edge"], shown.width * shown.height)
+            options["size"] = {"shortest_edge": least, "longest_edge": size["longest_edge"]}
         return FittedImage(shown, options, padded=_unequal(image, self.most_unequal))
 
     @staticmethod

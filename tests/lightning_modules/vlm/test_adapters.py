@@ -39,12 +39,6 @@ LANGUAGE_MODEL = {"smolvlm": "model.text_model"}
 PEFT = "base_model.model."
 
 # Written down from the models' own listings, as an answer independent of the code.
-VISION_ATTENTION = {
-    "smolvlm": "model.vision_model.encoder.layers.{}.self_attn.{{q_proj,k_proj,v_proj,out_proj}}",
-    "qwen2_5_vl": "model.visual.blocks.{}.attn.{{qkv,proj}}",
-    "internvl": "model.vision_tower.encoder.layer.{}.attention.{{q_proj,k_proj,v_proj,projection_layer}}",
-    "paligemma": "model.vision_tower.encoder.layers.{}.self_attn.{{q_proj,k_proj,v_proj,out_proj}}",
-}
 CONNECTOR_LINEAR = {
     "smolvlm": "model.connector.modality_projection.{proj}",
     "qwen2_5_vl": "model.visual.merger.mlp.{0,2}",
@@ -95,13 +89,7 @@ def test_exactly_what_was_asked_for_is_trained(name: str, method: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_words_are_resolved_in_vision_tower_and_connector(name: str) -> None:
-    network, _ = adapted(name, AdapterConfig(parts=("vision_tower",), target_modules=["attention"]))
-    layers = set().union(*(spread(VISION_ATTENTION[name].format(layer)) for layer in range(2)))
-    assert set(trained(network)) == {
-        f"{PEFT}{layer}.lora_{side}.default.weight" for layer in layers for side in "AB"
-    }
-
+def test_words_are_resolved_in_the_connector(name: str) -> None:
     network, _ = adapted(name, AdapterConfig(parts=("connector",), target_modules=["all_linear"]))
     layers = spread(CONNECTOR_LINEAR[name])
     assert set(trained(network)) == {

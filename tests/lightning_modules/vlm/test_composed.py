@@ -9,28 +9,35 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from datamodules.samples import AnswerType, OpenedImage, SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.checkpoints import keep_trainable
+from lightning_modules.model_source import ModelSource
 from lightning_modules.package_weights import (
     PACKAGES,
     WeightsError,
     WeightsPackage,
     package_weights,
+    timm_network,
     timm_origin,
     timm_weights,
 )
+from lightning_modules.vlm import composed_encoder, encoder_swap, loading
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.composed_encoder import VisionTower, default_image_size, feature_map_shape
 from lightning_modules.vlm.composed_model import ComposedConfig, Connector
 from lightning_modules.vlm.composed_processor import make_processor
+from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.encoder_swap import assemble, compose, load_language_model
 from lightning_modules.vlm.families import FAMILIES
+from lightning_modules.vlm.loading import Composed, load_vlm
+from lightning_modules.vlm.prompts import Turn
 from lightning_modules.vlm.tiny_models import make_tiny_model
 from lightning_modules.vlm.tokenizers import make_tokenizer
 from tests.helpers.composed_models import tiny_composed
+from tests.helpers.sample_questions import noise_image
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "yellow": (230, 220, 40)}
 
@@ -114,9 +121,122 @@ def test_images_are_normalised_as_timm_does() -> None:
         crop_mode="squash",
     )
     ramp = np.tile(np.linspace(0, 255, 200, dtype=np.uint8)[None, :, None], (120, 1, 3))
-    ours = processor.image_processor([Image.fromarray(ramp)], return_tensors="pt")["pixel_values"][0]
-    # Pillow rounds to whole levels once more than torchvision: less than two levels of 255.
-    assert (ours - transform(Image.fromarray(ramp))).abs().max() < 2 / 255 / min(config.std)
+    noise = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+    for image in (Image.fromarray(ramp), Image.fromarray(noise)):
+        ours = processor.image_processor([image], return_tensors="pt")["pixel_values"][0]
+        # Pillow rounds to whole levels once more than torchvision: less than two levels of 255.
+        assert (ours - transform(image)).abs().max() < 2 / 255 / min(config.std)
+
+
+def test_maps_with_their_channels_last_keep_their_places() -> None:
+    tower = VisionTower("test_mambaout", 96).eval()
+    pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        raw = tower.network.forward_features(pixels).numpy()
+        assert raw.shape[1:] == (3, 3, raw.shape[-1])
+        np.testing.assert_array_equal(tower(pixels).numpy(), np.moveaxis(raw, -1, 1))
+
+
+@pytest.mark.parametrize("reduction", ["shuffle", "average"])
+def test_a_connector_computes_its_formula(reduction: Any) -> None:
+    torch.manual_seed(0)
+    connector = Connector((5, 4, 4), 4, reduction, 8)
+    features = torch.randn(2, 5, 4, 4)
+    norm, first, _, second = connector.layers
+    areas = [features[:, :, y : y + 2, x : x + 2].flatten(2) for y in (0, 2) for x in (0, 2)]
+    tokens = torch.stack([one.mean(2) if reduction == "average" else one.flatten(1) for one in areas], 1)
+    spread = (tokens - tokens.mean(-1, True)) / (tokens.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    assert norm.bias.count_nonzero() == 0 and (norm.weight == 1).all()
+    inner = spread @ first.weight.T + first.bias
+    inner = inner * 0.5 * (1 + torch.erf(inner / 2**0.5))
+    torch.testing.assert_close(connector(features), inner @ second.weight.T + second.bias)
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small language model in a folder."""
+    folder = str(tmp_path_factory.mktemp("language"))
+    model, processor = tiny_composed()
+    model.language_model.save_pretrained(folder)
+    processor.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_every_part_has_the_weights_that_are_asked_for(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the hub cannot be had here: timm is asked for them."""
+    asked: list[tuple[bool, bool]] = []
+
+    def network(name: str, pretrained: bool, weights: Any, **arguments: Any) -> Any:
+        asked.append((pretrained, weights is not None))
+        return timm_network(name, False, weights, **arguments)
+
+    packaged = {name: tensor + 1 for name, tensor in VisionTower("test_vit", 96).network.state_dict().items()}
+    monkeypatch.setattr(composed_encoder, "timm_network", network)
+    monkeypatch.setattr(encoder_swap, "package_weights", lambda name: Path(name))
+    monkeypatch.setattr(loading, "composed_origin", lambda *_: "")
+    monkeypatch.setattr(
+        encoder_swap, "timm_weights", lambda name, file: packaged if file == Path(name) else {}
+    )
+    towers: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    kinds: dict[Any, Any] = {"hub": (True, False), "package": (False, True), "none": (False, False)}
+    for kind, expected in kinds.items():
+        asked.clear()
+        parts = Composed("test_vit", language, kind, "none" if kind == "none" else "hub", 96, 9)
+        models[kind] = load_vlm(parts, weights_seed=4).model
+        towers[kind] = models[kind].vision_tower.network.state_dict()
+        assert asked[0] == expected
+    for name, tensor in packaged.items():
+        assert torch.equal(towers["package"][name], tensor)
+    stored = LlamaForCausalLM.from_pretrained(language).state_dict()
+    for kind, model in models.items():
+        same = [
+            torch.equal(model.language_model.state_dict()[name], tensor) for name, tensor in stored.items()
+        ]
+        assert all(same) == (kind != "none")
+
+
+def test_a_connector_is_as_its_settings_and_its_seed_say(language: str) -> None:
+    def composed(seed: int, **options: Any) -> Any:
+        parts = Composed("test_vit", language, "none", "none", 96, 9, **options)
+        return load_vlm(parts, weights_seed=seed).model
+
+    model, same, other, average = composed(4), composed(4), composed(5), composed(4, reduction="average")
+    weights = [one.connector.layers[3].weight for one in (model, same, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    channels = model.config.feature_shape[0]
+    assert (model.config.reduction, model.connector.layers[1].in_features) == ("shuffle", 4 * channels)
+    assert (average.config.reduction, average.connector.layers[1].in_features) == ("average", channels)
+    assert load_vlm(Composed("test_vit", language, "none", "none")).model.config.image_tokens == 100
+    assert Composed("e", "l") == Composed("e", "l", "hub", "hub", None, None, "shuffle")
+
+
+def test_a_language_model_that_never_learnt_to_converse_is_asked_in_plain_words() -> None:
+    turns = [Turn((noise_image(0),), "How many?", "2"), Turn((), "Where?")]
+    conversation = Conversation(tiny_composed()[1], FAMILIES["composed"], system="Look.")
+    assert conversation.prompt(turns) == (
+        "System: Look.\nUser: <image>\nHow many?\nAssistant: 2<|im_end|>\nUser: Where?\nAssistant:"
+    )
+    assert conversation.response_template == " " and conversation.end == "<|im_end|>"
+
+
+@pytest.mark.parametrize("weights", ["hub", "none"])
+def test_a_language_model_and_its_tokenizer_are_of_one_commit(
+    weights: Any, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: dict[str, Any] = {}
+    for auto in (AutoTokenizer, AutoConfig, AutoModelForCausalLM):
+
+        def opened(place: str, *, auto: Any = auto, real: Any = auto.from_pretrained, **options: Any) -> Any:
+            taken.setdefault(auto.__name__, options.get("revision"))
+            return real(place, **options)
+
+        monkeypatch.setattr(auto, "from_pretrained", opened)
+    monkeypatch.setattr(ModelSource, "commit", lambda source: "c0ffee")
+    load_language_model(language, weights)
+    assert taken.pop("AutoTokenizer") == "c0ffee" and set(taken.values()) == {"c0ffee"}
 
 
 def test_padding_and_neighbours_change_nothing() -> None:

@@ -89,6 +89,33 @@ def test_loading_gives_the_model_its_adapter(method: Any, tmp_path: Path) -> Non
     close(logits(opened, inputs), logits(network, inputs))
 
 
+def test_a_loaded_adapters_tokens_are_never_written(tmp_path: Path) -> None:
+    _, processor = written("internvl", AdapterConfig("prompt_tuning", virtual_tokens=2), tmp_path)
+    model, _ = tiny_model("internvl")
+    model.generation_config.suppress_tokens = [5]
+    load_adapter(model, tmp_path)
+    added = processor.tokenizer.convert_tokens_to_ids(["<virtual_0>", "<virtual_1>"])
+    assert model.generation_config.suppress_tokens == [5, *added]
+
+
+def test_the_base_is_opened_where_it_is_at_its_commit_and_in_its_precision(tmp_path: Path) -> None:
+    network, _ = adapted("internvl", AdapterConfig())
+    network.to(torch.bfloat16).get_base_model().config._commit_hash = "c0ffee"
+    for place, opened, commit in (
+        ("owner/name", "'owner/name',", "c0ffee"),
+        # A base beside the adapter stays so where both are moved.
+        (str(tmp_path / "base"), 'folder + "/../base",', None),
+        (str(tmp_path / "far" / "base"), f"{str(tmp_path / 'far' / 'base')!r},", None),
+    ):
+        base = save_adapter(network, tmp_path / "adapter", base=place)
+        settings = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+        assert base is not None and settings["base_model_name_or_path"] == place
+        assert base.revision == settings["revision"] == commit
+        readme = (tmp_path / "adapter" / "README.md").read_text()
+        lines = [f"    {opened}", *([f"    revision={commit!r},"] if commit else []), "    dtype='bfloat16',"]
+        assert "from_pretrained(\n" + "\n".join(lines) + "\n)" in readme
+
+
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "bottleneck"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_merged_model_is_one_of_transformers(name: str, method: Any, tmp_path: Path) -> None:

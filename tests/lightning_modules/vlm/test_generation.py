@@ -12,7 +12,7 @@ from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
-from lightning_modules.vlm.generation import generate_texts
+from lightning_modules.vlm.generation import answering_config, generate_texts, generate_tokens
 from lightning_modules.vlm.ranking import rank_candidates
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
 from tests.helpers.questions import noise_image, question
@@ -122,6 +122,45 @@ def test_generation_is_silent_and_greedy_whatever_the_model_s_file_says(
         for name in settings:
             setattr(model.generation_config, name, before.get(name))
     assert capfd.readouterr() == ("", "")
+
+
+@torch.no_grad()
+def likeliest(model: Any, prompt: dict[str, Tensor], steps: int) -> list[int]:
+    """The likeliest token after one prompt, again and again, each time through the model's own forward."""
+    inputs, start = dict(prompt), prompt["input_ids"].shape[1]
+    for _ in range(steps):
+        scores = model(**inputs).logits[0, -1]
+        scores[model.generation_config.suppress_tokens or []] = -torch.inf
+        behind = {"input_ids": int(scores.argmax()), "attention_mask": 1}
+        behind |= {"mm_token_type_ids": 0, "token_type_ids": 1}
+        for name, value in behind.items():
+            if name in inputs:
+                inputs[name] = torch.cat([inputs[name], torch.tensor([[value]])], 1)
+    written: list[int] = inputs["input_ids"][0, start:].tolist()
+    return written
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl"])
+def test_an_untrained_model_writes_the_likeliest_tokens_whatever_its_file_says(family: str) -> None:
+    """Its answers are undecided: any other choice gives others. Also by the exported configuration."""
+    model, processor = make_tiny_model(family, size=SIZE)
+    samples = [question(noise_image(number, 60 + 40 * number), number) for number in range(3)]
+    prompts = [prompt_of(family, processor, [sample]) for sample in samples]
+    # What may not be written is the only setting that stays.
+    suppressed = sorted({likeliest(model, prompt, 1)[0] for prompt in prompts})
+    for name, value in {
+        **{"do_sample": True, "temperature": 3.0, "top_k": 7, "top_p": 0.7, "num_beams": 4},
+        **{"repetition_penalty": 5.0, "max_new_tokens": 2, "max_length": 9, "use_cache": False},
+        **{"suppress_tokens": suppressed},
+    }.items():
+        setattr(model.generation_config, name, value)
+    expected = [likeliest(model, prompt, 12) for prompt in prompts]
+    end = processor.tokenizer.eos_token_id
+    assert len({tuple(tokens) for tokens in expected}) > 1 and all(end not in row for row in expected)
+    together = prompt_of(family, processor, samples)
+    assert generate_tokens(model, processor.tokenizer, together, 12) == expected
+    model.generation_config = answering_config(model, processor.tokenizer, 12)
+    assert model.generate(**together)[:, together["input_ids"].shape[1] :].tolist() == expected
 
 
 def test_prompts_padded_on_the_right_are_an_error(learnt: tuple[str, Any, Any]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from transformers import AutoProcessor
 from datamodules.samples import OpenedImage
 from lightning_modules.base import ModelError
 from lightning_modules.vlm.families import FAMILIES, Family
-from lightning_modules.vlm.image_inputs import ProcessedImage, prepare_image
+from lightning_modules.vlm.image_inputs import BatchImages, ProcessedImage, prepare_image
 from lightning_modules.vlm.image_limits import share_of_each
 from lightning_modules.vlm.loading import family_named
 from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
@@ -43,7 +45,9 @@ sizes = st.tuples(_edges, _edges)
 
 
 def shown(family: Family, processor: Any, size: tuple[int, int], limit: int | None = None) -> ProcessedImage:
-    return prepare_image(OpenedImage("image", Image.new("RGB", size)), processor, family, limit)
+    prepared = prepare_image(OpenedImage("image", Image.new("RGB", size)), processor, family, limit)
+    assert prepared.size == size  # its own, also where a border was added
+    return prepared
 
 
 def limited(family: Family, processor: Any, tokens: int) -> Any:
@@ -121,16 +125,122 @@ def _tiny_model(name: str, processors: dict[str, Any] = {}) -> Any:  # noqa: B00
     return processors[name]
 
 
-def test_sides_too_unequal_are_padded_around_the_middle_with_the_mean_colour() -> None:
+def tiles_of(name: str, processor: Any, image: Image.Image) -> set[int]:
+    """How many tiles an image can be shown as, by all ways in which the processor can be set to cut it."""
+    if name == "internvl":
+        ways: list[dict[str, Any]] = [{"crop_to_patches": True, "max_patches": n} for n in range(1, 18)]
+    else:
+        ways = [{"size": {"longest_edge": 56 * n}, "do_image_splitting": n > 1} for n in range(1, 5)]
+    pixels = (processor.image_processor([image], return_tensors="pt", **way)["pixel_values"] for way in ways)
+    return {len(tiles) if name == "internvl" else tiles.shape[1] for tiles in pixels}
+
+
+@pytest.mark.parametrize("name", ["idefics3", "smolvlm", "internvl"])
+@pytest.mark.parametrize("size", [(300, 300), (90, 400), (30, 20)])
+def test_a_single_image_takes_the_most_tiles_that_its_limit_has_room_for(
+    name: str, size: tuple[int, int]
+) -> None:
+    processor = _tiny_model(name)
+    possible = tiles_of(name, processor, Image.new("RGB", size))
+    for limit in (1, 2, 3, 4, 5, 6, 7, 9, 10, 12, 14, 17, 18):
+        taken = shown(FAMILIES[name], processor, size, 4 * limit + 3).tokens
+        assert taken == 4 * max(tiles for tiles in possible if tiles <= limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        # A square image of n x n tiles and the whole one; k tiles in a row and the whole one; floor(sqrt)^2.
+        ("smolvlm", lambda tokens: 4 * max(n * n + (n > 1) for n in (1, 2, 3, 4) if 4 * n * n <= tokens - 4)),
+        ("internvl", lambda tokens: 4 * min(tokens // 4 if tokens >= 12 else 1, 18)),
+        ("qwen2_5_vl", lambda tokens: math.isqrt(tokens) ** 2),
+    ],
+)
+@pytest.mark.parametrize("tokens", [8, 11, 12, 19, 20, 23, 39, 40, 67, 68, 200])
+def test_image_tokens_are_used_up_by_the_most_expensive_image(name: str, most: Any, tokens: int) -> None:
+    family, processor = FAMILIES[name], limited(FAMILIES[name], _tiny_model(name), tokens)
+    sizes = [(56 * k, 56) for k in range(1, 18)] if name == "internvl" else [(448, 448)]
+    assert max(shown(family, processor, size).tokens for size in sizes) == most(tokens)
+
+
+def merged_squares(size: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    """The grids that an image may get of the tiny Qwen: of its own arithmetic, or else the closest ones."""
+    width, height = size
+    least, most = (min(pixels, limit * 28**2) for pixels in (448**2 // 2, 448**2))
+    rows, columns = round(height / 28), round(width / 28)
+    scale = math.sqrt(height * width / (most if rows * columns * 28**2 > most else least))
+    if rows * columns * 28**2 > most:
+        rows, columns = (max(1, math.floor(side / scale / 28)) for side in (height, width))
+    elif rows * columns * 28**2 < least:
+        rows, columns = (math.ceil(side / scale / 28) for side in (height, width))
+    if rows * columns <= limit:
+        return [(rows, columns)]
+    fewest = min(128, max(4, min(limit, 256) // 2))
+    grids = [(r, c) for r in range(1, 257) for c in range(1, 257) if fewest <= r * c <= min(limit, 256)]
+    error = {(r, c): abs(math.log(r / c * width / height)) for r, c in grids}
+    return [grid for grid in grids if error[grid] < min(error.values()) + 1e-6]
+
+
+def quartered(width: int, height: int) -> Image.Image:
+    """Red, green, blue and white quarters, of columns that are dark and light in turn."""
+    image = Image.new("RGB", (2, 2))
+    image.putdata([(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 200)])
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.NEAREST)).copy()
+    pixels[:, ::2] //= 2
+    return Image.fromarray(pixels)
+
+
+def pixels_of(prepared: ProcessedImage, processor: Any) -> Any:
+    """The image that the patches of Qwen show, `[height, width, 3]` from 0 to 255."""
+    _, rows, columns = prepared.tensors["image_grid_thw"][0].tolist()
+    # Merged squares row by row, in each its 2 x 2 patches, of each its channels, two times, and pixels.
+    patches = prepared.tensors["pixel_values"].view(rows // 2, columns // 2, 2, 2, 3, 2, 14, 14)
+    values = patches[:, :, :, :, :, 0].permute(0, 2, 5, 1, 3, 6, 4).reshape(14 * rows, 14 * columns, 3)
+    settings = processor.image_processor
+    return 255 * (values.numpy() * np.array(settings.image_std) + np.array(settings.image_mean))
+
+
+@pytest.mark.parametrize("limit", [4, 5, 7, 18, 100, 150])
+@pytest.mark.parametrize("size", [(20, 40), (40, 20), (200, 150), (1400, 8), (8, 1400), (900, 300), (30, 30)])
+def test_a_limited_image_keeps_its_shape_and_its_corners(size: tuple[int, int], limit: int) -> None:
     family, processor = FAMILIES["qwen2_5_vl"], _tiny_model("qwen2_5_vl")
-    mean = processor.image_processor.image_mean
-    for size, padded in (((400, 2), False), ((402, 2), True), ((1, 1000), True), ((1, 200), False)):
-        assert shown(family, processor, size).padded is padded
-    fitted = family.image_limit.fit(processor, Image.new("RGB", (1000, 1), "white")).image
-    assert fitted.size == (1000, 5)
-    column = [fitted.getpixel((500, row)) for row in range(5)]
-    assert column[2] == (255, 255, 255)
-    assert set(column[:2] + column[3:]) == {tuple(round(255 * channel) for channel in mean)}
+    source = OpenedImage("image", quartered(*size))
+    prepared = prepare_image(source, processor, family, limit)
+    by_processor = prepare_image(source, limited(family, processor, limit), family)
+    for one in (prepared, by_processor):
+        _, rows, columns = one.tensors["image_grid_thw"][0].tolist()
+        assert (rows // 2, columns // 2) in merged_squares(size, limit)
+    seen = pixels_of(prepared, processor)
+    height, width, _ = seen.shape
+    corners = [seen[y, x : x + 4].mean(0) for y in (1, height - 2) for x in (1, width - 5)]
+    for corner, colour in zip(corners, ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)), strict=True):
+        assert [round(channel / 150) for channel in corner] == list(colour)
+    if size == (1400, 8) and limit < 30:
+        # What is made smaller is averaged, and no column left out.
+        assert np.abs(seen[1, 4 : width // 2 - 4, 0] - 150).max() < 45
+
+
+@pytest.mark.parametrize("lying", [True, False])
+def test_sides_too_unequal_are_padded_around_the_middle_with_the_mean_colour(lying: bool) -> None:
+    family, processor = FAMILIES["qwen2_5_vl"], _tiny_model("qwen2_5_vl")
+    mean = tuple(round(255 * channel) for channel in processor.image_processor.image_mean)
+    for size, padded in (((400, 2), False), ((402, 2), True), ((1000, 1), True), ((200, 1), False)):
+        assert shown(family, processor, size if lying else size[::-1]).padded is padded
+    fitted = family.image_limit.fit(processor, Image.new("RGB", (1000, 1) if lying else (1, 1000), "white"))
+    pixels = np.asarray(fitted.image).swapaxes(0, 0 if lying else 1)
+    assert pixels.shape == (5, 1000, 3)
+    for row, colour in enumerate((mean, mean, (255, 255, 255), mean, mean)):
+        assert (pixels[row] == colour).all()
+
+
+def test_an_image_that_just_fits_is_not_said_to_be_scaled_down() -> None:
+    family, processor = FAMILIES["qwen2_5_vl"], _tiny_model("qwen2_5_vl")
+    images, source = BatchImages(processor, family), OpenedImage("image", Image.new("RGB", (200, 150)))
+    whole = images.prepare(source)
+    assert images.prepare(source, whole.tokens) is whole and images.scaled({whole.tokens}, 9) == {}
+    assert images.prepare(source, whole.tokens - 1) is not whole
+    (sentence,) = images.scaled({whole.tokens - 1}, 9).values()
+    assert "(200x150 pixels)" in sentence
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=6), st.integers(0, 20_000))

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lightning_modules.base import ModelError
+from lightning_modules.placement import Placement, placed
 from lightning_modules.vlm import loading
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
@@ -56,6 +59,39 @@ def test_generation_stops_where_an_answer_ends(family: str) -> None:
     loaded = load_vlm(family, random_weights=True, tiny_size=SMALL)
     end = VlmCollator(loaded.processor, loaded.family, False).conversation.end_id
     assert end in loaded.model.generation_config.eos_token_id
+
+
+def test_generation_also_stops_where_a_models_file_forgets_to(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    file = tmp_path / "model" / "generation_config.json"
+    for ends, known in ((7, [7]), ([7, 8], [7, 8]), (None, [])):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": ends}))
+        loaded = load_vlm(str(tmp_path / "model"))
+        end = loaded.processor.tokenizer.convert_tokens_to_ids("<end_of_utterance>")
+        assert loaded.model.generation_config.eos_token_id == sorted([*known, end])
+
+
+@pytest.mark.parametrize("random_weights", [True, False])
+def test_attention_and_precision_are_those_that_are_asked_for(folder: Path, random_weights: bool) -> None:
+    name = "smolvlm" if random_weights else str(folder)
+    options: dict[str, Any] = {"tiny_size": SMALL}
+    for attention in ("eager", "sdpa"):
+        model = load_vlm(name, random_weights, attention=attention, dtype=torch.float16, **options).model
+        assert model.config._attn_implementation == attention and model.dtype == torch.float16
+        assert model.model.text_model.config._attn_implementation == attention
+    with placed(Placement.of("cpu", "bf16-mixed")):
+        assert load_vlm(name, random_weights, **options).model.dtype == torch.bfloat16
+    with placed(Placement.of("cpu")):
+        model = load_vlm(name, random_weights, placement=Placement.of("cpu", "16-mixed"), **options).model
+    assert model.dtype == torch.float16
+
+
+def test_a_tiny_random_model_is_of_the_size_and_seed_that_are_asked_for() -> None:
+    loaded = load_vlm("smolvlm_2b", random_weights=True, tiny_size=SMALL, weights_seed=4)
+    wanted, _ = make_tiny_model("smolvlm", 4, SMALL)
+    for name, tensor in wanted.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+    assert loaded.origin == "tiny random model, seed 4"
 
 
 @families

@@ -142,6 +142,75 @@ def test_the_window_of_the_published_files_holds_a_large_image(zoo: Path) -> Non
     assert "takes 10549 tokens" in batch["scaled"]["9.png"]
 
 
+WORDS = ("chair lamp table door box shelf wall floor room bed sofa desk tree car bus truck " * 8).split()
+
+
+def kept(collate: VlmCollator, batch: Any, row: int = 0) -> str:
+    """The reasoning that is learnt of a sample."""
+    labels = batch["labels"][row]
+    text = collate.processor.tokenizer.decode(labels[labels != -100])
+    return text.partition("<think>\n")[2].partition("\n</think>")[0]
+
+
+@pytest.mark.parametrize("words", [17, 60, 127])
+def test_no_more_of_a_reasoning_is_cut_off_than_has_to_be(words: int) -> None:
+    """The best cut is found by trying all of them: of the window that just holds so many words."""
+    whole = letter_question(1, rationale=" ".join(WORDS))
+    best = collator("smolvlm", rationale=True)([whole.replace(rationale=" ".join(WORDS[:words]))])
+    collate = collator("smolvlm", rationale=True, maximum_tokens=best["tokens"])
+    batch = collate([whole, whole.replace(rationale="It is."), whole])
+    for row in (0, 2):
+        left = kept(collate, batch, row)
+        assert " ".join(WORDS).startswith(left) and words - 3 <= len(left.split()) <= words
+    assert kept(collate, batch, 1) == "It is."
+    assert batch["shortened"] == 2 and not batch["scaled"]
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_the_last_examples_stay_and_a_reasoning_that_is_not_shown_counts_for_nothing(learning: bool) -> None:
+    examples = tuple(
+        letter_question(n, image=None, question=f"Example {n}?", rationale="It is.") for n in range(3)
+    )
+    sample = letter_question(1, rationale=" ".join(WORDS))
+    for count in (3, 2, 1):
+        fits = collator("smolvlm", with_labels=learning, rationale=True)(
+            [sample.replace(rationale="", examples=examples[3 - count :])]
+        )
+        collate = collator("smolvlm", with_labels=learning, rationale=True, maximum_tokens=fits["tokens"] + 2)
+        batch = collate([sample.replace(examples=examples)])
+        text = collate.processor.tokenizer.decode(batch["prompt"]["input_ids"][0])
+        assert [f"Example {n}?" in text for n in range(3)] == [n >= 3 - count for n in range(3)]
+        # While answering, no reasoning is there to be cut.
+        assert batch["shortened"] == int(learning or count < 3)
+
+
+@pytest.mark.parametrize("reasoning", [0, 10, 100])
+@pytest.mark.parametrize("examples", [0, 1])
+@pytest.mark.parametrize("learning", [True, False])
+def test_beside_scaled_images_the_reasoning_has_what_is_left_of_half_the_window(
+    reasoning: int, examples: int, learning: bool
+) -> None:
+    window = 160
+    sample = letter_question(1, image=LARGE, rationale=" ".join(WORDS[:reasoning]))
+    options: dict[str, Any] = {"with_labels": learning, "rationale": True}
+    bare, whole = (
+        collator("qwen2_5_vl", **options)([one])["tokens"] for one in (sample.replace(rationale=""), sample)
+    )
+    collate = collator("qwen2_5_vl", maximum_tokens=window, **options)
+    solved = (letter_question(2, rationale="It is."),) * examples
+    batch = collate([sample.replace(examples=solved)])
+    full = collator("qwen2_5_vl", **options)([sample.replace(rationale="")])
+    room = window - bare + placeholders(collate, full)
+    most = max(room - (whole - bare), min(room, window // 2)) if learning else room
+    assert 0.7 * most <= placeholders(collate, batch) <= most
+    left = kept(collate, batch).split() if learning else []
+    if learning:
+        assert left == WORDS[: len(left)] and len(left) >= min(reasoning, window - bare + 90)
+        assert batch["tokens"] >= window - 0.3 * most - 3
+    assert batch["shortened"] == int(bool(examples) or (learning and len(left) < reasoning))
+    assert list(batch["scaled"]) == [LARGE.name]
+
+
 class Unequal(FourImages):
     """The first image is large, the second one and the third one are thin."""
 

@@ -174,9 +174,12 @@ def test_cached_words_of_a_teacher_are_found_by_the_prompt() -> None:
         Prompt(),
         PROMPT,
         Prompt(question="{options}\n'{question}'", ending={"letter": 'Say "A".', "other": "Say {it}."}),
+        None,
     ],
 )
-def test_the_readme_writes_the_same_words(tmp_path: Path, prompt: Prompt) -> None:
+def test_the_readme_writes_the_same_words(tmp_path: Path, prompt: Prompt | None) -> None:
+    (tmp_path / "words.txt").write_text("Look.")
+    prompt = prompt or Prompt(file=str(tmp_path / "words.txt"))
     model, processor = tiny_model("smolvlm")
     write_card(tmp_path, "model", "A model.", model, FAMILIES["smolvlm"], processor=processor, prompt=prompt)
     code = (tmp_path / "README.md").read_text().partition("def worded")[2].partition("def ask")[0]

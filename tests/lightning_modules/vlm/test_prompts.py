@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.samples import AnswerType, SpatialSample
+from datamodules.samples import AnswerType, Region, SpatialSample
+from lightning_modules.vlm.prompt_template import Prompt
 from lightning_modules.vlm.prompts import candidates_of, question_text, turns_of
 from tests.helpers.sample_questions import letter_question, noise_image
 
@@ -17,6 +19,8 @@ def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter() -
         "(C) the box\n"
         "Answer with the option's letter."
     )
+    reasoned = "Think first, then write the answer between <answer> and </answer>."
+    assert question_text(letter_question(), True) == f"{question_text(letter_question())} {reasoned}"
 
 
 def test_choices_drawn_in_the_image_are_asked_for_by_letter_too() -> None:
@@ -49,10 +53,30 @@ def test_nothing_of_the_answer_shows_in_the_question(
 def test_solved_examples_come_first_with_images_and_replies_of_their_own() -> None:
     first, second = letter_question(1), letter_question(2, further_images=(noise_image(9),))
     turns = turns_of(letter_question(0), (first, second))
-    assert [len(turn.images) for turn in turns] == [1, 2, 1]
+    assert [[image.name for image in turn.images] for turn in turns] == [
+        ["1.png"],
+        ["2.png", "9.png"],
+        ["0.png"],
+    ]
     assert [turn.reply for turn in turns] == ["B", "C", None]
-    reply = turns_of(letter_question(0), (first,), rationale=True)[0].reply
-    assert reply is not None and reply.endswith("<answer>B</answer>")
+    assert turns[0].text == turns[2].text == question_text(letter_question(0))
+
+
+def test_solved_examples_are_asked_and_answered_as_the_question_is() -> None:
+    tagged = letter_question(1, rationale="<think>\nIt <answer>B</answer> is\nnear. </think>")
+    words = Prompt(question="Q: {question}", ending="Go.")
+    solved, asked = turns_of(letter_question(0), (tagged,), True, words)
+    assert solved.text == asked.text and asked.text.startswith("Q: Which") and asked.text.endswith("\nGo.")
+    assert solved.reply == "<think>\nIt B is\nnear.\n</think>\n<answer>B</answer>"
+    bare, _ = turns_of(letter_question(0), (letter_question(1, rationale=""),), True)
+    assert bare.reply == "<answer>B</answer>"
+
+
+def test_marked_regions_are_candidates_though_the_question_names_none() -> None:
+    marks = (Region.from_mask(np.ones((1, 1), dtype=bool)),) * 3
+    sample = SpatialSample("1", "Which one is nearest?", regions=marks, answer_type=AnswerType.REGION)
+    assert candidates_of(sample) == ["0", "1", "2"]
+    assert candidates_of(sample.replace(question="<mask>?" * 5)) == list("01234")
 
 
 def test_free_text_is_asked_for_without_an_instruction() -> None:

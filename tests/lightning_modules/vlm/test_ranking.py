@@ -1,5 +1,6 @@
 """Ranking equals scoring every candidate in full, alone and without a cache."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -214,13 +215,45 @@ def test_an_adapter_is_ranked_with() -> None:
     assert ours[0] != pytest.approx(plain[0], abs=1e-2)
 
 
-def test_bfloat16_ranks_about_the_same() -> None:
+def test_bfloat16_rounds_logits_and_no_likelihood() -> None:
+    """Near ties stay apart: likelihoods are those of the model's own logits in double precision."""
     model, processor = tiny_model("smolvlm")
-    samples = questions("shared")
-    prompt = prompt_of("smolvlm", processor, samples)
-    exact = rank_candidates(model, prompt, [LONGER] * 6)
-    rough = rank_candidates(model.bfloat16(), prompt, [LONGER] * 6)
-    assert all(a == pytest.approx(b, abs=0.5) for a, b in zip(exact, rough, strict=True))
+    prompt = prompt_of("smolvlm", processor, questions("alone"))
+    exact = rank_candidates(model, prompt, [[*LETTERS, [20, 21]]])
+    read: list[Tensor] = []
+    model.bfloat16().register_forward_hook(lambda _, __, output: read.append(output.logits[0].double()))
+    rough = rank_candidates(model, prompt, [[*LETTERS, [20, 21]]])
+    first, later = (logits.log_softmax(-1) for logits in read)
+    expected = [float(first[-1, token]) for (token,) in LETTERS] + [float(first[-1, 20] + later[0, 21])]
+    assert rough[0] == pytest.approx(expected, abs=1e-5)
+    assert rough[0] == pytest.approx(exact[0], abs=0.5)
+
+
+@pytest.mark.parametrize("kind", ["shared", "mixed"])
+def test_a_sliding_window_counts_no_padding(kind: str) -> None:
+    """A beginning that is read apart has padding behind it, which a short window would count."""
+    model, processor = tiny_model("internvl")
+    config = copy.deepcopy(model.config)
+    text = config.text_config
+    text.use_sliding_window, text.sliding_window = True, 12
+    text.layer_types = ["sliding_attention"] * text.num_hidden_layers
+    narrow = type(model)(config).eval()
+    narrow.load_state_dict(model.state_dict())
+    samples = questions(kind)
+    candidates = [LETTERS] * len(samples)
+    expected = one_by_one(narrow, "internvl", processor, samples, candidates)
+    close(rank_candidates(narrow, prompt_of("internvl", processor, samples), candidates), expected)
+    assert one_by_one(model, "internvl", processor, samples, candidates)[0] != pytest.approx(expected[0])
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("at", [1, -2])
+def test_images_that_differ_in_a_single_number_are_not_the_same(family: str, at: int) -> None:
+    model, processor = tiny_model(family)
+    prompt = prompt_of(family, processor, [question(noise_image(1), 0)] * 2)
+    assert embed_prompts(model, prompt).images == [(0,), (0,)]
+    prompt["pixel_values"].view(2, -1)[1, at] += 1
+    assert embed_prompts(model, prompt).images == [(0,), (1,)]
 
 
 def test_what_cannot_be_ranked_is_an_error() -> None:

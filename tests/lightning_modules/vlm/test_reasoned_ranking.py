@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -72,6 +73,7 @@ REASONS = (
         (BLOCK, "I write <answer> and look.\nIt is", "I write <answer> and look.\nIt is\n<answer>"),
         (LINE, "The lamp is nearer.\n\n**Answer: (B)**", "The lamp is nearer.\nAnswer: "),
         (LINE, "The lamp is nearer. Answer: B", "The lamp is nearer.\nAnswer: "),
+        (LINE, "The lamp is nearer.\nANSWER: b", "The lamp is nearer.\nAnswer: "),
         (LINE, "Answer: B", "Answer: "),
         (LINE, "I must write Answer: X, so", "I must write Answer: X, so\nAnswer: "),
         (LINE, "Answer: B? No.\nIt is", "Answer: B? No.\nIt is\nAnswer: "),
@@ -313,7 +315,9 @@ def test_closed_questions_are_ranked_after_the_models_own_text_and_others_writte
         assert module.answer(module.collator("test")([sample])) == [answer]
 
 
-def test_the_words_ask_for_a_reasoning_and_the_cue_follows_from_them() -> None:
+def test_the_words_ask_for_a_reasoning_and_the_cue_follows_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert sft(answering="reason_then_rank").prompt == REASONED
     assert sft(answering="generate").prompt == BARE
     assert (
@@ -324,6 +328,8 @@ def test_the_words_ask_for_a_reasoning_and_the_cue_follows_from_them() -> None:
     )
     own = Prompt(ending="Think, then end with: Answer: X")
     batch = [letter_question(1)]
+    weigh = Mock(wraps=sft_module.rank_after)
+    monkeypatch.setattr(sft_module, "rank_after", weigh)
     for options, cue in (
         ({"prompt": own}, "Answer: "),
         ({"prompt": own, "rationale": True}, "\n<answer>"),
@@ -332,6 +338,16 @@ def test_the_words_ask_for_a_reasoning_and_the_cue_follows_from_them() -> None:
         module = sft(answering="reason_then_rank", **options)
         (answer,) = module.answer(module.collator("test")(batch))
         assert answer.reasoning.endswith(cue)
+    assert [call.args[5] for call in weigh.call_args_list] == ["", "</answer>", ")"]
+
+
+def test_answers_that_read_on_into_what_is_behind_them_are_weighed_with_it() -> None:
+    """`],` is one token: `1]` is no beginning of what would be written."""
+    conversation = open_tiny_model("smolvlm")[1].conversation
+    rows = conversation.encode_candidates(["1]", "2]"], behind=", so")
+    assert [conversation.processor.tokenizer.decode(row) for row in rows] == [" 1], so", " 2], so"]
+    bare = conversation.encode_candidates(["1", "2"], behind="</answer>")
+    assert [conversation.processor.tokenizer.decode(row) for row in bare] == [" 1", " 2"]
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,37 @@
 from __future__ import annotations
 
+import hashlib
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from lightning import Trainer
 from torch import Tensor, nn
 
-from datamodules.samples import Answer
+from datamodules.samples import Answer, AnswerType, SpatialSample
 from lightning_modules.base import Batch, ModelError
 from lightning_modules.placement import Placement, placed
 from lightning_modules.schedule import WarmupCosine
+from lightning_modules.vlm import sft as sft_module
 from lightning_modules.vlm.adapters import AdapterConfig, Method
+from lightning_modules.vlm.loading import LoadedVlm
+from lightning_modules.vlm.prompt_template import BARE, REASONED, Prompt
 from lightning_modules.vlm.sft import PeftSft
+from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
+from lightning_modules.vlm.zoo import ZOO
+from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.image_data import ImageData
-from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, many_questions, tiny_model
+from tests.helpers.sample_questions import (
+    SMALL,
+    TINY_FAMILIES,
+    letter_question,
+    many_questions,
+    tiny_model,
+)
 from tests.helpers.sums import sum_of
 
 families = pytest.mark.parametrize("family", TINY_FAMILIES)
@@ -170,9 +186,9 @@ def test_throughput_and_padding_are_logged_and_only_one_layout_is_moved(tmp_path
     run = trainer(tmp_path)
     run.fit(module, ImageData())
     metrics = run.callback_metrics
-    assert metrics["batch/tokens_per_second"] > 0
-    assert 0 <= metrics["batch/padding_fraction"] < 0.5
-    assert metrics["batch/shortened"] == 0
+    assert {name for name in metrics if name.startswith("batch/")} == {
+        f"batch/{name}" for name in ("tokens_per_second", "padding_fraction", "shortened")
+    }
     # The report draws all that is called so as parts of the loss.
     assert {name for name in metrics if name.startswith("train/")} == {"train/loss", "train/answer_loss"}
     assert "inputs" in seen[0] and "prompt" not in seen[0]
@@ -194,8 +210,152 @@ def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written
     for sample, answer in zip(samples, answers, strict=True):
         assert module.answer(module.collator("test")([sample]))[0].raw == answer.raw
     written = sft(family, answering="generate", maximum_new_tokens=3).eval()
-    again = written.answer(written.collator("test")(samples))
+    batch = written.collator("test")(samples)
+    again = written.answer(batch)
     assert [answer.raw for answer in again[4:]] == [answer.raw for answer in answers[4:]]
+    # A text is read by the form in which it was asked for; what is weighed has none.
+    assert [answer.asked for answer in again] == batch["asked"]
+    assert [answer.asked for answer in answers] == ["", "", "", "", *batch["asked"][4:]]
+
+
+def test_rate_padding_and_shortened_are_those_of_each_batch_over_all_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches = [
+        {"samples": [0] * 4, "tokens": tokens, "cells": cells, "shortened": shortened}
+        for tokens, cells, shortened in ((100, 200, 1), (60, 60, 0), (80, 100, 2))
+    ]
+    other = torch.tensor([300.0, 600.0, 3.0, 4.0])
+    monkeypatch.setattr(sft_module, "all_reduce_mean", lambda counted: (counted + other) / 2)
+    # Tokens, places and shortened are added up over two processes; their times go on beside each other.
+    expected = {
+        1: [(50, 0.5, 1), (60, 0, 0), (20, 0.2, 2)],
+        2: [(400 / 3, 0.5, 4), (144, 5 / 11, 3), (95, 16 / 35, 5)],
+    }
+    for processes, figures in expected.items():
+        module = sft()
+        logged: list[Any] = []
+        clock = SimpleNamespace(monotonic=iter([10.0, 12.0, 13.0, 17.0]).__next__)
+        monkeypatch.setattr(sft_module, "time", clock)
+        monkeypatch.setattr(PeftSft, "trainer", SimpleNamespace(world_size=processes))
+        monkeypatch.setattr(module, "log", lambda *said, seen=logged, **how: seen.append((*said, how)))
+        module.on_train_epoch_start()
+        for batch in batches:
+            module.on_train_batch_end(None, batch, 0)
+        for number, (rate, padding, shortened) in enumerate(figures):
+            options = {"batch_size": 4}
+            assert logged[3 * number : 3 * number + 3] == [
+                ("batch/tokens_per_second", pytest.approx(rate), options),
+                ("batch/padding_fraction", pytest.approx(padding, abs=1e-6), options),
+                ("batch/shortened", pytest.approx(shortened), {"reduce_fx": "sum", **options}),
+            ]
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens", "prompt", "stops"),
+    [
+        ({}, 32, BARE, ()),
+        ({"answering": "generate", "maximum_new_tokens": 7}, 7, BARE, ()),
+        ({"answering": "generate", "rationale": True}, 512, REASONED, ("</answer>",)),
+        ({"answering": "reason_then_rank"}, 512, REASONED, ()),
+        (
+            {"answering": "reason_then_rank", "rationale": True, "prompt": Prompt(ending="Go.")},
+            *(512, Prompt(ending="Go."), ("</answer>",)),
+        ),
+    ],
+)
+@pytest.mark.parametrize("family", ["smolvlm_500m", "smolvlm_2b", "qwen2_5_vl_3b", "internvl3_1b"])
+def test_how_long_and_until_where_is_written_follows_from_what_is_asked_for(
+    family: str, options: Any, tokens: int, prompt: Prompt, stops: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model(ZOO[family].family_name)
+    monkeypatch.setattr(sft_module, "load_vlm", lambda *_, **__: LoadedVlm(*model, name="", origin=""))
+    module = PeftSft(family, adapter=AdapterConfig("none"), **options)
+    write = Mock(return_value=["It is 3."])
+    monkeypatch.setattr(sft_module, "generate_texts", write)
+    question = SpatialSample("q", "How far?", answer_type=AnswerType.DISTANCE)
+    (answer,) = module.answer(module.collator("test")([question]))
+    _, tokenizer, _, limit, strings, names = write.call_args.args
+    assert (answer.raw, module.prompt, limit, strings, names) == ("It is 3.", prompt, tokens, stops, ["q"])
+    assert tokenizer is model[1].tokenizer and module.answering == options.get("answering", "rank")
+
+
+def test_every_setting_of_the_model_is_handed_on_to_loading_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Mock(return_value=LoadedVlm(*tiny_model("smolvlm"), "", ""))
+    monkeypatch.setattr(sft_module, "load_vlm", load)
+    settings: dict[str, Any] = {
+        **{"attention": "eager", "image_tokens": 9, "trust_remote_code": True, "weights_seed": 3},
+        **{"tiny_size": SMALL, "activation_checkpointing": True},
+    }
+    PeftSft("smolvlm", True, AdapterConfig("none"), **settings)
+    load.assert_called_once_with("smolvlm", True, **settings, quantization=None, dtype=None)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny Qwen in a folder; an image of 60x90 pixels takes many of its tokens."""
+    folder = tmp_path_factory.mktemp("qwen")
+    for part in make_tiny_model("qwen2_5_vl", size=TinySize(width=64, layers=1, vision_layers=1)):
+        part.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "image", "learnt", "asked"),
+    [
+        ({}, 12, "B<|im_end|>", "letter."),
+        ({"image_tokens": 6}, 6, "B<|im_end|>", "letter."),
+        ({"maximum_tokens": 82}, 6, "B<|im_end|>", "letter."),
+        ({"response_template": "So: "}, 12, "So: B<|im_end|>", "letter."),
+        ({"prompt": Prompt(ending="Go.")}, 12, "B<|im_end|>", "Go."),
+        (
+            {"rationale": True, "answering": "generate"},
+            *(
+                12,
+                "<think>\nIt is.\n</think>\n<answer>B</answer><|im_end|>",
+                "between <answer> and </answer>.",
+            ),
+        ),
+        ({"adapter": AdapterConfig("prompt_tuning", virtual_tokens=2)}, 12, "B<|im_end|>", "letter."),
+    ],
+)
+def test_what_is_set_of_a_model_reaches_its_batches(
+    saved: str, options: dict[str, Any], image: int, learnt: str, asked: str
+) -> None:
+    module = PeftSft(saved, **options)
+    batch = module.collator("fit")([letter_question(1, rationale="It is.")])
+    tokens, labels = batch["inputs"]["input_ids"][0], batch["labels"][0]
+    assert int((tokens == module.vlm.processor.image_token_id).sum()) == image
+    assert module.tokenizer.decode(labels[labels != -100]) == learnt
+    text = module.tokenizer.decode(tokens[labels == -100])
+    assert text.endswith(f"{asked}<|im_end|>\n<|im_start|>assistant\n")
+    assert text.startswith("<virtual_0><virtual_1>" if "adapter" in options else "<|im_start|>")
+
+
+@pytest.mark.parametrize(("decay", "groups"), [("matrices", [0.5, 0.0]), ("all", [0.5])])
+def test_rate_and_decay_take_the_course_that_is_asked_for(decay: Any, groups: list[float]) -> None:
+    module = sft(
+        adapter=AdapterConfig("dora"),
+        decay=decay,
+        optimizer=partial(torch.optim.AdamW, lr=0.01, weight_decay=0.5),
+        schedule=partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1),
+    )
+    run = bare_trainer(max_epochs=2, limit_train_batches=1)
+    run.fit(module, ImageData())
+    (optimizer,) = run.optimizers
+    assert [group["weight_decay"] for group in optimizer.param_groups] == groups
+    assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(1e-4)] * len(groups)
+
+
+def test_a_run_says_whose_words_it_asked_in(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_bytes(b"Look: {question}")
+    module = sft(prompt=Prompt(file=str(tmp_path / "words.txt")))
+    digest = hashlib.sha256(b"Look: {question}").hexdigest()[:12]
+    assert module.origins() == {
+        "model": "tiny random model, seed 0",
+        "prompt": f"{tmp_path / 'words.txt'} {digest}",
+    }
+    assert sft(weights_seed=3).origins() == {"model": "tiny random model, seed 3"}
 
 
 @pytest.mark.slow

@@ -9,11 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_modules.base import ModelError
+from lightning_modules.vlm.conversation import Conversation
 from lightning_modules.vlm.families import FAMILIES
+from lightning_modules.vlm.image_inputs import prepare_image
+from lightning_modules.vlm.loading import model_source
+from lightning_modules.vlm.prompts import Turn
 from lightning_modules.vlm.tiny_models import TINY_MODELS, TinySize, make_tiny_model
 from lightning_modules.vlm.zoo import ZOO
 from tests.helpers.model_fingerprint import fingerprint
-from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, tiny_model
+from tests.helpers.sample_questions import SMALL, TINY_FAMILIES, noise_image, tiny_model
 
 families = pytest.mark.parametrize("family", TINY_FAMILIES)
 
@@ -107,6 +111,79 @@ def test_words_of_the_questions_and_letters_are_single_tokens() -> None:
     for word in (" closer", " chair", " B", "B", "Which", " metres", "left", "7"):
         assert len(tokenizer(word, add_special_tokens=False)["input_ids"]) == 1, word
     assert 1000 < len(tokenizer) < 2000
+
+
+@pytest.mark.parametrize("family", sorted(TINY_MODELS))
+def test_a_tiny_model_is_built_as_the_real_ones_are(family: str) -> None:
+    model, processor = make_tiny_model(family)
+    text = model.config.get_text_config()
+    assert text.num_attention_heads == 2 * text.num_key_value_heads
+    layers = model.get_submodule(FAMILIES[family].parts["language_model"]).layers
+    # Weights that are drawn as narrowly as those of wide models would hardly tell inputs apart.
+    assert float(layers[0].self_attn.q_proj.weight.detach().std()) == pytest.approx(
+        text.hidden_size**-0.5, rel=0.05
+    )
+    assert prepare_image(noise_image(0, 112, 112), processor, FAMILIES[family]).tokens == 16
+    if family == "qwen2_5_vl":
+        # The real one shares 64 channels out as 16, 24, 24, and has windows in most layers of its tower.
+        assert text.rope_parameters["mrope_section"] == [4, 6, 6]
+        assert model.config.vision_config.window_size == 4 * model.config.vision_config.patch_size
+        assert model.config.vision_config.fullatt_block_indexes == [1, 3]
+        small = prepare_image(noise_image(0, 28, 28), processor, FAMILIES[family])
+        assert small.tokens == 9  # scaled up to half of the 16 tokens of its largest image
+
+
+USER, ANSWERED = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
+CHAT = f"How many?{ANSWERED}2<|im_end|>\n{USER}Where?{ANSWERED}"
+SMOLVLM = (
+    "How many?<end_of_utterance>\nAssistant: 2<end_of_utterance>\nUser: Where?<end_of_utterance>\nAssistant:"
+)
+WRITTEN = {
+    "idefics3": (
+        f"<|im_start|>User:<image>{SMOLVLM}",
+        f"<|im_start|>System: Look.<end_of_utterance>\nUser:<image>{SMOLVLM}",
+    ),
+    "qwen2_5_vl": tuple(
+        f"<|im_start|>system\n{system}<|im_end|>\n{USER}<|vision_start|><|image_pad|><|vision_end|>{CHAT}"
+        for system in ("You are a helpful assistant.", "Look.")
+    ),
+    "internvl": tuple(
+        f"{system}{USER}<IMG_CONTEXT>\n{CHAT}" for system in ("", "<|im_start|>system\nLook.<|im_end|>\n")
+    ),
+    "composed": tuple(
+        f"{system}{USER}<image>\n{CHAT}" for system in ("", "<|im_start|>system\nLook.<|im_end|>\n")
+    ),
+    "paligemma": ("<image><bos>answer en How many?\n2\nanswer en Where?\n",),
+}
+"""A conversation as the published models write it, without and with words of the system."""
+
+
+@pytest.mark.parametrize("family", WRITTEN)
+def test_a_tiny_model_writes_conversations_as_the_published_ones_do(family: str) -> None:
+    _, processor = make_tiny_model(family, size=SMALL)
+    turns = [Turn((noise_image(0),), "How many?", "2"), Turn((), "Where?")]
+    for system, text in zip(("", "Look."), WRITTEN[family], strict=False):
+        assert Conversation(processor, FAMILIES[family], system=system).prompt(turns) == text
+
+
+HUB = {
+    "smolvlm_256m": ("HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3"),
+    "smolvlm_500m": ("HuggingFaceTB/SmolVLM-500M-Instruct", "idefics3"),
+    "smolvlm_2b": ("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm"),
+    "qwen2_5_vl_3b": ("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl"),
+    "qwen2_5_vl_7b": ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl"),
+    "internvl3_1b": ("OpenGVLab/InternVL3-1B-hf", "internvl"),
+    "internvl3_2b": ("OpenGVLab/InternVL3-2B-hf", "internvl"),
+    "paligemma2_3b": ("google/paligemma2-3b-mix-224", "paligemma"),
+}
+
+
+def test_every_model_of_the_zoo_is_the_one_of_its_name_on_the_hub() -> None:
+    assert {name: (entry.hub, entry.family_name) for name, entry in ZOO.items()} == HUB
+    assert {name: model_source(name).place for name in ZOO} == {name: hub for name, (hub, _) in HUB.items()}
+    assert not any(entry.revision for entry in ZOO.values()) and str(model_source("smolvlm_2b@a1")).endswith(
+        "Instruct@a1"
+    )
 
 
 def test_every_model_of_the_zoo_has_a_family_with_a_tiny_model() -> None:
