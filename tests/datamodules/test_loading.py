@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.loading.batching import BatchRequest, ImageRequest
+from datamodules.loading.batching import BatchRequest, ImageRequest, TrainingBatches
 from datamodules.loading.image_loading import BatchSamples, CollateLoaded, ImageLoading
 from datamodules.samples import (
     DataError,
@@ -135,6 +135,17 @@ def test_training_takes_the_next_image_for_a_bad_one() -> None:
     assert list(batch.skipped) == ["image 4", "image 0"]
     again = ImageLoading(questions, on_bad_image="next_image", questions_per_image=2)[request]
     assert again.light == batch.light
+
+
+def test_what_steps_in_for_a_bad_image_is_what_is_asked_of_it_in_that_epoch() -> None:
+    for seed, epoch in ((0, 0), (0, 1), (0, 2), (3, 2)):
+        loading = ImageLoading(Questions(bad={0: UnreadableImage}), (), "next_image", 2, seed)
+        batches = TrainingBatches(loading.questions.group_sizes(), 5, 2, seed)
+        batches.epoch = epoch
+        (whole,) = batches
+        (usual,) = (image.questions for image in whole.images if image.group == 1)
+        batch = loading[BatchRequest((ImageRequest(0, ALL),), epoch)]
+        assert [sample.id for sample in batch.light] == [f"1-{number}" for number in usual]
 
 
 def test_training_does_not_pass_over_missing_files() -> None:

@@ -384,13 +384,13 @@ def test_lengths_with_units_and_ranges(name: str, low: int, more: int, unit: str
 
 
 def test_grammar_does_not_give_the_right_length_away() -> None:
-    for number in range(50):
-        seen = AsMultipleChoice()(
-            warehouse(id=str(number), answer="1 meter", answer_type=AnswerType.DISTANCE)
-        )
-        assert all(text == "1 meter" or text.endswith(" meters") for text in seen.choices)
-        seen = AsMultipleChoice()(warehouse(id=str(number), answer="4 feet", answer_type=AnswerType.DISTANCE))
-        assert all(text.endswith(" feet") or text == "1 foot" for text in seen.choices)
+    units = {"meter": "meters", "metre": "metres", "foot": "feet", "inch": "inches", "yard": "yards"}
+    for one, many in units.items():
+        for answer in (f"1 {one}", f"4 {many}"):
+            for number in range(20):
+                sample = warehouse(id=str(number), answer=answer, answer_type=AnswerType.DISTANCE)
+                seen = AsMultipleChoice()(sample)
+                assert all(text == f"1 {one}" or text.endswith(f" {many}") for text in seen.choices)
 
 
 @pytest.mark.parametrize(("answer", "form"), [("8", AnswerType.COUNT), ("7.31", AnswerType.DISTANCE)])

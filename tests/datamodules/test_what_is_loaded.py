@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -194,14 +195,21 @@ def test_every_loader_hands_a_question_over_as_its_views_show_it(name: str) -> N
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_every_loader_hands_over_every_question(loader: str) -> None:
+def test_every_loader_hands_over_every_question_in_batches_of_its_size(loader: str) -> None:
+    """But a training takes some questions of each image."""
     asked = [
-        WHOLE.replace(id=f"{image}/{number}", group=f"{image}") for image in range(5) for number in range(3)
+        WHOLE.replace(id=f"{image}/{number}", group=f"{image}") for image in range(6) for number in range(5)
     ]
-    data = ListedData(asked, batch_size=2, questions_per_image=4, views=[Blind()])
-    made = loader_of(data, loader)
-    # Lightning itself takes the first batches of those to overfit on.
-    assert sorted(sample.id for sample in opened(data, made)) == sorted(sample.id for sample in asked)
+    sizes = {"batch_size": 2, "evaluation_batch_size": 3, "questions_per_image": 2}
+    batches = [
+        list(batch["samples"]) for batch in loader_of(ListedData(asked, views=[Blind()], **sizes), loader)()
+    ]
+    ids = [sample.id for batch in batches for sample in batch]
+    if loader == "train":
+        assert len(batches) == 3 and len(set(ids)) == 6 * 2
+    else:
+        assert len(batches) == (9 if "ing" in loader else 6)
+        assert sorted(ids) == sorted(sample.id for sample in asked)
 
 
 @pytest.mark.parametrize("broken", ["image", "depth", "further_images"])
@@ -258,6 +266,7 @@ class JudgedByStage(ListedData):
 def test_each_stage_has_its_own_metric() -> None:
     kinds = [type(metric_of(JudgedByStage([WHOLE]), stage)) for stage in ("fit", "validate", "test")]
     assert kinds == [torchmetrics.MeanMetric, torchmetrics.MeanMetric, Track3Metric]
+    assert metric_of(SimpleNamespace(metric=lambda: "one of one's own"), "fit") == "one of one's own"
 
 
 @pytest.mark.parametrize("made", [AiCityTrack3, CvBench, OmniSpatial, SpaceThinker])
