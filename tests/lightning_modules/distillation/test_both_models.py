@@ -92,10 +92,8 @@ def classes_of(ours: Any, theirs: Any, ends: tuple[int, int]) -> tuple[list[int]
         for each in (ours, theirs)
     ]
     if words[0] == words[1] and ends[0] == ends[1]:
-        common = list(
-            range(min(each.model.get_output_embeddings().weight.shape[0] for each in (ours, theirs)))
-        )
-        return common, common
+        rows = [each.model.get_output_embeddings().weight.shape[0] for each in (ours, theirs)]
+        return list(range(min(rows))), list(range(min(rows)))
     same = takewhile(lambda number: words[0].get(number) == words[1].get(number), range(min(map(len, words))))
     text = [number for number in same if number not in ends]
     return [*text, ends[0]], [*text, ends[1]]
