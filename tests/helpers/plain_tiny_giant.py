@@ -71,7 +71,7 @@ class PlainTinyGiant:
         places = [place for place, word in enumerate(words) if word == MASK]
         count, named = len(places), range(len(places))
         relations = batch["relations"][q, :count, :count]
-        pairs = [[self.pair(relations, i, j) for j in named] for i in named]
+        pairs = [[self.pair(relations, i, j) for j in named] for i in named if self.config.relations]
         tokens = self.stem(torch.tensor(words))
         add = torch.zeros_like(tokens)
         for i, place in enumerate(places):
@@ -133,7 +133,8 @@ class PlainTinyGiant:
         normed = self.norm(f"{name}.norm_image", tokens)
         tokens = tokens + self.kept * self.attention(f"{name}.attend_image", normed, image_tokens)
         change = torch.zeros_like(tokens)
-        change[places] = self.relate(f"{name}.relate", tokens[places], pairs)
+        if self.config.relations:
+            change[places] = self.relate(f"{name}.relate", tokens[places], pairs)
         tokens = tokens + self.kept * change
         normed = self.norm(f"{name}.norm_feed", tokens)
         if self.config.experts:
@@ -223,6 +224,8 @@ class PlainTinyGiant:
         name = "decoder.reinspect"
         normed = self.norm(f"{name}.norm", state)
         change = self.attention(f"{name}.attend_regions", normed[None], regions)[0]
+        if not self.config.relations:
+            return change, torch.zeros(())
         query = self.linear(f"{name}.pairs.query", normed)
         keys, scores, places = [], [], []
         for i in range(len(regions)):

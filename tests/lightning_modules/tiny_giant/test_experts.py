@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from lightning_modules.tiny_giant.experts import Experts
 
@@ -11,29 +10,6 @@ from lightning_modules.tiny_giant.experts import Experts
 def experts() -> Experts:
     torch.manual_seed(0)
     return Experts(width=8, hidden=16, experts=5, top_k=2).double()
-
-
-def plain(experts: Experts, tokens: Tensor, questions: Tensor) -> Tensor:
-    """Every token through its experts, one by one, in the order of the definition."""
-    results = []
-    for token, question in zip(tokens, questions, strict=True):
-        logits = experts.router.token.weight @ token + experts.router.question.weight @ question
-        probabilities = torch.softmax(logits.float(), 0)
-        best = sorted(range(len(probabilities)), key=lambda e: -float(probabilities[e]))[:2]
-        total = sum(float(probabilities[e]) for e in best)
-        result = torch.zeros_like(token)
-        for e in best:
-            hidden = torch.nn.functional.gelu(token @ experts.up[e] + experts.up_bias[e])
-            result += float(probabilities[e]) / total * (hidden @ experts.down[e] + experts.down_bias[e])
-        results.append(result)
-    return torch.stack(results)
-
-
-def test_sorting_tokens_by_expert_gives_what_one_by_one_gives(experts: Experts) -> None:
-    tokens, questions = torch.randn(37, 8).double(), torch.randn(37, 8).double()
-    made, routing = experts(tokens, questions)
-    assert torch.allclose(made, plain(experts, tokens, questions), atol=1e-6)
-    assert routing.load.sum() == pytest.approx(1.0)
 
 
 def test_the_same_token_goes_elsewhere_for_another_question(experts: Experts) -> None:

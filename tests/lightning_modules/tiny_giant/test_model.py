@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import pytest
 import torch
@@ -12,8 +11,7 @@ from lightning_modules.base import Batch
 from lightning_modules.tiny_giant.collator import CollatorError
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.module import answer_sums
-from lightning_modules.tiny_giant.regions import pool_regions
-from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START
+from lightning_modules.tiny_giant.vocabulary import END, NUMBER, PAD, START
 from tests.helpers.scenes import questions
 from tests.helpers.small_tiny_giant import CONFIG, collator_for
 
@@ -27,33 +25,6 @@ def logits_of(network: TinyGiantNetwork, batch: Batch, name: str = "normalized")
     encoded, _ = network.encode(batch)
     target, values = batch[name], batch[f"{name}_values"]
     return network.decoder(target[:, :-1], values[:, :-1], encoded)
-
-
-CONFIGURATIONS = {
-    "everything": CONFIG,
-    "dense": dataclasses.replace(CONFIG, experts=0),
-    "paper": dataclasses.replace(CONFIG, geometry="none", relations=False),
-    "rgb alone": dataclasses.replace(CONFIG, depth_backbone=None, geometry="mask"),
-}
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_encoding_an_image_once_equals_encoding_it_for_each_question(name: str) -> None:
-    config = CONFIGURATIONS[name]
-    collator, network = collator_for(config), network_for(config)
-    samples = [sample for image in range(3) for sample in questions(image)]
-    with torch.no_grad():
-        together, values = logits_of(network, collator(samples))
-        for index, sample in enumerate(samples):
-            batch = collator([sample])
-            alone, value = logits_of(network, batch)
-            length, words = alone.shape[1], config.vocabulary_size
-            regions = len(sample.regions)
-            # float32 sums in another order: 1e-4 of logits of size 1 to 10.
-            assert torch.allclose(together[index, :length, :words], alone[0, :, :words], atol=2e-4)
-            shared = together[index, :length, words : words + regions]
-            assert torch.allclose(shared, alone[0, :, words : words + regions], atol=2e-4)
-            assert torch.allclose(values[index, :length], value[0], atol=2e-4)
 
 
 def test_the_decoder_does_not_see_words_to_come() -> None:
@@ -155,25 +126,6 @@ def test_every_parameter_learns_from_an_ordinary_batch() -> None:
     (logits.sum() + values.sum()).backward()
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
-
-
-def test_pooling_is_the_weighted_mean_under_the_mask() -> None:
-    features = torch.randn(2, 3, 4, 5)
-    masks = torch.rand(2, 6, 2, 4, 5)
-    masks[0, 1, 1] = 0
-    pooled = pool_regions(features, masks)
-    for i in range(2):
-        for r in range(6):
-            for layer in range(2):
-                weight = masks[i, r, layer]
-                expected = (features[i] * weight).sum((1, 2)) / weight.sum().clamp(min=1e-3)
-                assert torch.allclose(pooled[i, r, layer * 3 : layer * 3 + 3], expected, atol=1e-5)
-
-
-def test_the_places_of_masks_are_found_in_order() -> None:
-    question = torch.tensor([[9, MASK, 9, MASK, MASK], [MASK, 9, 9, 9, PAD]])
-    named = torch.tensor([[True, True, True], [True, False, False]])
-    assert TinyGiantNetwork._places(question, named).tolist() == [[1, 3, 4], [0, 0, 0]]
 
 
 def test_losses_equal_a_plain_reference() -> None:

@@ -34,6 +34,13 @@ class WithoutAnswers(View):
         return sample.replace(answer=None, rationale="")
 
 
+class OneWithoutDepth(View):
+    """Depth was not measured for one question of each image."""
+
+    def __call__(self, sample: SpatialSample) -> SpatialSample:
+        return sample.replace(depth=None) if sample.id.endswith("-2") else sample
+
+
 def module(**network: Any) -> TinyGiant:
     return TinyGiant(TinyGiantConfig(**SMALL | network), [Phase("normalized", 1)])
 
@@ -43,10 +50,11 @@ def module(**network: Any) -> TinyGiant:
     [
         ([], {}, {"depth", "regions"}),
         ([NoDepth()], {}, {"regions"}),
+        ([OneWithoutDepth()], {}, {"regions"}),
         ([Blind()], {}, set()),
         ([], {"depth_backbone": None, "geometry": "mask"}, {"regions"}),
     ],
-    ids=["everything", "no depth", "blind", "reads no depth"],
+    ids=["everything", "no depth", "some depth", "blind", "reads no depth"],
 )
 def test_what_was_always_there_is_needed(
     tmp_path: Path, views: list[View], network: dict[str, Any], needs: set[str]

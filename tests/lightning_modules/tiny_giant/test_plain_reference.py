@@ -30,6 +30,7 @@ SENTENCE = "The answer about [Region 1] is 2.32 and 0.02 about [Region 0] ."
 CONFIGURATIONS = {
     "everything": FULL,
     "three experts a word": dataclasses.replace(FULL, top_k=3, fusion_layers=1, decoder_layers=1),
+    "paper": dataclasses.replace(FULL, geometry="none", relations=False, fusion_layers=1),
     "rgb alone": dataclasses.replace(FULL, depth_backbone=None, geometry="mask", experts=0),
 }
 
