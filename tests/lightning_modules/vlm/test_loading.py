@@ -14,12 +14,11 @@ from lightning_modules.vlm import loading
 from lightning_modules.vlm.collator import VlmCollator
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.loading import Composed, load_vlm
-from lightning_modules.vlm.tiny_models import TinySize, make_tiny_model
+from lightning_modules.vlm.tiny_models import make_tiny_model
 from tests.helpers.composed_models import small_llama
 from tests.helpers.sample_questions import (
     SMALL,
     TINY_FAMILIES,
-    letter_question,
     many_questions,
     tiny_model,
 )
@@ -92,32 +91,6 @@ def test_a_tiny_random_model_is_of_the_size_and_seed_that_are_asked_for() -> Non
     for name, tensor in wanted.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], tensor), name
     assert loaded.origin == "tiny random model, seed 4"
-
-
-@families
-def test_an_image_takes_no_more_tokens_than_allowed(family: str) -> None:
-    known = FAMILIES[family]
-    big = letter_question(0, image=None).replace(image=many_questions()[4].image)
-    for tokens in (4, 9, 21, 40):
-        _, processor = make_tiny_model(family, size=SMALL)
-        known.limit_image_tokens(processor, tokens)
-        batch = VlmCollator(processor, known, False)([big])
-        shown = int((batch["prompt"]["input_ids"] == processor.image_token_id).sum())
-        assert 0 < shown <= tokens
-    with pytest.raises(ModelError, match="image_tokens is 3"):
-        known.limit_image_tokens(processor, 3)
-
-
-def test_more_tokens_show_more_of_an_image() -> None:
-    for family in ("idefics3", "smolvlm", "qwen2_5_vl", "internvl"):
-        counts = []
-        for tokens in (4, 40):
-            size = TinySize(image_size=112 if family == "qwen2_5_vl" else 56, image_tiles=5)
-            _, processor = make_tiny_model(family, size=size)
-            FAMILIES[family].limit_image_tokens(processor, tokens)
-            batch = VlmCollator(processor, FAMILIES[family], False)([letter_question(0)])
-            counts.append(int((batch["prompt"]["input_ids"] == processor.image_token_id).sum()))
-        assert counts[0] <= 4 < counts[1] <= 40
 
 
 @pytest.mark.parametrize("missing", ["processor_config.json", "tokenizer.json"])
