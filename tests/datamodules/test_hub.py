@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from huggingface_hub import constants, errors, snapshot_download
 
@@ -104,8 +104,8 @@ def test_what_is_fetched_is_the_commit_that_is_noted(
 
 
 def test_a_file_that_a_repository_lacks_is_named() -> None:
-    request = httpx.Request("GET", "https://huggingface.co/a/b/resolve/main/weights/model.safetensors")
-    error = errors.RemoteEntryNotFoundError("no", response=httpx.Response(404, request=request))
+    request = httpx2.Request("GET", "https://huggingface.co/a/b/resolve/main/weights/model.safetensors")
+    error = errors.RemoteEntryNotFoundError("no", response=httpx2.Response(404, request=request))
     said = why_not_fetched(error, "model", "a/b", "v1")
     assert (
         said == "The model a/b at revision 'v1' holds no file model.safetensors: is it the right repository?"

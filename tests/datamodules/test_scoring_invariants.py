@@ -97,7 +97,7 @@ def test_copies_of_a_question_in_files_make_no_interval_narrower(tmp_path: Path)
     results = []
     for copies in (1, 4):
         names = [(number, copy) for number in range(40) for copy in range(copies)]
-        values = {
+        values: dict[str, list[dict[str, Any]]] = {
             "truth": [{"normalized_answer": 3, "image": f"{n}.png", "category": "count"} for n, _ in names],
             "said": [{"normalized_answer": 3 + (n % 3 == 0)} for n, _ in names],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,11 @@ def test_some_texts_are_those_of_questions_spread_over_the_split(folder: Path, n
 
 def test_50_000_records_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[int] = []
-    monkeypatch.setattr(ListedQuestions, "texts", lambda _, limit: limits.append(limit) or iter([("a",)]))
+
+    def texts(_: Any, limit: int) -> Iterator[tuple[str, ...]]:
+        limits.append(limit)
+        return iter([("a",)])
+
+    monkeypatch.setattr(ListedQuestions, "texts", texts)
     assert list(ListedData([SpatialSample("1", "?")]).texts()) == ["a"]
     assert limits == [50_000]

@@ -63,11 +63,11 @@ def on_the_floor(mask: np.ndarray, depth: np.ndarray, fit: Any, degrees: float) 
 def footprint(points: np.ndarray) -> tuple[float, float]:
     """The sides of the smallest rectangle, turned by tens of degrees, without a fiftieth at each end."""
     edge = max(1, len(points) // 50)
-    sides = []
+    sides: list[list[Any]] = []
     for degrees in range(0, 90, 10):
         axis = np.array([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))])
-        along, across = (np.sort(points[:, :2] @ one) for one in (axis, np.array([-axis[1], axis[0]])))
-        sides.append([min(max(one[-1 - edge] - one[edge], 0), FAR) for one in (along, across)])
+        both: list[Any] = [np.sort(points[:, :2] @ one) for one in (axis, np.array([-axis[1], axis[0]]))]
+        sides.append([min(max(one[-1 - edge] - one[edge], 0), FAR) for one in both])
     short, long = sorted(min(sides, key=lambda pair: pair[0] * pair[1]))
     return long, short
 

@@ -38,7 +38,7 @@ class PlainTinyGiant:
     routers: dict[int, list[Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.weights = dict(self.network.named_parameters())
+        self.weights: dict[str, Tensor] = dict(self.network.named_parameters())
         self.config = self.network.config
 
     def __call__(self, batch: dict[str, Any], objective: str) -> list[tuple[Tensor, Tensor]]:

@@ -182,7 +182,8 @@ def test_a_teacher_is_what_was_trained_and_says_where_it_is_from(kept: str, tmp_
     with torch.no_grad():
         wanted = trained.eval().network(**batch["inputs"]).logits[:, :-1][labels[:, 1:] != IGNORED]
     for _ in range(2):
-        signal: Any = model.teacher.output(batch, batch["inputs"], labels).logits
+        teacher: Any = model.teacher
+        signal = teacher.output(batch, batch["inputs"], labels).logits
         torch.testing.assert_close(signal.class_logits(), wanted, atol=1e-4, rtol=1e-4)
     origin = f"tiny random model, seed 7, {kept} {digest_of(str(place))}"
     cached = fingerprint_of(settings, model.vlm_collator(with_labels=True), 1.0, None)
@@ -264,7 +265,7 @@ def test_a_teacher_goes_to_its_own_device_or_else_to_the_students() -> None:
         teacher = LiveTeacher(settings, reader)
         teacher.to(torch.device(students))
         assert {parameter.device.type for parameter in teacher.network.parameters()} == {there}
-    teacher.network.is_quantized = True  # and stays where it was loaded
+    setattr(teacher.network, "is_quantized", True)  # noqa: B010 - and stays where it was loaded
     teacher.to(torch.device("meta"))
     assert {parameter.device.type for parameter in teacher.network.parameters()} == {"cpu"}
 

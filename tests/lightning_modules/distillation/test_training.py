@@ -101,7 +101,7 @@ def test_each_step_learns_what_both_models_say_of_true_or_own_answers(
         rows = list(range(alone["input_ids"].shape[1] + len(true)))
         maps = [maps_of(vlm.model, vlm, alone, true) for vlm in (model.vlm, theirs)]
         found["attention"] += [
-            plain_attention(*layers, rows, rows)[None] for layers in zip(*maps, strict=True)
+            plain_attention(ours, theirs, rows, rows)[None] for ours, theirs in zip(*maps, strict=True)
         ]
     mean = {name: float(torch.cat(values).mean()) for name, values in found.items()}
     for number, step in enumerate(steps):

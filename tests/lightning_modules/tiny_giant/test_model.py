@@ -47,7 +47,7 @@ def test_written_answers_are_the_likeliest_as_learnt_answers_are_read() -> None:
     with torch.no_grad():
         network.decoder.word_bias[START] = -30
         network.decoder.word_bias[NUMBER] = 2.4  # about as likely as words
-        network.decoder.position *= 10  # so that an untrained decoder writes more than one word
+        network.decoder.position.mul_(10)  # so that an untrained decoder writes more than one word
         encoded, _ = network.encode(batch)
         tokens, values = network.write(encoded, longest=6)
         start = torch.full((len(tokens), 1), START)

@@ -114,7 +114,7 @@ class FirstBatch(Callback):
 
 
 def test_a_step_of_training_descends_the_four_losses_and_logs_them() -> None:
-    weights = {"balance_weight": 0.3, "z_weight": 0.2, "value_weight": 0.7}
+    weights: Any = {"balance_weight": 0.3, "z_weight": 0.2, "value_weight": 0.7}
     descend, constant = partial(torch.optim.SGD, lr=1.0), WarmupCosine(0.0, 1.0)
     torch.manual_seed(0)
     giant = TinyGiant(FULL, [Phase("normalized", 1)], optimizer=descend, schedule=constant, **weights)
@@ -143,7 +143,7 @@ def test_a_step_of_training_descends_the_four_losses_and_logs_them() -> None:
 
 @pytest.mark.parametrize("part", ["fusion", "decoder"])
 def test_dropout_is_drawn_in_training_and_nowhere_else(part: str) -> None:
-    none = {"fusion": {"decoder_layers": 0}, "decoder": {"fusion_layers": 0}}[part]
+    none: Any = {"fusion": {"decoder_layers": 0}, "decoder": {"fusion_layers": 0}}[part]
     network, batch = network_for(dataclasses.replace(CONFIG, dropout=0.5, **none)), collator_for()(asked())
 
     def logits() -> Tensor:

@@ -142,7 +142,8 @@ def test_a_connector_computes_its_formula(reduction: Any) -> None:
     torch.manual_seed(0)
     connector = Connector((5, 4, 4), 4, reduction, 8)
     features = torch.randn(2, 5, 4, 4)
-    norm, first, _, second = connector.layers
+    parts: Any = connector.layers
+    norm, first, _, second = parts
     areas = [features[:, :, y : y + 2, x : x + 2].flatten(2) for y in (0, 2) for x in (0, 2)]
     tokens = torch.stack([one.mean(2) if reduction == "average" else one.flatten(1) for one in areas], 1)
     spread = (tokens - tokens.mean(-1, True)) / (tokens.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()

@@ -221,14 +221,14 @@ def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written
 def test_rate_padding_and_shortened_are_those_of_each_batch_over_all_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    batches = [
+    batches: list[dict[str, Any]] = [
         {"samples": [0] * 4, "tokens": tokens, "cells": cells, "shortened": shortened}
         for tokens, cells, shortened in ((100, 200, 1), (60, 60, 0), (80, 100, 2))
     ]
     other = torch.tensor([300.0, 600.0, 3.0, 4.0])
     monkeypatch.setattr(sft_module, "all_reduce_mean", lambda counted: (counted + other) / 2)
     # Tokens, places and shortened are added up over two processes; their times go on beside each other.
-    expected = {
+    expected: dict[int, list[tuple[float, float, float]]] = {
         1: [(50, 0.5, 1), (60, 0, 0), (20, 0.2, 2)],
         2: [(400 / 3, 0.5, 4), (144, 5 / 11, 3), (95, 16 / 35, 5)],
     }
