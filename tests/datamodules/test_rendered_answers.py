@@ -219,6 +219,54 @@ def test_counts_are_pallets_inside_the_region(asked: list[Fingerprint]) -> None:
             )
 
 
+def is_true(sentence: str, question: Fingerprint, subject: Thing | None) -> Thing | None:
+    """Check one sentence of a free-form answer; what it speaks of first is given back.
+
+    What a chain compares with is what the sentence before has found.
+    """
+    things = question.things
+    for kind, number in re.findall(rf"({KIND})s? \[Region (\d+)\]", sentence):
+        assert things[int(number)].kind == kind
+    marked = [things[int(number)] for number in re.findall(r"\[Region (\d+)\]", sentence)]
+    first = marked[0] if marked else None
+    if found := re.search(r"(?:to|on) the (left|right)(?:-hand side| side)? of \w", sentence):
+        assert (found[1] == "left") == (marked[0].column < marked[1].column)
+    elif found := re.search(
+        rf"[Tt]he (left|right)most(?: ({KIND}))?|the ({KIND}) on the (left|right)", sentence
+    ):
+        kind = found[2] or found[3]
+        assert extreme([each for each in things if kind in (None, each.kind)], found[1] or found[4]) is first
+    elif "closest to" in sentence:
+        target = marked[1] if len(marked) > 1 else resolve("the camera", things)
+        assert subject in (None, target)
+        assert nearest([each for each in things if first and each.kind == first.kind], target) is first
+    elif found := re.search(r"(\d+\.\d\d) meters", sentence):
+        assert float(found[1]) == pytest.approx(apart(*marked), abs=0.006)
+    elif sentence.startswith("I see"):
+        *pallets, region = marked
+        assert len({id(pallet) for pallet in pallets}) == pallets_inside(question.objects, region)
+        assert all(math.hypot(pallet.x - region.x, pallet.y - region.y) < 3.5 for pallet in pallets)
+    elif found := re.search(r"exactly (\w+) pallets?( in)?", sentence):
+        number = (
+            pallets_inside(question.objects, marked[0]) if found[2] else question.record["normalized_answer"]
+        )
+        assert NUMBER_WORDS.index(found[1]) == number
+    else:
+        assert re.search("pallets|empty", sentence), f"unknown sentence {sentence!r}"
+        assert choose(question) is first
+    return first
+
+
+def test_every_sentence_of_a_freeform_answer_is_true(asked: list[Fingerprint]) -> None:
+    for question in asked:
+        subject = None
+        sentences = re.split(r"(?<=[.]) (?=[A-Z\[])", question.record["freeform_answer"])
+        for sentence in sentences:
+            subject = is_true(sentence, question, subject)
+        if re.search(r"(?:closest|nearest) to the (?:(?:left|right)most|[a-z ]+ on the)", question.body):
+            assert len(sentences) > 1  # who is meant by "the leftmost" is found first
+
+
 def test_freeform_answers_end_in_the_answer(asked: list[Fingerprint]) -> None:
     for question in asked:
         answer = question.record["normalized_answer"]

@@ -139,6 +139,24 @@ def test_rows_are_whole(rows: Rows) -> None:
     assert len(rows) >= 6 * SCENES["train"]
 
 
+def test_unmarked_images_are_those_of_their_scenes(rows: Rows, scenes: Scenes) -> None:
+    for row in of_task(rows, "Count")[::9]:
+        pixels = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])))
+        assert np.array_equal(pixels, scenes[row["source_filename"]].colour_image())
+
+
+def test_flat_images_are_of_two_sources_and_some_boxes_are_needless(rows: Rows, scenes: Scenes) -> None:
+    sources = Counter(row["source"] for row in rows)
+    assert abs(sources["ADE20K"] - sources["COCO"]) < 0.35 * (sources["ADE20K"] + sources["COCO"])
+    boxed = []
+    for row in of_task(rows, "Relation"):
+        first, red, _, _ = whole_match(RELATION, row["question"]).groups()
+        things = scenes[row["source_filename"]].scene.things
+        if sum(thing.kind == first for thing in things) == 1:
+            boxed.append(red is not None)
+    assert 0.2 < np.mean(boxed) < 0.8
+
+
 def test_counts_are_the_numbers_of_objects(rows: Rows, scenes: Scenes) -> None:
     plurals = {kind.plural: name for name, kind in KINDS.items()}
     for row in of_task(rows, "Count"):

@@ -495,9 +495,9 @@ def test_things_face_the_camera_hide_little_and_have_names_of_their_own() -> Non
                 assert max(wide, 0) * max(tall, 0) <= 0.301 * min(areas)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_arrows_in_the_image_point_where_their_thing_heads(seed: int) -> None:
-    """What turns yellow in the image by the arrows, put back on the floor: long, and wide at its front."""
+    """What the arrows turn yellow, put back on the floor: a long shape, wide at its front."""
     scene = draw_arrow_room(Random(seed), (256, 192))
     images = [RoomRendering(each).colour_image().astype(float) for each in (scene, replace(scene, decor=()))]
     yellow = images[0][..., 2] < 0.75 * images[0][..., :2].min(axis=2)

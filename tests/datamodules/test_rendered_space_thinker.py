@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def is_right(answer: str, length_m: float) -> bool:
         rf"{NUMBER}(?:{DASH}{NUMBER})? (meter|centimeter|feet|foot|inch)(?:s|es)?", answer
     ).groups()
     if high:
+        assert 0.14 < (float(high) - float(low)) * METRES[unit] < 0.51
         return float(low) * METRES[unit] - 1e-9 <= length_m <= float(high) * METRES[unit] + 1e-9
     return abs(float(low) * METRES[unit] - length_m) <= STEP_M[unit] / 2 + 1e-6
 
@@ -151,6 +153,66 @@ def test_sides_are_those_in_the_image(asked: list[Asked]) -> None:
         assert (shares[0] < shares[1]) == (answer == "left")
         sides.append(answer)
     assert abs(sides.count("left") - sides.count("right")) <= 2 and len(sides) >= 15
+
+
+def test_every_statement_of_a_thought_is_true() -> None:
+    """Of all questions that scenes offer: places, offsets, ends, conversions, shares of the width, counts."""
+    stated: Counter[str] = Counter()
+    for index in range(14):
+        rendering, sight, offered = draw_scene(SUBJECT, "train", index, SIZE, SEED)
+        scene = rendering.scene
+        columns = {seen.thing: seen.center[0] for seen in sight.seen}
+        for asked in offered:
+            things, thought = named(scene, asked.question), asked.thought
+            for name, ahead, aside, side in re.findall(
+                rf"The ([a-z ]+?) stands {NUMBER} meters ahead .+? and {NUMBER} meters to the (\w+)",
+                thought,
+            ):
+                (thing,) = named(scene, f"the {name}")
+                assert (float(ahead), float(aside)) == pytest.approx((thing.y, abs(thing.x)), abs=0.0051)
+                assert side == ("left" if thing.x < 0 else "right")
+            for what, across, along in re.findall(
+                rf"(middles are|ends lie) {NUMBER} meters apart sideways and {NUMBER} meters apart in depth",
+                thought,
+            ):
+                if what == "ends lie":
+                    length, width, _ = things[0].size
+                    apart = max(length, width) * np.exp(1j * things[0].yaw) * (1 if length > width else 1j)
+                else:
+                    apart = complex(things[0].x - things[1].x, things[0].y - things[1].y)
+                assert (float(across), float(along)) == pytest.approx(
+                    (abs(apart.real), abs(apart.imag)), abs=0.0051
+                )
+                stated[what] += 1
+            for metres, number, unit in re.findall(
+                rf"{NUMBER} meters, which is {NUMBER} (feet|inch|centimeter)", thought
+            ):
+                assert float(number) * METRES[unit] == pytest.approx(
+                    float(metres), abs=0.0051 + METRES[unit] / 20
+                )
+                stated[unit] += 1
+            shares = re.findall(r"at (\d+) percent", thought)
+            for share, thing in zip(shares, things if shares else (), strict=True):
+                assert int(share) == pytest.approx(100 * columns[thing] / SIZE[0], abs=0.51)
+            for word, name in re.findall(r"That makes (\w+) (.+) in all", thought):
+                number = ["no", "one", "two", "three", "four"].index(word)
+                kind = name if number == 1 else {each.plural: each.name for each in KINDS.values()}[name]
+                ahead = [f"{thing.y:.2f}" for thing in scene.things if thing.kind == kind]
+                assert str(number) == asked.answer
+                assert sorted(re.findall(rf"one about {NUMBER} meters ahead", thought)) == sorted(ahead)
+                stated[word] += 1
+    assert (
+        min(stated[what] for what in ("middles are", "ends lie", "feet", "inch", "centimeter", "no", "two"))
+        > 2
+    )
+
+
+def test_images_are_those_of_their_scenes(folder: Path) -> None:
+    rows = table(folder, "train").to_pylist()
+    for row in rows[:: len(rows) // 3]:
+        index = int(row["images"][0]["path"][6:12])
+        pixels = np.asarray(Image.open(io.BytesIO(row["images"][0]["bytes"])))
+        assert np.array_equal(pixels, draw_scene(SUBJECT, "train", index, SIZE, SEED)[0].colour_image())
 
 
 def test_units_and_ranges_vary(asked: list[Asked]) -> None:

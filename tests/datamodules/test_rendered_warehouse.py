@@ -86,6 +86,19 @@ def test_images_and_masks_fit_together(written: Path, split: str) -> None:
         assert masks.any(axis=(0, 1)).all() and masks.sum(axis=2).max() == 1
 
 
+def test_written_images_are_those_of_their_scenes(written: Path) -> None:
+    for split, index in (("train", 0), ("train", 5), ("test", 1)):
+        rendering = draw_warehouse("easy", split, index, SIZE, 3)[0]
+        frame = warehouse.frame_name(split, index)
+        with Image.open(written / split / "images" / f"{frame}.png") as image:
+            assert np.array_equal(np.asarray(image), rendering.colour_image())
+        with Image.open(written / split / "depths" / f"{frame}_depth.png") as depth:
+            scaled = (rendering.depths - rendering.depths.min()) / np.ptp(rendering.depths) * 255
+            assert np.abs(np.asarray(depth) - scaled).max() < 0.52
+    first = ["<image>" in record["conversations"][0]["value"] for record in records(written, "train")]
+    assert 0.25 < np.mean(first) < 0.75
+
+
 def test_splits_share_neither_frames_nor_ids_nor_images(written: Path) -> None:
     seen_frames: list[set[str]] = []
     seen_ids: list[str] = []
@@ -163,15 +176,71 @@ def test_easy_questions_are_balanced(easy: list[Candidate]) -> None:
     assert all(2 <= len(question.regions) <= 6 for question in easy)
 
 
-def test_easy_choices_are_spread_over_the_positions(easy: list[Candidate]) -> None:
-    """With n choices of one kind, each is right as often as any other."""
-    relative = [
-        int(question.answer) / (len(question.regions) - 1)
-        for question in easy
-        if question.category == "mcq" and question.family in ("leftmost", "rightmost")
+def test_a_question_tells_nothing_of_its_answer(
+    easy: list[Candidate], real_train: list[Candidate], real_val: list[Candidate]
+) -> None:
+    """Not by the side that it names, nor by the order or the number of what it lists."""
+    questions = [*easy, *real_train, *real_val]
+    sides = [
+        named[0] == question.answer
+        for question in questions
+        if question.category == "left_right"
+        and len(named := re.findall(r"\b(left|right)\b", question.question.lower())) == 1
     ]
-    assert len(relative) > 30
-    assert np.mean(relative) == pytest.approx(0.5, abs=0.15)
+    assert len(sides) > 300 and np.mean(sides) == pytest.approx(0.5, abs=0.09)
+    for family in ("leftmost", "rightmost"):
+        places = [
+            int(question.answer) / (len(question.regions) - 1)
+            for question in questions
+            if question.family == family
+        ]
+        assert len(places) > 90 and np.mean(places) == pytest.approx(0.5, abs=0.1)
+    counts = [question for question in questions if question.family == "listed"]
+    assert np.mean([question.answer == len(question.regions) - 1 for question in counts]) < 0.3
+    ranks: list[float] = []
+    for question in counts:
+        inside, region = re.findall(
+            r"(?:pallets? (.+) in|in) the buffer region \[Region (\d+)\]", question.freeform
+        )[0]
+        listed = [number for number in range(len(question.regions)) if number != int(region)]
+        ranks += [(listed.index(int(number)) + 0.5) / len(listed) for number in re.findall(r"\d+", inside)]
+    assert len(ranks) > 500 and np.mean(ranks) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_share_of_questions_of_several_steps_is_that_of_the_level(
+    easy: list[Candidate], real_train: list[Candidate], real_val: list[Candidate]
+) -> None:
+    for questions, (least, most), bare in (
+        (easy, (0.04, 0.15), (0.0, 0.0)),
+        (real_train, (0.2, 0.45), (0.05, 0.4)),
+        (real_val, (0.2, 0.45), (0.05, 0.4)),
+    ):
+        assert least < np.mean([question.chained for question in questions]) < most
+        families = [
+            question.family for question in questions if question.category == "count" and question.chained
+        ]
+        assert bare[0] <= np.mean([family == "bare" for family in families]) <= bare[1]
+        assert len({question.family for question in questions} & {"leftmost", "rightmost", "closest"}) == 3
+
+
+def test_distances_are_spread_over_the_quarters_of_the_real_ones(
+    easy: list[Candidate], real_train: list[Candidate], real_val: list[Candidate]
+) -> None:
+    """The quarters are those of the real training split; its held-out splits lean to the far one."""
+    for questions, expected in (
+        (easy, (0.27, 0.27, 0.27, 0.19)),
+        (real_train, (0.25,) * 4),
+        (real_val, (0.21, 0.12, 0.17, 0.50)),
+    ):
+        distances: list[Any] = [question.answer for question in questions if question.category == "distance"]
+        shares_of_quarters = np.histogram(distances, [0, 3.47, 5.46, 8.13, 99])[0] / len(distances)
+        assert shares_of_quarters == pytest.approx(np.array(expected), abs=0.03)
+
+
+def test_only_training_scenes_look_like_the_real_training_split() -> None:
+    train, val, test = (level_of("real", split) for split in ("train", "val", "test"))
+    assert val == test != train
+    assert level_of("easy", "train") == level_of("easy", "test") != val
 
 
 def test_real_training_questions_follow_the_real_statistics(real_train: list[Candidate]) -> None:
@@ -244,24 +313,6 @@ def test_the_cache_is_filled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(warehouse, "write_warehouse", None)
     assert cached_warehouse(tmp_path, **arguments) == folder
     assert cached_warehouse(tmp_path, **arguments | {"processes": 2}) == folder
-
-
-def test_other_arguments_have_another_place_in_the_cache(tmp_path: Path) -> None:
-    arguments: dict[str, Any] = {
-        "difficulty": "easy",
-        "scenes": {"val": 1},
-        "size": (96, 64),
-        "seed": 0,
-        "processes": 1,
-    }
-    changes: list[dict[str, Any]] = [
-        {},
-        {"seed": 1},
-        {"size": (128, 64)},
-        {"scenes": {"test": 1}},
-        {"difficulty": "real"},
-    ]
-    assert len({cached_warehouse(tmp_path, **arguments | change) for change in changes}) == len(changes)
 
 
 def test_an_interrupted_rendering_leaves_nothing_behind(
