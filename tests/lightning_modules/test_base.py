@@ -5,18 +5,22 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from lightning import Trainer
 from torch import Tensor
+from torchmetrics.classification import BinaryAccuracy
 
+from datamodules.samples import Answer
+from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.checkpoints import CheckpointError, keep_trainable, require_trainable
 from lightning_modules.phases import Phase, objective_at
-from lightning_modules.schedule import WarmupCosine
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant, parameter_count
+from lightning_modules.whole_batches import WholeBatches
+from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.memory_data import MemoryData
+from tests.helpers.scenes import questions
+from tests.helpers.stub import StubData, StubModule
 
 SMALL = TinyGiantConfig(
     image_size=(64, 64), global_grid=(2, 2), width=32, visual_width=16, vocabulary_size=96, expert_hidden=48
@@ -117,30 +121,91 @@ def test_frozen_tensors_are_left_out_of_checkpoints_and_statistics_of_trained_la
         require_trainable(module, {**kept, "0.weight": torch.zeros(4)})
 
 
-def test_a_step_repeats_itself_whatever_was_drawn_before(tmp_path: Path) -> None:
-    """Dropout of a resumed run must be that of the undisturbed one."""
-    results = []
-    for burn in (0, 17):
-        module = tiny_giant()
-        dropout = module.network.fusion[0].dropout
-        assert isinstance(dropout, torch.nn.Dropout)
-        dropout.p = 0.5
-        torch.manual_seed(0)
+def test_a_table_that_two_layers_share_is_kept_under_both_names() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    module[1].weight = module[0].weight
+    module[1].bias.requires_grad = False
+    kept = keep_trainable(module, module.state_dict())
+    assert sorted(kept) == ["0.bias", "0.weight", "1.weight"]
+
+
+def test_a_step_draws_the_same_numbers_again_and_no_other_step_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dropout of a resumed run must be that of the undisturbed one, and processes drop other things."""
+
+    class Drawing(StubModule):
+        rank = 0
+        drawn: list[float]
+        global_rank = property(lambda self: self.rank)  # type: ignore[assignment]
+
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
+            self.drawn.append(float(torch.rand(1, dtype=torch.double)))
+            return super().loss(batch)
+
+    def drawn(seed: int, rank: int, burn: int = 0) -> list[float]:
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
+        module = Drawing()
+        module.rank, module.drawn = rank, []
         torch.rand(burn)
-        run = trainer(tmp_path, limit_val_batches=0, max_steps=2)
-        run.fit(module, MemoryData())
-        results.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
-    assert torch.equal(*results)
+        bare_trainer(max_epochs=2).fit(module, StubData(images=8, batch_size=4, num_workers=0))
+        return module.drawn
+
+    every = [drawn(seed, rank) for seed in (1, 2) for rank in (0, 1)]
+    assert drawn(1, 0, burn=17) == every[0] and len(every[0]) == 4
+    assert len({number for one in every for number in one}) == 16
+
+
+def test_scores_of_each_epoch_are_its_own_and_of_its_stage() -> None:
+    stages = []
+
+    class Data(StubData):
+        def metric(self, stage: str = "test") -> Track3Metric:
+            stages.append(stage)
+            return super().metric(stage)
+
+    module, run = StubModule(), bare_trainer(max_epochs=2, limit_val_batches=1.0, num_sanity_val_steps=0)
+    run.fit(module, Data(num_workers=0))
+    assert module.summary is not None and module.summary["n"] == 22
+    run.test(module, Data(num_workers=0), verbose=False)
+    assert "fit" in stages and stages[-1] == "test"
+    figures = {name: float(value) for name, value in run.callback_metrics.items()}
+    assert module.summary["n"] == 22 and 0 < module.summary["score"] <= 100
+    assert figures["test/score"] == figures["test/left_right"] == pytest.approx(module.summary["score"])
+    assert figures["test/unreadable"] == module.summary["unreadable"] == 0
+
+
+def test_answers_are_read_as_the_data_read_them() -> None:
+    class Unread(StubData):
+        def metric(self, stage: str = "test") -> Any:
+            return BinaryAccuracy()
+
+        def read_answer(self, answer: Answer) -> str | None:
+            return None
+
+    module = StubModule()
+    bare_trainer().test(module, Unread(num_workers=0), verbose=False)
+    assert module.summary is not None and module.summary["unreadable"] == 22
+
+
+def test_a_whole_batch_has_its_samples_in_their_order() -> None:
+    samples = questions(0)
+    batch = WholeBatches(lambda given: {"ids": [one.id for one in given]})(samples)
+    assert batch["ids"] == [one.id for one in batch["samples"]] == [one.id for one in samples]
 
 
 def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_sample(tmp_path: Path) -> None:
     class Broken(TinyGiant):
+        first: str
+
         def loss(self, batch: Batch) -> dict[str, Tensor]:
+            self.first = batch["samples"][0].id
             return {"word_loss": torch.tensor(float("nan"), requires_grad=True)}
 
     module = Broken(SMALL, [Phase("normalized", 1)])
-    with pytest.raises(ModelError, match=r"not finite at step 0 \(word_loss nan\).*'\d+-\d'"):
+    with pytest.raises(ModelError, match=r"not finite at step 0 \(word_loss nan\)") as raised:
         trainer(tmp_path, limit_val_batches=0).fit(module, MemoryData())
+    assert str(raised.value).endswith(f"batch's first sample: '{module.first}'")
 
 
 def test_without_a_datamodule_or_anything_to_train_there_is_a_sentence(tmp_path: Path) -> None:
@@ -171,19 +236,6 @@ def test_an_unfinished_module_names_what_it_lacks() -> None:
     for unfinished, lacks in lacking:
         with pytest.raises(TypeError, match=f"abstract methods {lacks}"):
             unfinished()
-
-
-@given(st.integers(2, 5000), st.floats(0, 0.5), st.floats(0, 1))
-def test_the_learning_rate_rises_then_falls_to_its_final_fraction(
-    total: int, warmup: float, final: float
-) -> None:
-    schedule = WarmupCosine(warmup, final)
-    factors = [schedule.factor(step, total) for step in range(total + 1)]
-    top = max(1, round(warmup * total))
-    assert all(0 < a <= 1.0 + 1e-9 for a in factors[:top])
-    assert factors[:top] == sorted(factors[:top])
-    assert factors[top:] == sorted(factors[top:], reverse=True)
-    assert factors[-1] == pytest.approx(final, abs=1e-6)
 
 
 def test_counting_parameters_needs_no_memory_and_agrees_with_the_network() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.on_policy import OnPolicy, on_policy_answers
+from lightning_modules.no_numbers import refuse_no_numbers
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
@@ -111,3 +112,10 @@ def test_tiny_giant_answers_nothing(kind: str) -> None:
     decoder.forward = spoiled
     with pytest.raises(ModelError, match=rf"question '{batch['samples'][2].id}' are no finite numbers"):
         giant.answer(batch)
+
+
+def test_the_first_of_several_broken_questions_is_named() -> None:
+    with pytest.raises(ModelError, match=r"question 'c' and 2 more of its batch are no finite"):
+        refuse_no_numbers([2, 4, 5], ["a", "b", "c", "d", "e", "f"])
+    with pytest.raises(ModelError, match=r"question number 1 of the batch are no finite"):
+        refuse_no_numbers([1])

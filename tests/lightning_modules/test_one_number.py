@@ -75,14 +75,58 @@ def test_a_plain_metric_gives_its_number(
     metric: Metric, given: list[Answer], number: float | None, n: int, unreadable: int
 ) -> None:
     score = taking_answers(metric, read_answer)
-    for _ in range(2):
-        for answer in given:
+    for some in (given, given[-1:], given):
+        score.reset()
+        for answer in some:
             score.update([answer])
         summary = score.compute()
+        if some != given:
+            continue
         assert summary["score"] == (None if number is None else pytest.approx(number))
         assert (summary["n"], summary["unreadable"], summary["interval"]) == (n, unreadable, None)
         assert summary["metric"] == type(metric).__name__
-        score.reset()
+
+
+class Seen(Metric):
+    """Keeps the numbers it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[tuple[float, float]] = []
+
+    def update(self, preds: torch.Tensor, target: torch.Tensor) -> None:
+        self.pairs += zip(preds.tolist(), target.tolist(), strict=True)
+
+    def compute(self) -> torch.Tensor:
+        return torch.tensor(0.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers"),
+    [
+        (SIDES, [(0, 0), (1, 0), (1, 1), (1, 0)]),
+        (LETTERS, [(1, 1), (0, 2), (2, 2)]),
+        (answers(AnswerType.LETTER, ("?", "A"), ("?", "C"), choices=("x", "y", "z")), [(1, 0), (0, 2)]),
+        (answers(AnswerType.REGION, ("2", "0"), ("nothing", "3")), [(2, 0), (0, 3)]),
+        (answers(AnswerType.COUNT, ("12", "11"), ("many", "3"), ("4", "4")), [(12, 11), (4, 4)]),
+        (answers(AnswerType.DISTANCE, ("2.5 m", "2"), ("far", "3")), [(2.5, 2.0)]),
+        (answers(None, ("y", "x"), ("z", "z"), choices=("x", "y", "z")), [(1, 0), (2, 2)]),
+    ],
+)
+def test_answers_are_numbers_of_their_kind(given: list[Answer], numbers: list[tuple[float, float]]) -> None:
+    """An unreadable answer is a wrong class, or no amount."""
+    seen = Seen()
+    score = taking_answers(seen, read_answer)
+    score.update(given)
+    assert seen.pairs == numbers
+    assert score.compute()["n"] == len(numbers)
+
+
+def test_processes_add_up_how_many_answers_there_are() -> None:
+    score = taking_answers(BinaryAccuracy(), read_answer)
+    score.update(SIDES)
+    score.sync(dist_sync_fn=lambda own, group: [own, own * 2], distributed_available=lambda: True)
+    assert (int(score.counted), int(score.unread)) == (12, 3)  # type: ignore[arg-type]
 
 
 def test_a_benchmarks_own_metric_stays_as_it_is() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 
 from lightning_modules.placement import Placement, device_of, placed, present_placement
 from lightning_modules.vlm.loading import load_vlm
@@ -34,7 +34,14 @@ def test_a_gpu_that_emulates_bfloat16_computes_in_float16(
         assert Placement.of(accelerator) == Placement("cuda", precision)
     # What is asked for goes before what the machine has.
     assert Placement.of("cpu") == Placement("cpu", "32-true")
-    assert device_of(CPUAccelerator()) == "cpu"
+    accelerators = CPUAccelerator(), CUDAAccelerator(), MPSAccelerator()
+    assert [device_of(one) for one in accelerators] == ["cpu", "cuda", "mps"]
+
+
+def test_short_names_of_precisions_are_lightnings() -> None:
+    names = ("16", 16, "bf16", "32", 32, "64", "bf16-true")
+    expected = ["16-mixed", "16-mixed", "bf16-mixed", "32-true", "32-true", "64-true", "bf16-true"]
+    assert [Placement.of("cpu", name).precision for name in names] == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from lightning_modules.phases import Phase
 from lightning_modules.placement import Placement, placed
-from lightning_modules.precision import REFUSALS, Combination, PrecisionError, refuse_unworkable
+from lightning_modules.precision import (
+    REFUSALS,
+    Combination,
+    PrecisionError,
+    at_least_float32,
+    refuse_unworkable,
+)
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
@@ -55,6 +61,23 @@ def trained(fused: bool, **trainer: Any) -> dict[str, Tensor]:
 def test_what_cannot_work_is_refused(said: str) -> None:
     with pytest.raises(PrecisionError, match=said):
         refuse_unworkable(BROKEN[said])
+
+
+def test_a_fit_is_refused_for_the_weights_it_has() -> None:
+    halved = tiny_giant().bfloat16()
+    with pytest.raises(PrecisionError, match=r"trained weights are in half precision.*\.float\(\)"):
+        bare_trainer(max_steps=1).fit(halved, datamodule=MemoryData())
+    halved.network.fusion.float()
+    for parameter in halved.parameters():
+        parameter.requires_grad = parameter.dtype is torch.float32
+    with pytest.raises(PrecisionError, match="32-true trains float32 weights between frozen ones"):
+        bare_trainer(max_steps=1).fit(halved, datamodule=MemoryData())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_losses_are_taken_in_float32_at_least(kind: torch.dtype) -> None:
+    expected = torch.float64 if kind is torch.float64 else torch.float32
+    assert at_least_float32(torch.ones(1, dtype=kind)).dtype is expected
 
 
 def test_every_row_of_the_table_is_met_and_none_by_what_works() -> None:

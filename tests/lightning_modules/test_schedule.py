@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch.optim import lr_scheduler
 
@@ -90,9 +93,43 @@ def test_a_schedule_that_does_not_fit_is_refused_in_a_sentence() -> None:
         rates(lambda optimizer: lr_scheduler.OneCycleLR(optimizer, max_lr=0.7, total_steps=11))
 
 
-def test_a_module_may_say_itself_how_long_a_fit_is() -> None:
-    """In its `setup`, behind that of the base."""
-    assert len(rates(WarmupCosine())) == EPOCHS * STEPS_PER_EPOCH
+def on_course(step: int, total: int, warmup: float, final: float) -> float:
+    """The rate of a step, of a highest one of 0.5: up a line, then down half a cosine."""
+    rising = max(1, round(warmup * total))
+    if step < rising:
+        return 0.5 * (step + 1) / rising
+    angle = math.pi * (step - rising) / (total - rising)
+    return 0.5 * (final + (1 - final) * (1 + math.cos(angle)) / 2)
+
+
+@pytest.mark.parametrize(("warmup", "final"), [(0.25, 0.1), (0.0, 0.5), (0.6, 0.0), (0.03, 1.0)])
+def test_a_fit_warms_up_and_follows_a_cosine_step_by_step(warmup: float, final: float) -> None:
+    """A module may say itself, in its `setup` behind that of the base, how long the fit is."""
+    expected = [on_course(step, EPOCHS * STEPS_PER_EPOCH, warmup, final) for step in range(12)]
+    assert rates(WarmupCosine(warmup, final)) == pytest.approx(expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 400), st.floats(0, 0.5), st.floats(0, 1))
+def test_the_last_step_has_the_final_fraction_and_so_has_whatever_follows(
+    total: int, warmup: float, final: float
+) -> None:
+    factors = [WarmupCosine(warmup, final).factor(step, total) for step in range(total)]
+    expected = [2 * on_course(step, total, warmup, final) for step in range(total)]
+    assert factors == pytest.approx(expected, abs=1e-9)
+    later = [WarmupCosine(warmup, final).factor(step, total) for step in (total, total + 7)]
+    assert later == pytest.approx([final] * 2, abs=1e-9)
+
+
+def test_a_resumed_run_takes_up_the_course_of_its_new_length(tmp_path: Path) -> None:
+    course, file = (0.25, 0.1), tmp_path / "run.ckpt"
+    first, longer = (Recorded(WarmupCosine(*course), epochs=EPOCHS) for _ in range(2))
+    trainer = bare_trainer(max_epochs=1)
+    trainer.fit(first, StubData(num_workers=0))
+    trainer.save_checkpoint(file)
+    bare_trainer(max_epochs=EPOCHS).fit(longer, StubData(num_workers=0), ckpt_path=file, weights_only=True)
+    assert first.rates == pytest.approx([on_course(step, 4, *course) for step in range(4)])
+    assert longer.rates == pytest.approx([on_course(step, 12, *course) for step in range(4, 12)])
 
 
 class Told(Recorded):

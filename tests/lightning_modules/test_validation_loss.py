@@ -20,6 +20,7 @@ from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.image_data import ImageData
 from tests.helpers.memory_data import MemoryData
 from tests.helpers.small_models import SIZE, as_if_trained
+from tests.helpers.stub import StubData, StubModule, collate
 
 OPTIONS: dict[str, Any] = {
     "model": "smolvlm_500m",
@@ -121,3 +122,18 @@ def test_processes_add_up_their_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: 3)
     monkeypatch.setattr("torch.distributed.all_gather_object", gather)
     assert joined_sums(every[2]) == {"word": (8.0, 4), "number": (1.0, 1)}
+    module, logged = StubModule(), {}
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
+    module._validation = every[2]
+    module.on_validation_epoch_end()
+    assert logged == {"val/loss": 8 / 4 + 1 / 1}
+
+
+def test_a_plain_term_is_a_mean_over_questions() -> None:
+    """Of 22 questions in batches of 16 and 6."""
+    torch.manual_seed(0)
+    module, data = StubModule().eval(), StubData(num_workers=0)
+    samples = [one for group in range(11) for one in data.open_split("val").samples(group, range(2))]
+    batch = collate(samples)
+    expected = torch.nn.functional.cross_entropy(module.layers(batch["features"]), batch["targets"])
+    assert validated(module, data)["val/loss"] == pytest.approx(float(expected.detach()), rel=1e-5)

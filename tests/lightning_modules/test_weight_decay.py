@@ -15,7 +15,9 @@ from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
+from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.small_models import SIZE, as_if_trained
+from tests.helpers.stub import StubData, StubModule
 
 RATE, DECAY = 0.1, 0.5
 MAKE = partial(torch.optim.AdamW, lr=RATE, weight_decay=DECAY)
@@ -86,3 +88,12 @@ def test_every_trained_parameter_is_in_one_group() -> None:
     groups = optimizer_of(MAKE, module, "matrices").param_groups
     found = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(found) == sorted(id(p) for p in module.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(("decay", "expected"), [("matrices", {2: 0.5, 1: 0.0}), ("all", {2: 0.5, 1: 0.5})])
+def test_a_fit_decays_what_its_module_says(decay: Any, expected: dict[int, float]) -> None:
+    module, trainer = StubModule(optimizer=MAKE), bare_trainer(max_steps=1)
+    module.decay = decay
+    trainer.fit(module, StubData(num_workers=0))
+    groups = trainer.optimizers[0].param_groups
+    assert {p.dim(): group["weight_decay"] for group in groups for p in group["params"]} == expected

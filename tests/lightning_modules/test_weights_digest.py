@@ -118,3 +118,35 @@ def test_modules_say_what_they_began_with(model: Path) -> None:
     tiny_model = PeftSft("smolvlm_500m", random_weights=True, tiny_size=SMALL, weights_seed=3)
     assert tiny_model.origins() == {"model": "tiny random model, seed 3"}
     assert SpatialModule.origins(tiny_model) == {"model": "random weights"}
+
+
+@pytest.mark.parametrize("name", ["a.bin", "a.pth", "a.pt", "a.gguf", "a.model", "a.jinja", "vocab.txt"])
+@pytest.mark.parametrize("place", [0, 6000, -1])
+def test_every_byte_of_a_small_file_counts(tmp_path: Path, name: str, place: int) -> None:
+    content = bytearray(b"x" * 20_000)
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "config.json").write_text("{}")
+    before = model_digest(tmp_path)
+    content[place] ^= 1
+    (tmp_path / name).write_bytes(content)
+    assert model_digest(tmp_path) != before
+
+
+@pytest.mark.parametrize(("tensor", "place"), [(0, 0), (0, -1), (1, 0), (2, 0), (2, -1)])
+def test_every_tensor_counts(tmp_path: Path, tensor: int, place: int) -> None:
+    """The first 4 KB of each; of three, the second is larger."""
+    tensors = [torch.zeros(size, dtype=torch.uint8) for size in (500, 9000, 70)]
+    save_file({str(number): each for number, each in enumerate(tensors)}, tmp_path / WEIGHTS)
+    before = model_digest(tmp_path)
+    tensors[tensor][place] = 1
+    save_file({str(number): each for number, each in enumerate(tensors)}, tmp_path / WEIGHTS)
+    assert model_digest(tmp_path) != before
+
+
+def test_files_that_exchange_their_names_are_another_model(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"first")
+    (tmp_path / "b.bin").write_bytes(b"other")
+    before = model_digest(tmp_path)
+    (tmp_path / "a.bin").write_bytes(b"other")
+    (tmp_path / "b.bin").write_bytes(b"first")
+    assert model_digest(tmp_path) != before
