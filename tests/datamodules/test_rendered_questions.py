@@ -57,7 +57,7 @@ def told(question: Any) -> Iterator[tuple[tuple[Any, ...], Any, tuple[Any, ...]]
     wording = re.sub(
         r" \((?:annotated|highlighted)[^)]+\)|\b\w+(?= ?_)", "", NAME.sub("_", question.question)
     )
-    offered = getattr(question, "choices", None) or getattr(question, "options", None)
+    offered: Any = getattr(question, "choices", None) or getattr(question, "options", None)
     right = offered[question.answer] if offered else str(question.answer)
     if " - " in right:
         for rank, kind in enumerate(right.split(" - ")):
@@ -157,7 +157,7 @@ def test_a_cache_knows_all_arguments_and_the_whole_source(
 ) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(writer, lambda _, **arguments: asked.append(arguments))
-    module = warehouse if cached is warehouse.cached_warehouse else benchmarks
+    module: Any = warehouse if cached is warehouse.cached_warehouse else benchmarks
     source = Path(shutil.copytree(Path(module.__file__).parent, tmp_path / "source"))
     monkeypatch.setattr(module, "__file__", str(source / Path(module.__file__).name))
     usual: dict[str, Any] = {"scenes": {"train": 2, "test": 1}, "size": (96, 72), "seed": 0, "processes": 1}

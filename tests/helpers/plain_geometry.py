@@ -68,7 +68,7 @@ def footprint(points: np.ndarray) -> tuple[float, float]:
         axis = np.array([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))])
         both: list[Any] = [np.sort(points[:, :2] @ one) for one in (axis, np.array([-axis[1], axis[0]]))]
         sides.append([min(max(one[-1 - edge] - one[edge], 0), FAR) for one in both])
-    short, long = sorted(min(sides, key=lambda pair: pair[0] * pair[1]))
+    short, long = min((sorted(pair) for pair in sides), key=lambda pair: float(np.prod(pair)))
     return long, short
 
 

@@ -137,7 +137,7 @@ def test_a_step_draws_the_same_numbers_again_and_no_other_step_does(
     class Drawing(StubModule):
         rank = 0
         drawn: list[float]
-        global_rank = property(lambda self: self.rank)  # type: ignore[assignment]
+        global_rank = property(lambda self: self.rank)
 
         def loss(self, batch: Batch) -> dict[str, Tensor]:
             self.drawn.append(float(torch.rand(1, dtype=torch.double)))
