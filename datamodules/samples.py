@@ -113,7 +113,7 @@ class ImageFile:
         return depth_of(seen, self.name) if self.depth else rgb_of(seen, self.name)
 
 
-ExtractedAnswer = Callable[[Image.Image, str], Image.Image]
+ImageReading = Callable[[Image.Image, str], Image.Image]
 """What a decoded image is taken for, given its name for messages: `rgb_of` or `depth_of`."""
 
 

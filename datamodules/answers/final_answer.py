@@ -108,7 +108,9 @@ def sentences(text: str) -> list[str]:
 
 def answer_spans(text: str) -> Iterator[tuple[str, str]]:
     """Where to look for a value, best first, each with its form: after the last cue, then from the end."""
-    if cues := list(P["cue"].finditer(text)):
+    refusals = [refusal.span() for refusal in P["refused"].finditer(text)]
+    # "I cannot answer if it is 3 m" announces nothing.
+    if cues := [cue for cue in P["cue"].finditer(text) if not any(a <= cue.start() < b for a, b in refusals)]:
         yield from (("declared", part) for part in sentences(text[cues[-1].end() :]))
     if not P["refused"].search(P["but"].split(text)[-1]):
         several = [part for part in sentences(text) if not P["aside"].match(part)]

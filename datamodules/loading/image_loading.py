@@ -14,7 +14,7 @@ from datamodules.loading.grouped import GroupedQuestions
 from datamodules.samples import (
     BatchSamples,
     DataError,
-    ExtractedAnswer,
+    ImageReading,
     ImageSource,
     MissingImage,
     OpenedImage,
@@ -123,10 +123,10 @@ class ImageLoading(Dataset[LoadedBatch]):
 
 def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
     """The samples with their images decoded; samples with the same image share one object."""
-    images: dict[tuple[ImageSource, ExtractedAnswer], OpenedImage] = {}
+    images: dict[tuple[ImageSource, ImageReading], OpenedImage] = {}
 
     def opened(
-        sample: SpatialSample, source: ImageSource | None, reading: ExtractedAnswer, view: str
+        sample: SpatialSample, source: ImageSource | None, reading: ImageReading, view: str
     ) -> OpenedImage | None:
         if source is None:
             return None
@@ -140,7 +140,7 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
         except DataError as error:  # a view draws regions into the image
             raise DataError(f"{error} It is one of record {sample.id}.") from error
 
-    def decoded(source: ImageSource, reading: ExtractedAnswer) -> OpenedImage:
+    def decoded(source: ImageSource, reading: ImageReading) -> OpenedImage:
         if (source, reading) not in images:
             # Images that views made out of the same one share its decoding.
             if isinstance(source, DerivedImage):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from datamodules.samples import ExtractedAnswer, SpatialSample, depth_of
+from datamodules.samples import ImageReading, SpatialSample, depth_of
 from datamodules.views.boxes import without_boxes
 from datamodules.views.view import DerivedImage, View
 
@@ -62,11 +62,15 @@ class DepthAsImage(View):
 
 @dataclass(frozen=True)
 class Grayscale(View):
-    """The image without its colours, still with three channels."""
+    """All images without their colours, still with three channels; those of solved examples as well."""
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
-        """The sample with a grey image."""
-        return sample if sample.image is None else sample.replace(image=GrayImage(sample.image))
+        """The sample with grey images."""
+        return sample.replace(
+            image=None if sample.image is None else GrayImage(sample.image),
+            further_images=tuple(map(GrayImage, sample.further_images)),
+            examples=tuple(map(self, sample.examples)),
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class DepthImage(DerivedImage):
     """A depth image in three equal channels."""
 
     @property
-    def reading(self) -> ExtractedAnswer:
+    def reading(self) -> ImageReading:
         """Its source is depth."""
         return depth_of
 

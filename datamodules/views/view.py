@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from PIL import Image
 
-from datamodules.samples import ExtractedAnswer, ImageSource, SpatialSample, rgb_of
+from datamodules.samples import ImageReading, ImageSource, SpatialSample, rgb_of
 
 
 class View(ABC):
@@ -34,7 +34,7 @@ class DerivedImage(ABC):
         return self.source.name
 
     @property
-    def reading(self) -> ExtractedAnswer:
+    def reading(self) -> ImageReading:
         """What its source is taken for before it is changed."""
         return rgb_of
 

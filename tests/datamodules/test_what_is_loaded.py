@@ -142,12 +142,21 @@ SHOWN_DEPTH = {
     "depth": None,
     "further": [GREEN, BLUE, (77, 77, 77)],
 }
+GREY: dict[str, Any] = {
+    "image": (60, 60, 60),
+    "further": [(117, 117, 117), (23, 23, 23)],
+    "examples": [[(60, 60, 60), (9,), (23, 23, 23)]],
+}
 VIEWED: dict[str, tuple[list[View], dict[str, Any]]] = {
     "none": ([], {}),
     "blind": ([Blind()], {**UNSEEN, "regions": []}),
     "without depth": ([NoDepth()], {"depth": None}),
     "depth as an image": ([DepthAsImage()], SHOWN_DEPTH),
-    "grey": ([Grayscale()], {"image": (60, 60, 60)}),
+    "grey": ([Grayscale()], GREY),
+    "depth as an image, then grey": (
+        [DepthAsImage(), Grayscale()],
+        {**SHOWN_DEPTH, **GREY, "further": [*GREY["further"], (77, 77, 77)]},
+    ),
     "marked": ([Marked()], {"question": "Is [Region 0] left of [Region 1]?"}),
     "boxes": (
         [BoxesInText()],
