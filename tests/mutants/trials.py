@@ -80,8 +80,8 @@ class Trial:
     def ended(self) -> Verdict | None:
         """What came of it; None while it is running."""
         now = time.monotonic()
-        # A machine that was asleep in between has not been at work all the time.
-        self._seconds += min(now - self._looked, 1)
+        # A machine that was asleep in between, or busy with other things, has not been at work all the time.
+        self._seconds += min(now - self._looked, 1) / max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
         self._looked = now
         pid, status = os.waitpid(self._process, os.WNOHANG)
         if not pid and self._seconds < self._longest:
