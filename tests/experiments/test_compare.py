@@ -121,8 +121,8 @@ def test_every_figure_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture
         gained = accuracies[1] - accuracies[0]
         between, p = f"{low:+.2f} to {high:+.2f}", falls_to_a_coin(of_a, of_b)
         expected.append(
-            f"{name:13}  {accuracies[0]:6.2f}  {accuracies[1]:6.2f}  {gained:+7.2f}  {between:>16}  {p:9.2g}  "
-            f"{len(chosen):6,}"
+            f"{name:13}  {accuracies[0]:6.2f}  {accuracies[1]:6.2f}  {gained:+7.2f}  {between:>16}  {p:9.2g}"
+            f"  {len(chosen):6,}"
         )
         assert low < gained < high
     main([str(a.path), str(b.path)])
