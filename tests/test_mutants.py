@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def test_planting_tells_noticed_from_unnoticed_and_excused(tmp_path: Path) -> No
     excused = {**UNNOTICED, "name": "excused", "excused": "it is only faster"}
     folder = write_list(tmp_path / "list", NOTICED, UNNOTICED, excused)
     typed = ("--list", str(folder), "--jobs", "2", "--to", str(tmp_path))
+    memory = tmp_path / "told_by.json"
+    memory.write_text(json.dumps({NOTICED["name"]: "tests/test_mutants.py::test_gone"}))
     finished = ForkedCommand("tests.mutants.__main__", typed, ROOT, environment(), tmp_path).finished(
         LONGEST_S
     )
@@ -60,6 +63,9 @@ def test_planting_tells_noticed_from_unnoticed_and_excused(tmp_path: Path) -> No
     assert "| intervals | 3 | 1 | 2 |" in table
     assert "fewer draws at once" in table and "it is only faster" in table and "one tail" not in table
     assert "test_statistics.py::" in finished.stdout
+    # A test that is no longer there takes no fault's tests away, and the next time another one runs first.
+    (told,) = json.loads(memory.read_text()).items()
+    assert told[0] == NOTICED["name"] and "test_statistics.py::" in told[1]
 
 
 def test_a_fault_is_there_for_a_while_and_in_its_place_alone(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tests.mutants.outcomes import Outcome, as_markdown
 from tests.mutants.trials import SECONDS_BETWEEN_LOOKS, Trial, Verdict, load_libraries
 
 FOLDER = ROOT / "runs" / "mutants"
-FAILED, NOTHING_COLLECTED = 1, 5
+FAILED, NOT_FOUND, NOTHING_COLLECTED = 1, 4, 5
 
 
 class Planting:
@@ -33,7 +33,7 @@ class Planting:
     Args:
         mutants: the faults.
         jobs: how many copies there are.
-        folder: where the logs go.
+        folder: where the logs go, and what tells of each fault: that test runs first the next time.
     """
 
     def __init__(self, mutants: list[Mutant], jobs: int, folder: Path) -> None:
@@ -41,6 +41,8 @@ class Planting:
         self._count = len(mutants)
         self._jobs = jobs
         self._folder = folder
+        self._memory = folder / "told_by.json"
+        self._told_by: dict[str, str] = json.loads(self._memory.read_text()) if self._memory.exists() else {}
         self.outcomes: list[Outcome] = []
 
     def run(self) -> list[Outcome]:
@@ -67,9 +69,12 @@ class Planting:
         while self._waiting:
             mutant = self._waiting.pop(0)
             log = self._folder / "logs" / f"{mutant.package}-{'_'.join(mutant.name.split())[:80]}.log"
+            told = [self._told_by[mutant.name]] if mutant.name in self._told_by else []
             with planted(mutant, copy):
-                trial = Trial(copy, mutant.tests, log)
-                while (verdict := trial.ended()) is None:
+                trial = Trial(copy, [*told, *mutant.tests], log)
+                while (verdict := trial.ended()) is None or (told and verdict.code == NOT_FOUND):
+                    if verdict:  # that test is gone
+                        told, trial = [], Trial(copy, mutant.tests, log)
                     yield
             self._note(mutant, verdict)
 
@@ -80,6 +85,9 @@ class Planting:
         print(f"{done:>9} {outcome.status:8} {verdict.seconds:4.0f} s  {mutant}", flush=True)
         if outcome.told_by:
             print(f"{'':>10}{outcome.told_by}", flush=True)
+        if outcome.status == "caught" and verdict.failed:
+            self._told_by[mutant.name] = outcome.told_by
+            self._memory.write_text(json.dumps(self._told_by, indent=1) + "\n")
 
     def _see_tests_pass_without_faults(self, copies: list[Path]) -> None:
         """Run every test that has told of a fault without one: only who else passes has told anything."""
