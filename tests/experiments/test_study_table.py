@@ -24,7 +24,11 @@ PAIRS = (("plain", "taught"), ("plain", "guided"), ("guided", "taught"))
 ASKED = [(("Depth", "Count", "Count")[n % 3], "" if n % 7 == 0 else f"i{n // 4:03d}") for n in range(1200)]
 """Task and image of each question; without an image's name it is one of its own."""
 
-STRICT = {"plain": [10.0, None, 30.0], "taught": [20.0, 21.0, 22.0], "guided": [1.0, 2.0, 6.0]}
+STRICT: dict[str, list[float | None]] = {
+    "plain": [10.0, None, 30.0],
+    "taught": [20.0, 21.0, 22.0],
+    "guided": [1.0, 2.0, 6.0],
+}
 """A benchmark's further score; None where nothing was asked."""
 
 
@@ -116,17 +120,16 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.nd
         for place, seed in enumerate(SEEDS):
             folder = folder_of(label, seed)
             folder.path.mkdir(parents=True)
-            lines = [
+            lines: list[dict[str, Any]] = [
                 {"id": str(n), "group": group, "task": task, "answer": "A"}
                 | {"correct": bool(right[label][place, n])}
                 for n, (task, group) in enumerate(ASKED)
             ]
             shuffled = [lines[n] for n in random.permutation(len(lines))]
-            first = (label, seed) == ("plain", 3)
-            written = lines if first else shuffled
+            written = lines if (label, seed) == ("plain", SEEDS[0]) else shuffled
             folder.predictions.write_text("".join(json.dumps(line) + "\n" for line in written))
             strict = STRICT[label][place]
-            own = {"score": 40.0 + place, "n": len(ASKED)}
+            own: dict[str, Any] = {"score": 40.0 + place, "n": len(ASKED)}
             results = {
                 **own,
                 "unreadable": 7 * place,

@@ -153,7 +153,7 @@ class KnownAnswers(SpatialModule):
         if self.training:
             CLOCK.now += 0.25
             self.trained_on += batch["samples"]
-        nothing = 0 * sum(parameter.sum() for parameter in self.learns.parameters())
+        nothing = 0 * self.learns(torch.zeros(1, 4)).sum()
         return {"answer": nothing + 2.0, "value": nothing + 1.0}
 
     def answer(self, batch: Batch) -> list[Answer]:
