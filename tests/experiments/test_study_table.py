@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from datamodules.statistics.over_seeds import bootstrap_over_seeds
+from datamodules.statistics.over_seeds import MeanOverSeeds, SeedsTest, bootstrap_over_seeds
 from experiments.run_folders.run_folder import RUNS, RunFolder
 from experiments.study.study_file import Study, StudyRun
-from experiments.study.study_summary import summarise
-from experiments.study.study_table import note, write_tables
+from experiments.study.study_summary import Difference, Summary, summarise
+from experiments.study.study_table import as_markdown, note, write_tables
 
 SEEDS = (3, 5, 8)
 SHARES = {"plain": 0.5, "taught": 0.62, "guided": 0.53}
@@ -293,3 +293,39 @@ def test_the_note_says_what_so_many_seeds_prove(seeds: int, said: str, unsaid: s
     text = note(study(range(seeds)))
     assert said in text and unsaid not in text
     assert "p is below 0.05" in text
+
+
+@pytest.mark.parametrize(
+    ("interval", "p_over_seeds", "mcnemar", "shown"),
+    [
+        ((0.01, 3.0), 0.049, [0.9, 0.9], "yes"),
+        ((-3.0, -0.01), 0.049, [0.9, 0.9], "yes"),
+        ((0.01, 3.0), 0.05, [0.0, 0.0], "not clear"),
+        ((0.0, 3.0), 0.049, [0.9, 0.9], "not clear"),
+        ((-3.0, 0.0), 0.05, [0.0, 0.0], "no"),
+        ((-1.0, 1.0), None, [0.0, 0.0], "no"),  # all seeds show the same: there is no test
+        ((0.5, 1.0), None, [0.0, 0.0], "not clear"),
+        ((0.5, 1.0), None, [0.049], "yes"),
+        ((0.5, 1.0), None, [0.05], "not clear"),
+        ((-0.5, 1.0), None, [0.05], "no"),
+    ],
+)
+def test_a_difference_is_shown_where_interval_and_test_agree(
+    interval: tuple[float, float], p_over_seeds: float | None, mcnemar: list[float], shown: str
+) -> None:
+    test = None if p_over_seeds is None else SeedsTest(p_over_seeds, (-9.0, 9.0))
+    points = MeanOverSeeds(sum(interval) / 2, interval)
+    difference = Difference("a", "b", points, [0.0] * len(mcnemar), test, mcnemar, 9)
+    assert difference.shown == shown
+
+
+def test_without_a_test_there_is_a_dash_and_without_tasks_no_table_of_them() -> None:
+    one_seed = study([4])
+    points = MeanOverSeeds(1.25, (-0.55, 3.05))
+    difference = Difference("plain", "taught", points, [1.25], None, [0.0123], 9)
+    page = as_markdown(one_seed, Summary([], [difference], {}, {}))
+    assert [cell.strip() for cell in page.splitlines()[11].strip("|").split("|")] == [
+        *("taught - plain", "+1.25", "-0.6 to +3.0", "+1.25", "-", "0.012", "not clear"),
+    ]
+    assert "task" not in page.partition("Accuracy is")[0]
+    assert "difference" not in as_markdown(one_seed, Summary([], [], {}, {})).partition("Accuracy is")[0]
