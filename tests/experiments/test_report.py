@@ -13,7 +13,7 @@ from PIL import Image
 from datamodules.samples import OpenedImage, Region, SpatialSample
 from experiments.report.page import caveat, facts, marked, paragraph, write_report
 from experiments.report.region_images import COLOURS, draw_question
-from experiments.report.results import collect, write_results
+from experiments.report.results import collect, interval, percent, write_results
 from experiments.run_folders.run_folder import RunError, RunFolder
 from tests.helpers.page_texts import page_texts
 
@@ -206,6 +206,52 @@ def test_regions_have_their_numbers_and_colours() -> None:
     assert image.getpixel((20, 20)) == red
     assert image.getpixel((2, 2)) == (0, 0, 0)
     assert draw_question(SpatialSample(id="2", question="?")) is None
+
+
+def test_every_region_has_its_own_number_and_colour_in_its_middle() -> None:
+    """The second lies low and is bent: its centre of mass is no part of it."""
+    first, second = np.zeros((60, 100), dtype=bool), np.zeros((60, 100), dtype=bool)
+    first[5:15, 70:95] = True
+    second[20:55, 5:10] = second[50:55, 5:60] = True
+    regions = (Region.from_mask(first), Region.from_mask(second))
+    opened = OpenedImage("black", Image.new("RGB", (100, 60)))
+    sample = SpatialSample(id="1", question="<mask> <mask>?", image=opened, regions=regions)
+    image = draw_question(sample, width=400)
+    assert image is not None and image.size == (400, 240)
+    pixels = np.asarray(image).astype(int)
+    for number, (left, top, right, bottom) in enumerate([(318, 28, 342, 52), (20, 180, 90, 239)]):
+        colour = [int(COLOURS[number][start : start + 2], 16) for start in (1, 3, 5)]
+        label = (np.abs(pixels - colour).sum(-1) < 3)[top:bottom, left:right]
+        # Filled but for the number: an outline is one pixel wide.
+        filled = [(row, column) for row, column in np.argwhere(label) if label[row : row + 3, column].all()]
+        assert len(filled) > 60
+    alone = draw_question(sample.replace(regions=regions[1:]), width=400)
+    assert alone is not None
+    assert not np.array_equal(np.asarray(alone)[180:], np.asarray(image)[180:]), "another number and colour"
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        ({"score": 12.345, "n": 3}, "12.35"),
+        ({"score": 0.0, "n": 3}, "0.00"),
+        ({"score": 0.0, "n": 0}, "-"),
+        ({"score": None, "n": 3}, "-"),
+        ({"score": 0.123456, "n": 3, "metric": "accuracy"}, "0.1235"),
+        ({"score": 1234.56, "n": 3, "metric": "words"}, "1235"),
+    ],
+)
+def test_a_score_in_words(score: dict[str, float], said: str) -> None:
+    assert percent(score) == said
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [([1.26, 98.76], "1.3 to 98.8"), ([0.0, 0.0], "0.0 to 0.0"), ([None, None], "-"), ([], "-"), (None, "-")],
+)
+def test_an_interval_in_words(bounds: list[float | None] | None, said: str) -> None:
+    assert interval({"interval": bounds}) == said
+    assert interval({}) == "-"
 
 
 def test_a_paragraph_ends_where_the_next_label_begins() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from datamodules.base import Role, SpatialDataModule
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import Answer, AnswerType, OpenedImage, Region, SpatialSample
-from datamodules.scoring.metrics import Track3Metric
+from datamodules.scoring.metrics import Judgement, Track3Metric
 from datamodules.views.view import View
 from lightning_modules.base import Batch, Collator, SpatialModule
 
@@ -99,6 +99,13 @@ class Urged(View):
         return sample.replace(question=f"{sample.question} Look!")
 
 
+class OfTheValidation(Track3Metric):
+    """Takes everything for right, so that it is no metric of the test."""
+
+    def judge(self, answer: Answer) -> Judgement:
+        return Judgement(answer.raw, True, (True, False))
+
+
 class KnownData(SpatialDataModule):
     """Six images to train on, two to validate on, three to be tested on; four questions each."""
 
@@ -110,7 +117,7 @@ class KnownData(SpatialDataModule):
         return ListedQuestions.grouped(questions(role))
 
     def metric(self, stage: str = "test") -> Track3Metric:
-        return Track3Metric()
+        return Track3Metric() if stage == "test" else OfTheValidation()
 
     def origin(self) -> str:
         return "written by hand"
@@ -139,6 +146,7 @@ class KnownAnswers(SpatialModule):
         super().__init__()
         self.learns, self.frozen = nn.Linear(4, 3), nn.Linear(3, 7)
         self.frozen.requires_grad_(False)
+        self.begins = self.learns.weight.detach().clone()
         self.trained_on: list[SpatialSample] = []
         self.tested_on: list[SpatialSample] = []
         self.made.append(self)
