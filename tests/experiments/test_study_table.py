@@ -329,3 +329,26 @@ def test_without_a_test_there_is_a_dash_and_without_tasks_no_table_of_them() -> 
     ]
     assert "task" not in page.partition("Accuracy is")[0]
     assert "difference" not in as_markdown(one_seed, Summary([], [], {}, {})).partition("Accuracy is")[0]
+
+
+def test_runs_that_are_alike_may_differ_either_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On ten images; of all there are, at most the share that ten would miss shows something else."""
+    monkeypatch.chdir(tmp_path)
+    for label in SHARES:
+        for seed in SEEDS:
+            folder = folder_of(label, seed)
+            folder.path.mkdir(parents=True)
+            lines = [
+                {"id": str(n), "group": "", "task": "Count", "answer": "A", "correct": True}
+                for n in range(10)
+            ]
+            folder.predictions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            folder.results.write_text(json.dumps({"score": 100.0, "n": 10, "unreadable": 0, "tasks": {}}))
+    summary = summarise(study(), {label: [folder_of(label, seed) for seed in SEEDS] for label in SHARES})
+    missed = 100 * (1 - 0.025 ** (1 / 10))
+    for difference in summary.differences:
+        assert difference.points.interval == pytest.approx((-missed, missed))
+        assert (difference.test, difference.mcnemar, difference.shown) == (None, [1.0] * 3, "no")
+    for row in summary.runs:
+        assert row.accuracy.interval == pytest.approx((100 - missed, 100.0))
+    assert summary.task_accuracies == summary.task_differences == {}, "one task is all questions"
