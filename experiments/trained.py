@@ -36,14 +36,22 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
     Raises:
         SmallSpatialError: the run has no checkpoint, or one of another model.
     """
-    from lightning_modules.checkpoints import read_checkpoint
+    from lightning_modules.checkpoints import CheckpointError, read_checkpoint
 
     if not run.checkpoint.exists():
         raise RunError(f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained.")
     module = make_module(settings)
     checkpoint = read_checkpoint(run.asked)
     module.on_load_checkpoint(checkpoint)
-    module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
+    try:
+        module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
+    except RuntimeError as error:
+        # A module of ours has looked before; a plain one leaves it to torch, which says all in one text.
+        reasons = [line.strip().rstrip(".") for line in str(error).splitlines()[1:]]
+        raise CheckpointError(
+            f"The checkpoint {run.asked} does not fit {type(module).__name__}: {'; '.join(reasons)}. It was "
+            f"written by another model than {run.config} says: train it anew, or bring back the model's code."
+        ) from error
     return module.eval()
 
 

@@ -10,18 +10,17 @@ from typing import Any
 
 import yaml
 
-from experiments.experiment_files.registry import EXPERIMENTS, PUBLISHED
+from experiments.experiment_files.registry import EXPERIMENTS
 
 PINNED = Path(__file__).with_suffix(".yaml")
 WIDTH = 104
 
 
 def written_recipes() -> dict[str, Any]:
-    """What stands in every file: base.yaml, experiments, studies and sweeps."""
-    files = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {PUBLISHED})
+    """What stands in every file: base.yaml, experiments, studies, sweeps, and what others have published."""
     return {
         file.relative_to(EXPERIMENTS).with_suffix("").as_posix(): yaml.safe_load(file.read_text())
-        for file in files
+        for file in sorted(EXPERIMENTS.rglob("*.yaml"))
     }
 
 

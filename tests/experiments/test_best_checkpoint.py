@@ -11,14 +11,22 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from datamodules.samples import DataError
-from experiments.callbacks.checkpoint_choice import refuse_looking_at_the_test
+from experiments.callbacks.checkpoint_callbacks import checkpoints
+from experiments.callbacks.checkpoint_choice import (
+    Best,
+    Tested,
+    refuse_looking_at_the_test,
+    said_of,
+    whose_weights,
+)
+from experiments.experiment_files.registry import BASE, read_yaml
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError, RunFolder
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.cli_in_process import run
 from tests.helpers.commands import Command
 from tests.helpers.observer import OBSERVE, OBSERVED
-from tests.helpers.stub import StubData
+from tests.helpers.stub import StubData, StubModule
 
 WORST = ("--best.monitor=val/loss", "--best.mode=max")
 """A figure by which the last epoch is not the best: the loss falls."""
@@ -30,6 +38,69 @@ def validations(folder: RunFolder, figure: str) -> list[float]:
 
 def epoch_of(checkpoint: Path) -> int:
     return torch.load(checkpoint, weights_only=True)["epoch"]
+
+
+class Judged(StubModule):
+    """Whose validations, one an epoch, log given figures."""
+
+    def __init__(self, figures: list[float]) -> None:
+        super().__init__()
+        self.figures = figures
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.log("val/own", self.figures[self.current_epoch])
+
+
+@pytest.mark.parametrize(
+    ("best", "figures", "epoch"),
+    [
+        (Best("val/own", "max"), [0.2, 0.9, 0.5], 1),
+        (Best("val/own", "min"), [0.2, 0.9, 0.1, 0.3], 2),
+        (Best("val/own", "min"), [-3.0, 0.9], 0),
+        (Best("val/own", "max"), [-3.0, -2.0], 1),
+    ],
+)
+def test_the_best_is_the_highest_or_the_lowest_as_one_says(
+    tmp_path: Path, best: Best, figures: list[float], epoch: int
+) -> None:
+    folder = RunFolder(tmp_path)
+    trainer = bare_trainer(
+        max_epochs=len(figures),
+        limit_val_batches=1.0,
+        num_sanity_val_steps=0,
+        enable_checkpointing=True,
+        default_root_dir=tmp_path,
+        callbacks=checkpoints(best, True),
+    )
+    trainer.fit(Judged(figures), datamodule=StubData(images=4, num_workers=0))
+    assert {file.name for file in folder.checkpoint.parent.iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert (epoch_of(folder.best), epoch_of(folder.checkpoint)) == (epoch, len(figures) - 1)
+    word = {"max": "highest", "min": "lowest"}[best.mode]
+    assert whose_weights(folder.best, folder, best) == (
+        f"the best checkpoint, by {word} val/own, of epoch {epoch + 1}"
+    )
+    assert whose_weights(folder.checkpoint, folder, best) == f"the last checkpoint, of epoch {len(figures)}"
+    elsewhere = RunFolder(tmp_path / "elsewhere")
+    assert whose_weights(folder.best, elsewhere, best) == f"{folder.best}, of epoch {epoch + 1}"
+
+
+@pytest.mark.parametrize(
+    ("tested", "best", "said"),
+    [
+        ("last", Best("val/loss", "min"), "the last checkpoint"),
+        ("best", Best(), "the best checkpoint, by highest val/score"),
+        ("best", Best("val/loss", "min"), "the best checkpoint, by lowest val/loss"),
+    ],
+)
+def test_what_is_tested_is_said_in_words(tested: Tested, best: Best, said: str) -> None:
+    assert said_of(tested, best) == said
+
+
+def test_base_keeps_the_best_score_and_tests_the_last() -> None:
+    base = read_yaml(BASE)
+    assert Best(**base["best"]) == Best() == Best("val/score", "max")
+    assert base["tested"] == "last"
 
 
 def test_the_best_by_a_figure_is_kept_and_the_last_is_tested(

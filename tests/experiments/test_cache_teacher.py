@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import random
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
+from lightning import seed_everything
 from PIL import Image
 
 from datamodules.cv_bench import CvBench
@@ -193,6 +197,31 @@ def test_a_training_writes_what_is_missing_and_then_learns_the_same(
     SpatialCLI(compose(["fit", "-c", str(experiment), "--name", "second"]))
     assert rows("first") == rows("second")
     assert any(row.get("train/divergence") for row in rows("first"))
+
+
+def test_no_random_number_of_the_training_depends_on_it(
+    experiment: Path, dry_run: type[DryRunCLI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a teacher or a view draws meanwhile, from whichever generator."""
+    outputs_of = OutputWriting.outputs
+
+    def drawing(self: OutputWriting, batch: Any) -> Any:
+        torch.manual_seed(5)
+        np.random.seed(5)
+        random.seed(5)
+        return outputs_of(self, batch)
+
+    def next_numbers() -> list[float]:
+        return [float(torch.rand(())), float(np.random.random()), random.random()]
+
+    monkeypatch.setattr(OutputWriting, "outputs", drawing)
+    cli = dry_run(["experiment", "-c", str(experiment)])
+    seed_everything(3, verbose=False)
+    undisturbed = next_numbers()
+    seed_everything(3, verbose=False)
+    teacher_outputs.write_missing(cli.model, cli.datamodule, cli.trainer)
+    assert is_complete("outputs")
+    assert next_numbers() == undisturbed
 
 
 def test_of_two_runs_one_writes_and_the_other_waits(

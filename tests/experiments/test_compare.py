@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from datamodules.samples import SmallSpatialError
+from datamodules.statistics.paired import PairedDifference, paired_bootstrap
 from experiments.commands.compare import main
-from experiments.report.comparison import as_text, compare, conclusion, paired_answers
+from experiments.report.comparison import NOTE, ComparedScore, as_text, compare, conclusion, paired_answers
 from experiments.run_folders.run_folder import RunFolder
 
 
@@ -75,6 +77,106 @@ def test_the_table_says_who_is_better(tmp_path: Path) -> None:
         .splitlines()[-1]
         .startswith("A is")
     )
+
+
+def falls_to_a_coin(a: list[bool], b: list[bool]) -> float:
+    """McNemar's p, from its definition."""
+    only = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
+    fewer = min(sum(x for x, _ in only), sum(y for _, y in only))
+    tail = sum(math.comb(len(only), k) for k in range(fewer + 1)) / 2 ** len(only)
+    return min(1.0, 2 * tail)
+
+
+def test_every_figure_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tasks of other sizes, images of other sizes, and questions without an image's name, one image each."""
+    random = np.random.default_rng(7)
+    asked = [
+        (("Depth", "Count", "Count", "Relation")[number % 4], "" if number % 5 == 0 else f"i{number // 6}")
+        for number in range(1230)
+    ]
+    shares = {"Depth": (0.5, 0.6), "Count": (0.7, 0.5), "Relation": (0.5, 0.5)}
+    right = [[bool(random.random() < shares[task][run]) for task, _ in asked] for run in (0, 1)]
+    lines = [
+        [
+            line(number, right[run][number], task=task, group=group, prediction="same", raw="same")
+            for number, (task, group) in enumerate(asked)
+        ]
+        for run in (0, 1)
+    ]
+    a = write(tmp_path / "a", lines[0])
+    b = write(tmp_path / "b", (lines[1][number] for number in random.permutation(1230)))
+    part = {"score": 12.345, "n": 7, "interval": [1.25, 99.0]}
+    a.results.write_text(json.dumps({**part, "tasks": {"Count": part}}))
+    b.results.write_text(json.dumps({**part, "n": 0, "tasks": {}, "micro": {**part, "score": 3.0}}))
+
+    images = [group or f"alone {number}" for number, (_, group) in enumerate(asked)]
+    expected = []
+    for name in ("all questions", "Depth", "Count", "Relation"):
+        chosen = [number for number, (task, _) in enumerate(asked) if name in (task, "all questions")]
+        of_a, of_b = ([right[run][number] for number in chosen] for run in (0, 1))
+        low, high = paired_bootstrap(
+            np.array(of_a), np.array(of_b), np.unique([images[n] for n in chosen], return_inverse=True)[1]
+        ).interval
+        accuracies = [100 * sum(each) / len(chosen) for each in (of_a, of_b)]
+        gained = accuracies[1] - accuracies[0]
+        between, p = f"{low:+.2f} to {high:+.2f}", falls_to_a_coin(of_a, of_b)
+        expected.append(
+            f"{name:13}  {accuracies[0]:6.2f}  {accuracies[1]:6.2f}  {gained:+7.2f}  {between:>16}  {p:9.2g}"
+            f"  {len(chosen):6,}"
+        )
+        assert low < gained < high
+    main([str(a.path), str(b.path)])
+    shown = capsys.readouterr().out.split("\n")
+    assert shown[:10] == [
+        f"A: {a.path}",
+        "   score 12.35 (1.2 to 99.0)",
+        f"B: {b.path}",
+        "   micro 3.00 (1.2 to 99.0)",
+        "",
+        "accuracy            A       B    B - A     95 % interval  McNemar p       n",
+        *expected,
+    ]
+    assert shown[10:] == ["", *NOTE.split("\n"), "", shown[-2], ""]
+    first = expected[0].split()
+    points, low, high = (float(first[place]) for place in (4, 5, 7))
+    assert shown[-2] == (
+        f"A is better, by {-points:.2f} points, 95 % interval of B - A {low:.2f} to {high:.2f}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "p", "said"),
+    [
+        (2.5, (0.01, 5.0), 0.049, "B is better, by 2.50 points, 95 % interval of B - A 0.01 to 5.00."),
+        (-2.5, (-5.0, -0.01), 0.01, "A is better, by 2.50 points, 95 % interval of B - A -5.00 to -0.01."),
+        (
+            2.5,
+            (0.0, 5.0),
+            0.049,
+            "Not clear: B leads by 2.50 points, 95 % interval of B - A 0.00 to 5.00, and interval and test "
+            "disagree. Take more questions.",
+        ),
+        (
+            -2.5,
+            (-5.0, -1.0),
+            0.05,
+            "Not clear: A leads by 2.50 points, 95 % interval of B - A -5.00 to -1.00, and interval and test "
+            "disagree. Take more questions.",
+        ),
+        (
+            -2.5,
+            (-5.0, 0.0),
+            0.05,
+            "No difference shown (2.50 points, 95 % interval of B - A -5.00 to 0.00). That does not show "
+            "them equal: see the interval.",
+        ),
+    ],
+)
+def test_a_difference_is_believed_where_interval_and_test_agree(
+    difference: float, interval: tuple[float, float], p: float, said: str
+) -> None:
+    score = ComparedScore("all questions", 9, 50.0, 50.0, PairedDifference(difference, interval), p)
+    assert conclusion(score) == said
 
 
 def test_equal_runs_show_no_difference(tmp_path: Path) -> None:

@@ -44,6 +44,33 @@ def test_what_is_printed_is_yaml_again() -> None:
     assert [line.partition("# ")[2] for line in lines if "rank:" in line] == ["own"]
 
 
+def test_every_line_that_is_printed() -> None:
+    """Names of sources stand below each other; sections, and defaults of the code, have none."""
+    wide = {**CONFIG, "words": "x" * 60, "empty": {}, "odd": "a: b", "numbers": [1, 2.5, None, True]}
+    sources = [*SOURCES, ("late", {"words": "", "empty": {}, "odd": 1, "data": {"class_path": "mine.Data"}})]
+    expected = [
+        ("name: x", "base"),
+        ("model:", ""),
+        ("  class_path: mine.Model", "base"),
+        ("  init_args:", ""),
+        ("    width: 3", "typed"),
+        ("    deep:", ""),
+        ("      rank: 4", "own"),
+        ("      left: null", ""),
+        ("data:", ""),
+        ("  class_path: mine.Data", "late"),
+        ("  init_args:", ""),
+        ("    views: [{class_path: mine.View}]", ""),
+        (f"words: {'x' * 60}", "late"),
+        ("empty: {}", "late"),
+        ("odd: 'a: b'", "late"),
+        ("numbers: [1, 2.5, null, true]", ""),
+    ]
+    assert list(annotated(wide, sources)) == [
+        f"{line.ljust(60)}  # {source}" if source else line for line, source in expected
+    ]
+
+
 def test_typed_options_are_a_tree() -> None:
     typed = ["--a.b", "1", "--a.c=[2]", "--d=x", "--e.f+=g", "-c", "name"]
     assert as_tree(typed) == {"a": {"b": 1, "c": [2]}, "d": "x", "e": {"f": "g"}}

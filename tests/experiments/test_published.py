@@ -20,8 +20,9 @@ from experiments.experiment_files.registry import (
     read_yaml,
     with_ancestors,
 )
+from experiments.report import published as published_module
 from experiments.report.page import experiment_of, paragraph, write_report
-from experiments.report.published import SCORE, published_scores, published_values
+from experiments.report.published import SCORE, PublishedValue, published_scores, published_values
 from experiments.run_folders.run_folder import RunFolder
 from experiments.study.study_file import find_study, read_study
 from lightning_modules.vlm.prompt_template import Prompt
@@ -258,6 +259,34 @@ def test_words_that_numbers_were_measured_with_have_not_moved(name: str) -> None
         assert question_text(sample, prompt=words) == question_text(sample)
     own = letter_question(prompt="own words")
     assert ("own words" in question_text(own, prompt=words)) == name.startswith("warehouse/")
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "run_here", "said"),
+    [
+        ("score", 66.8861, False, "66.8861, Title (place), row 1 (never run here)"),
+        ("score", 43.1, True, "43.10, Title (place), row 1 (run here)"),
+        ("score", 73.0, False, "73.00, Title (place), row 1 (never run here)"),
+        ("score of Count", 5.125, False, "score of Count: 5.1250, Title (place), row 1 (never run here)"),
+        ("trainer.max_epochs", 3, False, "trainer.max_epochs: 3, Title (place), row 1 (never run here)"),
+        ("model.lr", 0.0002, False, "model.lr: 0.0002, Title (place), row 1 (never run here)"),
+    ],
+)
+def test_a_published_value_in_a_line(what: str, value: float, run_here: bool, said: str) -> None:
+    published = PublishedValue("x", what, value, "Title (place)", "row 1", run_here)
+    assert str(published) == said
+    assert published.is_score == what.startswith("score")
+
+
+def test_the_score_of_all_questions_stands_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order of the table; settings are none of the scores, nor are other experiments'."""
+    whats = ("score of A", "model.lr", "score of B", "score", "score of C")
+    table = [PublishedValue("mine", what, 1.0, "s", "t", False) for what in whats]
+    table.insert(0, PublishedValue("other", "score", 2.0, "s", "t", False))
+    monkeypatch.setattr(published_module, "published_values", lambda: tuple(table))
+    assert [value.what for value in published_scores("mine")] == [
+        *("score", "score of A", "score of B", "score of C"),
+    ]
 
 
 def test_the_report_shows_the_rows_of_the_table(tmp_path: Any) -> None:

@@ -13,8 +13,9 @@ from PIL import Image
 from datamodules.samples import OpenedImage, Region, SpatialSample
 from experiments.report.page import caveat, facts, marked, paragraph, write_report
 from experiments.report.region_images import COLOURS, draw_question
-from experiments.report.results import collect, write_results
+from experiments.report.results import collect, interval, percent, write_results
 from experiments.run_folders.run_folder import RunError, RunFolder
+from tests.helpers.page_texts import page_texts
 
 COMMENT = "Does it\nwork?\n\nPublished: 12.3 by `others`.\nRun:       make experiment NAME=x"
 CONFIG = """
@@ -207,6 +208,52 @@ def test_regions_have_their_numbers_and_colours() -> None:
     assert draw_question(SpatialSample(id="2", question="?")) is None
 
 
+def test_every_region_has_its_own_number_and_colour_in_its_middle() -> None:
+    """The second lies low and is bent: its centre of mass is no part of it."""
+    first, second = np.zeros((60, 100), dtype=bool), np.zeros((60, 100), dtype=bool)
+    first[5:15, 70:95] = True
+    second[20:55, 5:10] = second[50:55, 5:60] = True
+    regions = (Region.from_mask(first), Region.from_mask(second))
+    opened = OpenedImage("black", Image.new("RGB", (100, 60)))
+    sample = SpatialSample(id="1", question="<mask> <mask>?", image=opened, regions=regions)
+    image = draw_question(sample, width=400)
+    assert image is not None and image.size == (400, 240)
+    pixels = np.asarray(image).astype(int)
+    for number, (left, top, right, bottom) in enumerate([(318, 28, 342, 52), (20, 180, 90, 239)]):
+        colour = [int(COLOURS[number][start : start + 2], 16) for start in (1, 3, 5)]
+        label = (np.abs(pixels - colour).sum(-1) < 3)[top:bottom, left:right]
+        # Filled but for the number: an outline is one pixel wide.
+        filled = [(row, column) for row, column in np.argwhere(label) if label[row : row + 3, column].all()]
+        assert len(filled) > 60
+    alone = draw_question(sample.replace(regions=regions[1:]), width=400)
+    assert alone is not None
+    assert not np.array_equal(np.asarray(alone)[180:], np.asarray(image)[180:]), "another number and colour"
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        ({"score": 12.345, "n": 3}, "12.35"),
+        ({"score": 0.0, "n": 3}, "0.00"),
+        ({"score": 0.0, "n": 0}, "-"),
+        ({"score": None, "n": 3}, "-"),
+        ({"score": 0.123456, "n": 3, "metric": "accuracy"}, "0.1235"),
+        ({"score": 1234.56, "n": 3, "metric": "words"}, "1235"),
+    ],
+)
+def test_a_score_in_words(score: dict[str, float], said: str) -> None:
+    assert percent(score) == said
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [([1.26, 98.76], "1.3 to 98.8"), ([0.0, 0.0], "0.0 to 0.0"), ([None, None], "-"), ([], "-"), (None, "-")],
+)
+def test_an_interval_in_words(bounds: list[float | None] | None, said: str) -> None:
+    assert interval({"interval": bounds}) == said
+    assert interval({}) == "-"
+
+
 def test_a_paragraph_ends_where_the_next_label_begins() -> None:
     assert paragraph({"comment": COMMENT}, "Published:") == "12.3 by others."
     assert paragraph({}, "Published:") == ""
@@ -251,3 +298,162 @@ def test_a_tiny_model_is_called_a_tiny_model() -> None:
         {"data": data, "model": {"class_path": "b", "init_args": {"model": composed}}, "scale": "full"}
     )
     assert told["vision-language model"] == "vit and llm"
+
+
+@pytest.mark.parametrize(
+    ("random_weights", "files", "said"),
+    [
+        (False, {}, "qwen as it is"),
+        (False, {"adapter": "runs/x/adapter"}, "qwen as a run has trained it"),
+        (False, {"checkpoint": "last.ckpt"}, "qwen as a run has trained it"),
+        (False, {"adapter": "runs/x/adapter", "cache": "c"}, "qwen as a run has trained it, from a cache"),
+        (True, {}, "tiny random model of qwen with random weights"),
+        (True, {"adapter": "runs/x/adapter"}, "tiny random model of qwen as a run has trained it"),
+    ],
+)
+def test_every_fact_of_a_student(random_weights: bool, files: dict[str, str], said: str) -> None:
+    """What it was given, what it is made of, and what its teacher had learnt before."""
+    teacher = {"adapter": None, "checkpoint": None, "cache": None, **files}
+    config = {
+        "scale": "tiny",
+        "data": {
+            "class_path": "datamodules.omni_spatial.OmniSpatial",
+            "init_args": {
+                "root": "rendered",
+                "difficulty": "hard",
+                "views": [{"class_path": "v.NoDepth"}, {"class_path": "v.Blind"}],
+            },
+        },
+        "model": {
+            "class_path": "m.DistilledStudent",
+            "init_args": {
+                "model": "smol",
+                "random_weights": False,
+                "adapter": {"method": "dora"},
+                "answering": "generate",
+                "teacher": {"model": "qwen", "random_weights": random_weights, **teacher},
+            },
+        },
+    }
+    assert facts(config) == {
+        "data": "rendered, difficulty hard",
+        "dataset": "OmniSpatial",
+        "views": "NoDepth, Blind",
+        "model": "DistilledStudent",
+        "vision-language model": "smol",
+        "teacher": said,
+        "trained": "dora",
+        "answers": "generate",
+        "size of the run": "tiny",
+    }
+
+
+@pytest.mark.parametrize(("relations", "said"), [(True, "yes"), (False, "no")])
+def test_every_fact_of_a_model_of_regions(relations: bool, said: str) -> None:
+    config = {
+        "scale": "full",
+        "data": {"class_path": "datamodules.ai_city_track3.AiCityTrack3"},
+        "model": {
+            "class_path": "m.TinyGiant",
+            "init_args": {"network": {"geometry": "mask", "relations": relations}},
+        },
+    }
+    assert facts(config) == {
+        "data": "rendered",
+        "dataset": "AiCityTrack3",
+        "model": "TinyGiant",
+        "region geometry": "mask",
+        "relations between regions": said,
+        "size of the run": "full",
+    }
+
+
+def test_everything_that_the_page_says_of_the_scores(folder: RunFolder) -> None:
+    """Two scores, another split, a table beside that of the tasks, and baselines of which one knows tasks."""
+    folder.config.write_text(
+        CONFIG.replace("root: rendered", "root: /data").replace("a.Data", "datamodules.A")
+    )
+    part = {"score": 61.25, "n": 1200, "interval": [30.04, 90.06]}
+    summary = {
+        **part,
+        "unreadable": 3,
+        "weakly_read": 0,
+        "tasks": {"Count": {**part, "score": 12.5, "n": 2}, "Depth": {**part, "interval": None}},
+        "official": None,
+        "official_reason": "Asked otherwise.",
+        "ours": part,
+        "micro": {**part, "score": 43.21, "n": 1100},
+        "sources": {"Omni3D": {**part, "score": 12.34, "n": 7}},
+    }
+    baselines = {
+        "majority": {"score": 31.25, "n": 1200, "tasks": {"Depth": {"score": 99.5, "n": 4}}},
+        "blind": {"score": 20.0, "n": 1200, "interval": [1.0, 2.0], "tasks": {}},
+    }
+    seconds = {"data": 1.234, "fit": 2.0, "test": 3.987}
+    origins = {"model": "weights 1a", "data": "commit 2b"}
+    results = collect(summary, baselines, seconds, (1234567, 1000), origins)
+    assert results == {
+        **summary,
+        "baselines": baselines,
+        "seconds": {"data": 1.23, "fit": 2.0, "test": 3.99},
+        "parameters": {"total": 1234567, "trainable": 1000},
+        "provenance": origins,
+        "images": {"scaled": 0, "padded": 0, "skipped": 0},
+    }
+    write_results(folder, {**results, "tested": "the last checkpoint", "scored_on": "the val split"})
+    assert folder.results_page.read_text().splitlines() == [
+        "# x",
+        "",
+        "**61.25** on 1,200 questions (3 answers unreadable), 95 % interval 30.0 to 90.1, clustered by "
+        "image.",
+        "Scored on the val split.",
+        "Tested: the last checkpoint.",
+        "No official score: Asked otherwise.",
+        "",
+        "| | score | 95 % interval | n |",
+        "|---|---|---|---|",
+        "| **this model** (ours) | 61.25 | 30.0 to 90.1 | 1,200 |",
+        "| this model: micro | 43.21 | 30.0 to 90.1 | 1,100 |",
+        "| baseline: majority | 31.25 | - | 1,200 |",
+        "| baseline: blind | 20.00 | 1.0 to 2.0 | 1,200 |",
+        "",
+        "| task | score | 95 % interval | n |",
+        "|---|---|---|---|",
+        "| Count | 12.50 | 30.0 to 90.1 | 2 |",
+        "| Depth | 61.25 | - | 1,200 |",
+        "",
+        "| sources | score | 95 % interval | n |",
+        "|---|---|---|---|",
+        "| Omni3D | 12.34 | 30.0 to 90.1 | 7 |",
+        "",
+        "Parameters: 1,234,567, of which 1,000 trained. Seconds: data 1, fit 2, test 4. Seed 3, commit abc.",
+        "Provenance: model weights 1a; data commit 2b.",
+        "",
+        "    python -m x",
+    ]
+    card = {
+        **folder.read_card(),
+        "started": "today",
+        "machine": "2 cores",
+        "versions": {"torch": "2", "z": "3"},
+    }
+    folder.write_card(card)
+    assert page_texts(write_report(folder).read_text()) == [
+        *("x · SmallSpatial", "x", "Does it work?"),
+        *("data", "real, from /data", "dataset", "A", "views", "NoDepth", "model", "Model"),
+        *("region geometry", "floor_fit", "relations between regions", "yes", "size of the run", "full"),
+        *("61.25", "/ 100 (ours)", "95 % interval 30.0 to 90.1, clustered by image"),
+        *("1,200 questions, 3 unreadable answers", "tested: the last checkpoint", "scored on the val split"),
+        *("Published: 12.3 by others.", "No official score: Asked otherwise."),
+        *("this model, counted otherwise", "score", "95 % interval", "n"),
+        *("micro", "43.21", "30.0 to 90.1", "1,100"),
+        *("By task", "task", "score", "95 % interval", "majority", "blind", "n"),
+        *("Count", "12.50", "30.0 to 90.1", "-", "-", "2"),
+        *("Depth", "61.25", "-", "99.50", "-", "1,200"),
+        *("By source", "source", "score", "95 % interval", "n"),
+        *("Omni3D", "12.34", "30.0 to 90.1", "7"),
+        *("The run", "parameters", "1,234,567 in all, 1,000 trained", "seconds", "data 1, fit 2, test 4"),
+        *("model", "weights 1a", "data", "commit 2b", "command", "python -m x", "seed", "3"),
+        *("commit", "abc", "started", "today", "machine", "2 cores", "versions", "torch 2, z 3"),
+        "the whole configuration",
+    ]

@@ -19,6 +19,9 @@ def test_parts_without_work_are_looked_for_unless_told_otherwise() -> None:
     assert settled_strategy("ddp", several=True) == SEVERAL_DEVICES
     for name in WORKING:
         assert settled_strategy(name, several=True) == name
+    for name in ("auto", "ddp"):
+        made = StrategyRegistry.get(settled_strategy(name, several=True))
+        assert isinstance(made, DDPStrategy) and made._ddp_kwargs["find_unused_parameters"] is True
     written = {
         "class_path": "lightning.pytorch.strategies.DDPStrategy",
         "init_args": {"start_method": "popen"},

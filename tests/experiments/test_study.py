@@ -100,13 +100,14 @@ class Process:
     looks: int
     code: int
     tests: bool = True
+    fails_at_its_end: bool = False
     terminated: bool = False
 
     def poll(self) -> int | None:
         self.looks -= 1
         if self.looks > 0:
             return None
-        if self.looks == 0 and self.code == 0 and self.tests:
+        if self.looks == 0 and self.tests and (self.code == 0 or self.fails_at_its_end):
             folder = RunFolder(RUNS / self.run.name / f"run{len(list((RUNS / self.run.name).glob('run*')))}")
             write_run(folder, [True, False]).become_latest()
         return self.code
@@ -121,6 +122,7 @@ class Workshop:
 
     looks: Callable[[str], int] = lambda label: 1
     failing: dict[str, int] = field(default_factory=dict)
+    failing_after_the_test: bool = False
     untested: set[str] = field(default_factory=set)
     processes: list[Process] = field(default_factory=list)
     environments: list[dict[str, str]] = field(default_factory=list)
@@ -135,6 +137,7 @@ class Workshop:
             self.looks(run.run.label),
             self.failing.get(str(run), 0),
             str(run) not in self.untested,
+            self.failing_after_the_test,
         )
         self.processes.append(process)
         self.environments.append(environment)
@@ -431,6 +434,13 @@ def test_a_failing_run_stops_the_study_with_the_end_of_its_log(teaching: Study) 
     again = carry_out(teaching)
     assert again.started[0] == "plain seed 0"
     assert len(again.started) == 5
+
+
+def test_a_run_that_fails_after_its_test_is_not_kept(teaching: Study) -> None:
+    """Its results and predictions are there, but not its baselines, or not its report."""
+    with pytest.raises(StudyError, match="plain seed 0 of the study teaching failed with exit code 1"):
+        carry_out(teaching, failing={"plain seed 0": 1}, failing_after_the_test=True)
+    assert carry_out(teaching).started[0] == "plain seed 0"
 
 
 def test_a_run_that_was_not_tested_is_a_failure(teaching: Study) -> None:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from torch import nn
 
+from experiments.run_folders.run_folder import RunError, RunFolder
 from experiments.trained import load_trained
 from lightning_modules.base import ModelError
 from lightning_modules.checkpoints import CheckpointError
 from lightning_modules.tiny_giant.module import TinyGiant
 from tests.helpers.commands import ROOT, Command
+from tests.helpers.plain_halves import PlainModule
 from tests.helpers.stub import StubModule
 
 
@@ -46,3 +50,45 @@ def test_a_checkpoint_of_another_shape_is_refused_in_a_sentence(
     assert isinstance(module, StubModule) and module.layers[0].out_features == 5
     with pytest.raises(CheckpointError, match="shape"):
         StubModule.load_from_checkpoint("runs/stub/latest/checkpoints/last.ckpt")
+
+
+def write_run(folder: RunFolder, module: nn.Module, tested: str, **states: dict[str, torch.Tensor]) -> str:
+    """A run's folder with checkpoints of these names."""
+    folder.write_card({"subcommand": "fit"})
+    settings = {"class_path": f"{type(module).__module__}.{type(module).__name__}", "init_args": {}}
+    folder.config.write_text(yaml.safe_dump({"name": "x", "tested": tested, "model": settings}))
+    folder.checkpoint.parent.mkdir()
+    for name, state in states.items():
+        checkpoint = {"state_dict": state, "pytorch-lightning_version": "2.6.0"}
+        torch.save(checkpoint, folder.checkpoint.with_stem(name))
+    return str(folder.path)
+
+
+@pytest.mark.parametrize("kind", [StubModule, PlainModule])
+def test_what_is_loaded_is_what_was_tested(tmp_path: Path, kind: type[nn.Module]) -> None:
+    last, best = (kind().state_dict() for _ in range(2))
+    for tested, both, expected in (
+        ("last", {"last": last, "best": best}, last),
+        ("best", {"last": last, "best": best}, best),
+        ("best", {"last": last}, last),  # nothing was validated
+    ):
+        folder = RunFolder(tmp_path / f"{tested}{len(both)}")
+        module = load_trained(write_run(folder, kind(), tested, **both))
+        assert not module.training
+        assert module.state_dict().keys() == expected.keys()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [StubModule, PlainModule])
+def test_a_checkpoint_that_lacks_a_tensor_is_refused_in_a_sentence(
+    tmp_path: Path, kind: type[nn.Module]
+) -> None:
+    whole = kind().state_dict()
+    lacking = {name: tensor for name, tensor in whole.items() if name != list(whole)[-1]}
+    folder = RunFolder(tmp_path / "run")
+    named = write_run(folder, kind(), "last", last=lacking)
+    with pytest.raises(CheckpointError, match=list(whole)[-1]):
+        load_trained(named)
+    folder.checkpoint.unlink()
+    with pytest.raises(RunError, match=r"last\.ckpt is missing"):
+        load_trained(named)
