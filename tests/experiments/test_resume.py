@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import signal
 import time
@@ -14,26 +13,9 @@ import torch
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
 from experiments.run_folders.loggers import drop_rows_from, read_rows
 from tests.helpers.commands import LONGEST_S, Command, Start
+from tests.helpers.run_ends import results, rows, why_not_the_same
 
 WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Those of the last checkpoint, and those of the best."""
-    states = {
-        name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
-        for name in ("last", "best")
-    }
-    return {f"{name} {key}": value for name, state in states.items() for key, value in state.items()}
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    """Everything that was logged but speed, which no run repeats."""
-    with (folder / "metrics.csv").open() as file:
-        return [
-            {name: value for name, value in row.items() if not name.endswith("_per_second")}
-            for row in csv.DictReader(file)
-        ]
 
 
 @pytest.mark.slow
@@ -72,12 +54,7 @@ def test_a_killed_run_ends_as_the_undisturbed_one(
     assert "goes on in epoch" in resumed.stdout
     assert killed.resolve() == folder
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    expected, found = weights(whole), weights(killed)
-    assert all(torch.equal(expected[name], found[name]) for name in expected | found)
-    assert rows(whole) == rows(killed)
-    results = [json.loads((path / "results.json").read_text()) for path in (whole, killed)]
-    assert results[0].pop("seconds") != results[1].pop("seconds")
-    assert results[0] == results[1]
+    assert not why_not_the_same(whole, killed)
 
 
 KILLED = {
@@ -129,12 +106,7 @@ def test_an_experiment_killed_at_any_moment_ends_as_undisturbed(
     assert process.finished(LONGEST_S).returncode == -signal.SIGKILL, "it was over before it could be killed"
 
     command("experiment", "-c", name, "--name", "killed", "--resume", "latest")
-    expected, found = weights(whole), weights(killed)
-    assert all(torch.equal(expected[name], found[name]) for name in expected | found)
-    assert rows(whole) == rows(killed)
-    results = [json.loads((path / "results.json").read_text()) for path in (whole, killed)]
-    assert results[0].pop("seconds") != results[1].pop("seconds")
-    assert results[0] == results[1]
+    assert not why_not_the_same(whole, killed)
 
 
 def test_half_a_checkpoint_never_carries_the_real_name(
@@ -175,10 +147,7 @@ def test_resuming_what_never_ran_is_refused(stub: Path, command: Command) -> Non
 def test_a_finished_fit_is_not_repeated(tmp_path: Path, stub: Path, command: Command) -> None:
     command("experiment", "-c", str(stub))
     folder = tmp_path / "runs/stub/latest"
-    before, results = rows(folder), json.loads((folder / "results.json").read_text())
+    before = rows(folder), results(folder)
     command("experiment", "-c", str(stub), "--resume", "latest")
-    again = json.loads((folder / "results.json").read_text())
-    assert rows(folder) == before
-    assert again.pop("seconds")["fit"] > 0
-    results.pop("seconds")
-    assert again == results
+    assert (rows(folder), results(folder)) == before
+    assert json.loads((folder / "results.json").read_text())["seconds"]["fit"] > 0
