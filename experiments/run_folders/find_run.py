@@ -62,7 +62,17 @@ def runs_in(folder: Path) -> list[RunFolder]:
         for path in folder.glob(f"*/{RunFolder(folder).config.name}")
         if not path.parent.is_symlink()
     ]
-    return sorted(runs, key=lambda run: run.read_card().get("started", ""))
+    cards = {run: run.read_card() for run in runs}
+    return sorted(runs, key=lambda run: (cards[run].get("number", 0), cards[run].get("started", "")))
+
+
+def next_number(folder: Path) -> int:
+    """The number of the next run of an experiment: clocks may go back, numbers do not.
+
+    Args:
+        folder: the folder with all runs of the experiment.
+    """
+    return 1 + max((run.read_card().get("number", 0) for run in runs_in(folder)), default=0)
 
 
 def _required(run: RunFolder, named: str, state: State) -> RunFolder:
