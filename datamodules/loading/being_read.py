@@ -13,7 +13,7 @@ NOTHING = -1
 
 
 class BeingRead:
-    """A place for each worker in memory that the main process shares, and that stays when a worker is gone."""
+    """A place for each worker in memory that the main process shares; it stays when a worker is gone."""
 
     def __init__(self) -> None:
         self._places: Any = []

@@ -283,14 +283,8 @@ class SpatialCLI(OpenedCLI):
     def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
         """Add the run folder's table and the callbacks that belong to every run."""
         config = self.settings_of(self.config_init, "trainer")
-        kept: dict[str, Any] = {}
-        if "LOCAL_RANK" not in os.environ and not self.rehearses:
-            self.until_the_end.enter_context(alone_in(self.folder))
         if self.resumed and not self.rehearses:
-            kept = {key: value for key, value in self.folder.read_card().items() if key == "steps"}
             self.save_config_callback = None  # it writes no file over another one
-            self._rewrite_config()
-            self._rewind_metrics()
         configured = config["logger"]
         loggers = [configured] if isinstance(configured, Logger) else configured
         loggers = loggers if isinstance(loggers, list) else []  # true asks for a table, which is there
@@ -308,6 +302,12 @@ class SpatialCLI(OpenedCLI):
             )
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero and not self.rehearses:
+            self.until_the_end.enter_context(alone_in(self.folder))
+            kept: dict[str, Any] = {}
+            if self.resumed:
+                kept = {key: value for key, value in self.folder.read_card().items() if key == "steps"}
+                self._rewrite_config()
+                self._rewind_metrics()
             card = started(
                 self._command(), str(self.subcommand), self.settings_of(self.config, "seed_everything")
             )
@@ -464,7 +464,6 @@ class SpatialCLI(OpenedCLI):
     def _command(self) -> list[str]:
         return [*program().split(), *map(shlex.quote, self.composition.typed)]
 
-    @rank_zero_only
     def _rewrite_config(self) -> None:
         """Keep the run's configuration true: a resumed run may have been told to train longer."""
         config = self.config[self.subcommand].clone()
@@ -473,7 +472,6 @@ class SpatialCLI(OpenedCLI):
         if yaml.safe_load(text) != read_yaml(self.folder.config):
             write_whole(self.folder.config, text)
 
-    @rank_zero_only
     def _rewind_metrics(self) -> None:
         if self.folder.checkpoint.exists():
             drop_rows_from(self.folder.metrics, read_checkpoint(self.folder.checkpoint)["global_step"])

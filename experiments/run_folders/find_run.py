@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from datamodules.files.text_files import read_json
+from datamodules.samples import DataError
 from experiments.run_folders.run_folder import RUNS, RunError, RunFolder
 
 State = Literal["trained", "tested"]
@@ -72,7 +75,11 @@ def next_number(folder: Path) -> int:
     Args:
         folder: the folder with all runs of the experiment.
     """
-    return 1 + max((run.read_card().get("number", 0) for run in runs_in(folder)), default=0)
+    numbers = [0]
+    for card in folder.glob(f"*/{RunFolder(folder).card.name}"):
+        with suppress(DataError):  # a damaged one of another run, which keeps nobody from starting
+            numbers.append(read_json(card).get("number", 0))
+    return 1 + max(numbers)
 
 
 def _required(run: RunFolder, named: str, state: State) -> RunFolder:

@@ -109,14 +109,16 @@ def half_results(place: Place) -> None:
 
 @drill("run.json of an older run is half written", FILES)
 def half_card(place: Place) -> None:
-    """The newest run is found and goes on all the same."""
+    """A new run starts; who looks for the newest is told of the file by name, and finds it without it."""
     stub = place.stub()
     place.run("fit", "-c", stub, code=0)
-    card = place.runs / "stub/latest/run.json"
-    card = card.resolve()
+    card = (place.runs / "stub/latest/run.json").resolve()
+    second = ("experiment", "-c", stub, "--name", "stub")
     card.write_text(card.read_text()[:40])
-    place.run("experiment", "-c", stub, code=0)
-    place.run("experiment", "-c", stub, "--resume", "latest", code=0)
+    require_sentence(place.run(*second, "--resume", "latest", code=1), str(card.relative_to(place.folder)))
+    place.run(*second, code=0)
+    card.unlink()
+    place.run(*second, "--resume", "latest", code=0)
 
 
 @drill("config.yaml is half written", FILES)

@@ -53,7 +53,8 @@ def test_a_killed_run_ends_as_the_undisturbed_one(
 
     assert "goes on in epoch" in resumed.stdout
     assert killed.resolve() == folder
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    names = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert names == {"best.ckpt", "before_last.ckpt", "last.ckpt"}
     assert not why_not_the_same(whole, killed)
 
 
