@@ -45,6 +45,7 @@ from experiments.command_line.preconditions import (
     UNTRAINED,
     require_checkpoint,
     require_name,
+    require_open_files,
     require_seed,
     require_splits,
     require_teacher,
@@ -243,6 +244,7 @@ class SpatialCLI(OpenedCLI):
             # `runs/<name>/latest` may point to another run before the checkpoint is read.
             config.ckpt_path = str(Path(config.ckpt_path).resolve())
         self._refuse_what_is_missing(config, training)
+        require_open_files(int(arguments_of(config.data).get("num_workers", 0)))
         torch.set_num_threads(computing_threads(config))
         # Deterministic kernels need no memory that is filled before its use: half of a small step's launches.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
