@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from lightning.fabric.utilities.apply_func import apply_to_collection
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from datamodules.loading.batching import BatchRequest, ImageRequest, TrainingBatches, training_request
 from datamodules.loading.being_read import NOTHING, BeingRead
@@ -208,6 +209,9 @@ class CollateLoaded:
             "samples": BatchSamples(loaded.light),
             "skipped": loaded.skipped,
         }
+        if get_worker_info() is not None:
+            # A worker would do so later, in a thread whose errors nobody hears: the run would wait for ever.
+            apply_to_collection(batch, torch.Tensor, torch.Tensor.share_memory_)
         self.being_read.note(NOTHING)
         return batch
 

@@ -14,12 +14,17 @@ from tests.drills.place import NAME, QUICKSTART, Place, ended, require_sentence,
 IMAGES, CORRUPT = 1000, 137
 
 
+def image_in(note: Path) -> str:
+    """The name of the image that a worker opened last, which its depth shares."""
+    return Path(note.read_text()).stem.removesuffix("_depth")
+
+
 @drill("a loading worker is killed, as by a machine without memory", INJECTED)
 def worker_killed(place: Place) -> None:
     """A sentence that names the image it read and its questions, and says what needs less memory."""
     note = place.folder / "note"
     finished = ended(place.drilled(fault="worker_killed", NOTE=str(note)), 1)
-    require_sentence(finished, Path(note.read_text()).name, "memory", "num_workers")
+    require_sentence(finished, image_in(note), "memory", "num_workers")
     place.resumed()
     place.require_as_undisturbed()
 
@@ -34,7 +39,7 @@ def worker_hangs(place: Place) -> None:
     except TimeoutExpired:
         require(False, "it hangs for ever")
     require(finished.returncode == 1, f"status {finished.returncode}")
-    require_sentence(finished, "4 seconds", "/dev/shm", "ulimit -n", Path(note.read_text()).name)
+    require_sentence(finished, "4 seconds", "/dev/shm", "ulimit -n", image_in(note))
 
 
 @drill("40 file descriptors", INJECTED)
