@@ -210,6 +210,17 @@ def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_questions(tmp_pat
     assert not raised.value.spoilt
 
 
+def test_weights_that_are_not_finite_are_in_no_checkpoint() -> None:
+    module = tiny_giant()
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    with torch.no_grad():
+        next(module.parameters()).view(-1)[0] = torch.inf
+    with pytest.raises(NotFinite, match="The weights are not finite after step") as raised:
+        module.on_save_checkpoint(checkpoint)
+    assert raised.value.spoilt
+
+
 def test_without_a_datamodule_or_anything_to_train_there_is_a_sentence(tmp_path: Path) -> None:
     module = tiny_giant()
     with pytest.raises(ModelError, match="needs a datamodule"):
