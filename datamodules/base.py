@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, TypedDict
 
 import torchmetrics
@@ -49,6 +49,7 @@ class DataArguments(TypedDict, total=False):
     training_fraction: float
     val_fraction: float
     length_grouped: bool
+    loading_timeout_s: int
 
 
 class SpatialDataModule(LightningDataModule, ABC):
@@ -85,6 +86,8 @@ class SpatialDataModule(LightningDataModule, ABC):
             split: always the same images, which are not trained on.
         length_grouped: whether images with texts of similar length are trained on together, so that less is
             padded; the length of a text is that of its characters before the views.
+        loading_timeout_s: how long the data-loading processes may take for a batch that is waited for, in
+            seconds, before the run ends; 0 for as long as they like.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         training_fraction: float = 1.0,
         val_fraction: float = 0.0,
         length_grouped: bool = False,
+        loading_timeout_s: int = 1800,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -106,6 +110,7 @@ class SpatialDataModule(LightningDataModule, ABC):
             ("evaluation_batch_size", evaluation_batch_size, 1),
             ("questions_per_image", questions_per_image, 1),
             ("num_workers", num_workers, 0),
+            ("loading_timeout_s", loading_timeout_s, 0),
             ("seed", seed, 0),
         ):
             if value is not None and value < least:
@@ -124,11 +129,13 @@ class SpatialDataModule(LightningDataModule, ABC):
         self.training_fraction = training_fraction
         self.val_fraction = val_fraction
         self.length_grouped = length_grouped
+        self.loading_timeout_s = loading_timeout_s
         self.collator: Collator = samples_only
         self.image_notes = ImageNotes()
         # A rank may have no batch of a tiny evaluation set; nobody waits for it there.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._open_splits: dict[Role, Split] = {}
+        self._loadings: list[ImageLoading] = []
 
     @abstractmethod
     def prepare_split(self, role: Role) -> None:
@@ -273,7 +280,7 @@ class SpatialDataModule(LightningDataModule, ABC):
             lengths=training.lengths() if self.length_grouped else None,
         )
         loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
-        return ResumableLoader(loading, batches, self._position, **self._loader_options())
+        return ResumableLoader(loading, batches, self._position, **self._loader_options(loading))
 
     def every_training_question(self) -> DataLoader:
         """Every question of the training images once, in a fixed order, in batches of the training's size.
@@ -288,7 +295,7 @@ class SpatialDataModule(LightningDataModule, ABC):
             training.group_sizes(), self.batch_size, self.questions_per_image, rank, world_size
         )
         loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
-        return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options())
+        return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options(loading))
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """The validation batches: every question once over all ranks; none where a fit validates nothing."""
@@ -336,14 +343,29 @@ class SpatialDataModule(LightningDataModule, ABC):
             questions.group_sizes(), self.evaluation_batch_size, self.questions_per_image, rank, world_size
         )
         loading = ImageLoading(questions, self.views, self.on_bad_image)
-        return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options())
+        return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options(loading))
 
-    def _loader_options(self) -> dict[str, Any]:
+    def being_read(self, processes: Collection[int] = ()) -> str:
+        """The images, with their questions, that data-loading processes read at this moment, in words.
+
+        Args:
+            processes: the numbers of the processes that are asked about; all when left out.
+        """
+        return "; ".join(
+            loading.described(group)
+            for loading in self._loadings
+            for group in loading.being_read.images(processes)
+        )
+
+    def _loader_options(self, loading: ImageLoading) -> dict[str, Any]:
         """What all loaders share; read late, when the module has given its collator."""
+        loading.being_read.make_room(self.num_workers)
+        self._loadings.append(loading)
         on_cpu = self.trainer is None or isinstance(self.trainer.accelerator, CPUAccelerator)
         return {
-            "collate_fn": CollateLoaded(self.collator),
+            "collate_fn": CollateLoaded(self.collator, loading.being_read),
             "num_workers": self.num_workers,
+            "timeout": self.loading_timeout_s if self.num_workers else 0,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": not on_cpu,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -24,6 +24,7 @@ from datamodules.samples import Answer, SmallSpatialError, SpatialSample, metric
 from lightning_modules.accumulation import QUESTIONS, OptimizerStep, batches_of_step
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.distributed import all_reduce_mean, joined_sums
+from lightning_modules.finite import NotFinite, all_finite
 from lightning_modules.one_number import taking_answers
 from lightning_modules.optimizers import Decay, optimizer_of, require_optimizer
 from lightning_modules.precision import combination_of, leave_scaling_to_trainer, refuse_unworkable
@@ -110,6 +111,7 @@ class SpatialModule(LightningModule, ABC):
         self.summary = None
         self._step: OptimizerStep | None = None
         self._step_terms: list[dict[str, Tensor]] = []
+        self._step_questions: list[list[str]] = []
         self._logged: set[str] = set()
         self._validation: dict[str, tuple[float, int]] = {}
         self._nothing_said_how_long = False
@@ -240,6 +242,7 @@ class SpatialModule(LightningModule, ABC):
         counts = [{QUESTIONS: len(batch["samples"]), **self.counts(batch)} for batch in batches]
         self._step = OptimizerStep(counts, divided_by, self.device)
         self._step_terms = []
+        self._step_questions = []
         return self._step
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -247,14 +250,15 @@ class SpatialModule(LightningModule, ABC):
         step = self._step or self.open_step([batch])
         terms = step.weighed(self.loss(batch))
         total = torch.stack(list(terms.values())).sum()
+        self._step_questions.append([sample.id for sample in batch["samples"]])
         self._step_terms.append(
             {"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}}
         )
         if step.is_last:
-            self._log_step(batch, step.divided_by)
+            self._log_step(step.divided_by)
         return total
 
-    def _log_step(self, batch: Batch, divided_by: int) -> None:
+    def _log_step(self, divided_by: int) -> None:
         """Log the loss and its terms of the whole step, as all processes have computed them."""
         names = list(dict.fromkeys(name for terms in self._step_terms for name in terms))
         nothing = torch.zeros_like(self._step_terms[0]["loss"])
@@ -266,7 +270,8 @@ class SpatialModule(LightningModule, ABC):
         # one, and that of the progress bar at the end of every step.
         *parts, mean = torch.cat([own, mean[None]]).cpu()
         if not torch.isfinite(mean[0]):
-            raise ModelError(self._why_not_finite(batch, names, [part.tolist() for part in parts]))
+            spoilt = not all_finite(self._trained())
+            raise NotFinite(self._why_not_finite(names, [part.tolist() for part in parts], spoilt), spoilt)
         figures = dict(zip(names, mean, strict=True))
         # Lightning goes on logging what a term was when it was last computed.
         for name in sorted(self._logged - figures.keys()):
@@ -327,14 +332,27 @@ class SpatialModule(LightningModule, ABC):
             ) from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep only what was trained: frozen tensors come from where they came from before."""
+        """Keep only what was trained: frozen tensors come from where they came from before.
+
+        Raises:
+            NotFinite: it is no numbers, so that the checkpoint before is the last one to go on from.
+        """
+        if not all_finite(self._trained()):
+            raise NotFinite(
+                f"The weights are not finite after step {self.global_step - 1}, whose loss was: its gradient "
+                f"was not. No checkpoint is written of them. {self._what_to_look_at(self._step_questions)}",
+                spoilt=True,
+            )
         checkpoint["state_dict"] = keep_trainable(self, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that lacks a tensor this module trains."""
         require_trainable(self, checkpoint["state_dict"])
 
-    def _why_not_finite(self, batch: Batch, names: list[str], parts: list[list[float]]) -> str:
+    def _trained(self) -> Iterator[Tensor]:
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+    def _why_not_finite(self, names: list[str], parts: list[list[float]], spoilt: bool) -> str:
         wrong = [number for number, part in enumerate(parts) if not all(map(math.isfinite, part))]
         shown = zip(names, parts[wrong[0] if wrong else -1], strict=True)
         values = ", ".join(f"{name} {value:.4g}" for name, value in shown if name != "loss")
@@ -343,10 +361,15 @@ class SpatialModule(LightningModule, ABC):
                 f"The loss of another process is not finite at step {self.global_step}; here it is {values}."
             )
         which = "" if len(parts) == 1 else f", in batch {wrong[0] + 1} of the {len(parts)} of the step"
+        before = " Nor are the weights: the gradient of a step before was not." if spoilt else ""
         return (
-            f"The loss is not finite at step {self.global_step} ({values}){which}. Lower the learning rate, "
-            f"or look at the {'last ' if which else ''}batch's first sample: {batch['samples'][0].id!r}"
+            f"The loss is not finite at step {self.global_step} ({values}){which}.{before} "
+            f"{self._what_to_look_at([self._step_questions[wrong[0]]])}"
         )
+
+    def _what_to_look_at(self, batches: list[list[str]]) -> str:
+        questions = ", ".join(question for batch in batches for question in batch)
+        return f"Lower the learning rate, or look at the questions of this batch: {questions}"
 
     def _evaluate(self, batch: Batch) -> list[Answer]:
         answers = self.answer(batch)

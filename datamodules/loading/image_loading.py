@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from lightning.fabric.utilities.apply_func import apply_to_collection
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from datamodules.loading.batching import BatchRequest, ImageRequest, TrainingBatches, training_request
+from datamodules.loading.being_read import NOTHING, BeingRead
 from datamodules.loading.grouped import GroupedQuestions
 from datamodules.samples import (
     BatchSamples,
@@ -62,6 +64,7 @@ class ImageLoading(Dataset[LoadedBatch]):
         on_bad_image: what to do with an image that cannot be decoded.
         questions_per_image: the training limit, for images that step in for unreadable ones.
         seed: the training seed, for the same purpose.
+        being_read: where a worker says which image it reads.
     """
 
     questions: GroupedQuestions
@@ -69,6 +72,7 @@ class ImageLoading(Dataset[LoadedBatch]):
     on_bad_image: BadImagePolicy = "error"
     questions_per_image: int = 16
     seed: int = 0
+    being_read: BeingRead = field(default_factory=BeingRead, compare=False)
 
     def __getitem__(self, request: BatchRequest) -> LoadedBatch:
         """Load one batch.
@@ -87,6 +91,7 @@ class ImageLoading(Dataset[LoadedBatch]):
     def _add(self, image: ImageRequest, epoch: int, batch: LoadedBatch) -> None:
         """Add the questions of one image to the batch, or of what stands in for it."""
         for _ in range(len(self.questions)):
+            self.being_read.note(image.group)
             samples = self._viewed(image)
             try:
                 opened = _open_together(samples)
@@ -108,6 +113,14 @@ class ImageLoading(Dataset[LoadedBatch]):
             batch.opened.extend(opened)
             return
         raise UnreadableImage(f"None of the {len(self.questions)} training images can be read.")
+
+    def described(self, group: int) -> str:
+        """An image by its name, and its questions, for somebody who has to look at them."""
+        questions = range(min(int(self.questions.group_sizes()[group]), self.questions_per_image))
+        samples = self.questions.samples(group, questions)
+        names = ", ".join(sample.id for sample in samples)
+        image = samples[0].image
+        return f"{'no image' if image is None else image.name} (questions {names})"
 
     def _viewed(self, image: ImageRequest) -> list[SpatialSample]:
         samples = self.questions.samples(image.group, image.questions)
@@ -180,19 +193,27 @@ def _refuse_other_size(sample: SpatialSample) -> None:
 class CollateLoaded:
     """Runs the module's collator on a loaded batch and adds the entries every batch has.
 
+    A worker has nothing more to read then, until it gets another batch to load.
+
     "samples": the light records, in the order the collator was given; "skipped": the names of unreadable
     images and what was wrong with them.
     """
 
     collator: Collator
+    being_read: BeingRead = field(default_factory=BeingRead, compare=False)
 
     def __call__(self, loaded: LoadedBatch) -> dict[str, Any]:
         """The batch as the module's steps receive it."""
-        return {
+        batch = {
             **self.collator(loaded.opened),
             "samples": BatchSamples(loaded.light),
             "skipped": loaded.skipped,
         }
+        if get_worker_info() is not None:
+            # A worker would do so later, in a thread whose errors nobody hears: the run would wait for ever.
+            apply_to_collection(batch, torch.Tensor, torch.Tensor.share_memory_)
+        self.being_read.note(NOTHING)
+        return batch
 
 
 class ResumableLoader(DataLoader):

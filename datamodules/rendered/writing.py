@@ -142,7 +142,10 @@ def cached_folder(
 
 
 def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    partial_folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+    prefix = f".partial-{folder.name}-"
+    for leftover in folder.parent.glob(f"{prefix}*"):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial_folder = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     # A temporary folder is private; what becomes of it should be as readable as any other folder.
     partial_folder.chmod(folder.parent.stat().st_mode & 0o777)
     try:

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -37,12 +38,14 @@ from experiments.callbacks.plain_halves import arguments_of, data_face, module_f
 from experiments.callbacks.predictions import PredictionsWriter
 from experiments.callbacks.progress import progress
 from experiments.callbacks.start_card import StartCard
+from experiments.callbacks.state_before import StateBefore
 from experiments.callbacks.stopwatch import Stopwatch
 from experiments.command_line.closing import close, write_results_of, write_trained
 from experiments.command_line.preconditions import (
     UNTRAINED,
     require_checkpoint,
     require_name,
+    require_open_files,
     require_seed,
     require_splits,
     require_teacher,
@@ -54,6 +57,7 @@ from experiments.command_line.strategies import settled_strategy
 from experiments.command_line.submission_file import write_submission_file
 from experiments.command_line.teacher_outputs import refuse_blind_baseline, write_missing
 from experiments.errors.constructors import NotMade, made_as_configured, reason_of, refused_by_lightning
+from experiments.errors.loading import loading_failed
 from experiments.errors.memory import is_out_of_memory, out_of_memory
 from experiments.errors.parser_errors import RefusedOption, refusal
 from experiments.errors.plain_errors import Interrupted, is_interrupt
@@ -61,8 +65,9 @@ from experiments.experiment_files.config_files import ConfigFiles, refuse_other_
 from experiments.experiment_files.registry import BASE, read_yaml
 from experiments.lightning_internals import OpenedCLI
 from experiments.program import program
+from experiments.run_folders.alone import alone_in
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
-from experiments.run_folders.find_run import find_run
+from experiments.run_folders.find_run import find_run, next_number
 from experiments.run_folders.loggers import MetricsTable, drop_rows_from, name_wandb_run
 from experiments.run_folders.provenance import parameter_counts, started
 from experiments.run_folders.run_folder import RUNS, TRAINING_COMMANDS, RunError, RunFolder, write_whole
@@ -160,6 +165,8 @@ class SpatialCLI(OpenedCLI):
                 self._end_as_told()
             if is_out_of_memory(error):
                 raise out_of_memory(self.config[self.subcommand], self._trains, error) from error
+            if (failed := loading_failed(error, self._being_read)) is not None:
+                raise failed from error
             if refused_by_lightning(error):
                 raise NotMade(f"Lightning does not take these settings: {reason_of(error)}") from error
             raise
@@ -237,10 +244,13 @@ class SpatialCLI(OpenedCLI):
             # `runs/<name>/latest` may point to another run before the checkpoint is read.
             config.ckpt_path = str(Path(config.ckpt_path).resolve())
         self._refuse_what_is_missing(config, training)
+        require_open_files(int(arguments_of(config.data).get("num_workers", 0)))
         torch.set_num_threads(computing_threads(config))
         # Deterministic kernels need no memory that is filled before its use: half of a small step's launches.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.folder = self.resumed or RunFolder.new(RUNS, config.name)
+        if not self.rehearses:
+            self.folder.require_writable()
         name_wandb_run(config.trainer.logger, self.folder.identifier)
 
     def _checkpoint_to_ask(self, config: Any) -> str | None:
@@ -275,12 +285,8 @@ class SpatialCLI(OpenedCLI):
     def instantiate_trainer(self, **kwargs: Any) -> ExperimentTrainer:
         """Add the run folder's table and the callbacks that belong to every run."""
         config = self.settings_of(self.config_init, "trainer")
-        kept: dict[str, Any] = {}
         if self.resumed and not self.rehearses:
-            kept = {key: value for key, value in self.folder.read_card().items() if key == "steps"}
             self.save_config_callback = None  # it writes no file over another one
-            self._rewrite_config()
-            self._rewind_metrics()
         configured = config["logger"]
         loggers = [configured] if isinstance(configured, Logger) else configured
         loggers = loggers if isinstance(loggers, list) else []  # true asks for a table, which is there
@@ -298,9 +304,16 @@ class SpatialCLI(OpenedCLI):
             )
         assert isinstance(trainer, ExperimentTrainer)
         if trainer.is_global_zero and not self.rehearses:
+            self.until_the_end.enter_context(alone_in(self.folder))
+            kept: dict[str, Any] = {}
+            if self.resumed:
+                kept = {key: value for key, value in self.folder.read_card().items() if key == "steps"}
+                self._rewrite_config()
+                self._rewind_metrics()
             card = started(
                 self._command(), str(self.subcommand), self.settings_of(self.config, "seed_everything")
             )
+            card["number"] = next_number(self.folder.path.parent)
             card["data_seed"] = getattr(self.datamodule, "seed", None)
             self.folder.write_card({"name": self.name, "comment": self.composition.comment, **kept, **card})
         return trainer
@@ -409,6 +422,11 @@ class SpatialCLI(OpenedCLI):
         trainer = getattr(self, "trainer", None)
         return self.subcommand in ("fit", "experiment") if trainer is None else trainer.state.fn == "fit"
 
+    def _being_read(self, processes: Collection[int]) -> str:
+        """What data-loading workers read; loaders of one's own do not say."""
+        data = getattr(self, "datamodule", None)
+        return data.being_read(processes) if isinstance(data, SpatialDataModule) else ""
+
     def _how_to_go_on(self) -> str:
         """What to type after an interruption."""
         folder = getattr(self, "folder", None)
@@ -430,7 +448,11 @@ class SpatialCLI(OpenedCLI):
         required = self._tested == "best" or self.best != Best()
         return [
             LearningRateMonitor(logging_interval="step"),
-            *(checkpoints(self.best, required) if config["enable_checkpointing"] is not False else ()),
+            *(
+                (*checkpoints(self.best, required), StateBefore())
+                if config["enable_checkpointing"] is not False
+                else ()
+            ),
             StartCard(
                 self.name,
                 f"{program(str(self.subcommand))} --resume {self.folder.path}",
@@ -444,7 +466,6 @@ class SpatialCLI(OpenedCLI):
     def _command(self) -> list[str]:
         return [*program().split(), *map(shlex.quote, self.composition.typed)]
 
-    @rank_zero_only
     def _rewrite_config(self) -> None:
         """Keep the run's configuration true: a resumed run may have been told to train longer."""
         config = self.config[self.subcommand].clone()
@@ -453,7 +474,6 @@ class SpatialCLI(OpenedCLI):
         if yaml.safe_load(text) != read_yaml(self.folder.config):
             write_whole(self.folder.config, text)
 
-    @rank_zero_only
     def _rewind_metrics(self) -> None:
         if self.folder.checkpoint.exists():
             drop_rows_from(self.folder.metrics, read_checkpoint(self.folder.checkpoint)["global_step"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ TESTED = {"experiment": "test", "test": "test", "predict": "test", "validate": "
 """The splits that commands ask questions of."""
 
 LARGEST_SEED = 2**32 - 1
+
+OPEN_FILES = 64
+"""Files that a run has open beside what its data-loading workers hand on, at the most."""
+
+OPEN_FILES_OF_A_WORKER = 32
+"""The tensors of the two batches that a worker has ready."""
+
+USUAL_OPEN_FILES = 4096
 
 UNTRAINED = "none"
 """As a checkpoint: the model is asked as it begins."""
@@ -116,6 +125,32 @@ def require_workable(trainer: Any) -> None:
                 f"trainer.plugins holds {kind}: a precision is named by trainer.precision, for example "
                 "--trainer.precision bf16-mixed."
             )
+
+
+def require_open_files(workers: int) -> None:
+    """Raise `RunError` where so many data-loading workers could not hand their batches on.
+
+    Each tensor on its way is an open file. A worker that may open no more loses its batch, for which the run
+    would wait. As many are allowed first as the system lets a process allow itself.
+
+    Args:
+        workers: how many there are.
+    """
+    if not workers or sys.platform == "win32":
+        return
+    import resource  # which Windows does not have
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = OPEN_FILES + workers * OPEN_FILES_OF_A_WORKER
+    if resource.RLIM_INFINITY != soft < needed and (hard == resource.RLIM_INFINITY or hard > soft):
+        soft = USUAL_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, USUAL_OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if resource.RLIM_INFINITY != soft < needed:
+        raise RunError(
+            f"A process may open {soft} files here, but data.init_args.num_workers is {workers}, which takes "
+            f"up to {needed}: raise the limit with `ulimit -n {USUAL_OPEN_FILES}`, or load without workers "
+            "(num_workers: 0)."
+        )
 
 
 def require_name(name: str) -> None:

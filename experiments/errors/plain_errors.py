@@ -10,6 +10,7 @@ import argparse
 import errno
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 from datamodules.errors.nearest_names import did_you_mean
 from datamodules.samples import SmallSpatialError
+from experiments.run_folders.run_folder import relative
 
 FAILED = 1
 INTERRUPTED = 130
@@ -27,7 +29,8 @@ INTERRUPTED = 130
 AGAIN = "The same command goes on where it has stopped."
 
 _MACHINE = {
-    errno.ENOSPC: "There is no space left on the disk{at}: make room, then run the same command again.",
+    errno.ENOSPC: "There is no space left on the disk{at}, {free}: make room, then run the same command "
+    "again.",
     errno.EDQUOT: "Your share of the disk is full{at}: make room, then run the same command again.",
     errno.EFBIG: "The file system does not hold so large a file{at}: name another folder.",
     errno.EROFS: "Nothing can be written{at}, since the file system is read-only: name another folder.",
@@ -133,7 +136,14 @@ def refused_by_machine(error: OSError) -> str | None:
     said = _MACHINE.get(error.errno or 0)
     if error.errno == errno.EEXIST and not Path(error.filename or "").is_file():
         return None
-    return said and said.format(at=f" ({error.filename})" if error.filename else "")
+    at = f" ({error.filename})" if error.filename else ""
+    return said and said.format(at=at, free=_free(Path(error.filename or ".")))
+
+
+def _free(path: Path) -> str:
+    """How much room there is for a file."""
+    folder = next((each for each in path.absolute().parents if each.is_dir()), Path())
+    return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free in {relative(folder)}"
 
 
 _CHOICE = re.compile(

@@ -5,6 +5,7 @@ The result is again a command line, so that LightningCLI checks every key and ty
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,7 +224,14 @@ def _continue(typed: list[str], files: list[str], options: list[str], run: str, 
     if not folder.config.exists():
         raise RunError(f"{folder.path} holds no run to continue: {folder.config.name} is missing.")
     content = _read(folder.config)
-    checkpoint = ["--ckpt_path", str(folder.checkpoint)] if folder.checkpoint.exists() else []
+    checkpoint = []
+    if folder.checkpoint.exists():
+        # Loaded late: it needs torch.
+        from experiments.run_folders.whole_checkpoints import restore_whole
+
+        if said := restore_whole(folder):
+            print(said, file=sys.stderr)
+        checkpoint = ["--ckpt_path", str(folder.checkpoint)]
     return ConfigFiles(
         typed,
         [typed[0], "-c", str(folder.config), *options, *checkpoint],

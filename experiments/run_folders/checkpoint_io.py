@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from experiments.run_folders.whole_checkpoints import keep_before
 from experiments.run_folders.whole_files import written_beside
 from lightning_modules.checkpoints import readable_checkpoint
 
@@ -27,16 +28,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with written_beside(Path(path)) as temporary, temporary.open("wb") as file:
-            try:
-                torch.save(checkpoint, file)
-            except RuntimeError as error:
-                # torch hides what the disk has said behind an error of its own.
-                if isinstance(error.__context__, OSError):
-                    raise error.__context__ from None
-                raise
-            file.flush()
-            os.fsync(file.fileno())
+        with written_beside(Path(path)) as temporary:
+            with temporary.open("wb") as file:
+                try:
+                    torch.save(checkpoint, file)
+                except RuntimeError as error:
+                    # torch hides what the disk has said behind an error of its own.
+                    if isinstance(error.__context__, OSError):
+                        raise error.__context__ from None
+                    raise
+                file.flush()
+                os.fsync(file.fileno())
+            keep_before(Path(path))
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Load as Lightning does; raises `CheckpointError` where the file is no whole checkpoint."""

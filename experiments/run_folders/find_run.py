@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from datamodules.files.text_files import read_json
+from datamodules.samples import DataError
 from experiments.run_folders.run_folder import RUNS, RunError, RunFolder
 
 State = Literal["trained", "tested"]
@@ -62,7 +65,21 @@ def runs_in(folder: Path) -> list[RunFolder]:
         for path in folder.glob(f"*/{RunFolder(folder).config.name}")
         if not path.parent.is_symlink()
     ]
-    return sorted(runs, key=lambda run: run.read_card().get("started", ""))
+    cards = {run: run.read_card() for run in runs}
+    return sorted(runs, key=lambda run: (cards[run].get("number", 0), cards[run].get("started", "")))
+
+
+def next_number(folder: Path) -> int:
+    """The number of the next run of an experiment: clocks may go back, numbers do not.
+
+    Args:
+        folder: the folder with all runs of the experiment.
+    """
+    numbers = [0]
+    for card in folder.glob(f"*/{RunFolder(folder).card.name}"):
+        with suppress(DataError):  # a damaged one of another run, which keeps nobody from starting
+            numbers.append(read_json(card).get("number", 0))
+    return 1 + max(numbers)
 
 
 def _required(run: RunFolder, named: str, state: State) -> RunFolder:

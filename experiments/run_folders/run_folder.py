@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -79,6 +80,20 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def checkpoint_before(self) -> Path:
+        """The checkpoint before the newest, for where that is damaged."""
+        return self.path / "checkpoints" / "before_last.ckpt"
+
+    def checkpoint_before_step(self, step: int) -> Path:
+        """What is kept of a run that went wrong in a step."""
+        return self.path / "checkpoints" / f"before_step_{step}.ckpt"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a run is at work in the folder."""
+        return self.path / ".lock"
+
+    @property
     def best(self) -> Path:
         """The checkpoint of the best validation, where one was kept."""
         return self.path / "checkpoints" / "best.ckpt"
@@ -143,6 +158,15 @@ class RunFolder:
         """Write down how the run was started."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.card, json.dumps(card, indent=2) + "\n")
+
+    def require_writable(self) -> None:
+        """Raise the system's own error where nothing can be written into the folder, or it cannot be made."""
+        there = next((path for path in (self.path, *self.path.parents) if path.exists()), self.path)
+        if not there.is_dir() or os.access(there, os.W_OK | os.X_OK):
+            return
+        read_only = hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), str(self.path))
 
     def become_latest(self) -> None:
         """Point `latest` to this run: it has a checkpoint now, or results where nothing was trained.

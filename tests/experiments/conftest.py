@@ -12,31 +12,14 @@ import yaml
 from tests.helpers.cli_in_process import DryRunCLI
 from tests.helpers.commands import LONGEST_S, Command, Start, environment
 from tests.helpers.forked import ForkedCommand
+from tests.helpers.stub_experiment import stub_experiment
 from tests.helpers.track3_files import as_published
 
 
 @pytest.fixture
 def stub(tmp_path: Path) -> Path:
     """An experiment file whose model and data are stubs."""
-    file = tmp_path / "stub.yaml"
-    content = {
-        "name": "stub",
-        "model": {
-            "class_path": "tests.helpers.stub.StubModule",
-            "init_args": {
-                "epochs": 4,
-                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.05}},
-            },
-        },
-        "data": {
-            "class_path": "tests.helpers.stub.StubData",
-            "init_args": {"num_workers": 0, "seed": "${seed_everything}"},
-        },
-        "trainer": {"log_every_n_steps": 1},
-        "tiny": {"data": {"init_args": {"images": 16}}},
-    }
-    file.write_text("# Is left told from right?\n" + yaml.safe_dump(content))
-    return file
+    return stub_experiment(tmp_path)
 
 
 @pytest.fixture

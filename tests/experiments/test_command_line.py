@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from datamodules.samples import DataError
@@ -30,7 +31,7 @@ def test_a_whole_experiment_leaves_what_the_design_promises(
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("config.yaml", "metrics.csv", "predictions.jsonl", "results.json", "results.md", "report.html"),
-        *("checkpoints", "gallery", "run.json"),
+        *("checkpoints", "gallery", "run.json", ".lock"),
     }
     results = json.loads((folder / "results.json").read_text())
     assert set(results) == {
@@ -249,7 +250,7 @@ def test_resume_takes_the_runs_configuration_and_checkpoint(tmp_path: Path) -> N
     fresh = compose(["fit", "--resume", str(folder.path), "--scale", "tiny"], tmp_path / "runs")
     assert fresh.arguments == ["fit", "-c", str(folder.config)]
     folder.checkpoint.parent.mkdir()
-    folder.checkpoint.touch()
+    torch.save({}, folder.checkpoint)
     resumed = compose(["fit", "--name=x", "--resume=latest"], tmp_path / "runs")
     assert resumed.arguments[-2:] == ["--ckpt_path", str(folder.checkpoint)]
     assert (resumed.resumed, resumed.comment) == (folder, "Why?")

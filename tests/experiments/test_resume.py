@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import signal
 import time
@@ -14,26 +13,9 @@ import torch
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
 from experiments.run_folders.loggers import drop_rows_from, read_rows
 from tests.helpers.commands import LONGEST_S, Command, Start
+from tests.helpers.run_ends import results, rows, weights, why_not_the_same
 
 WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Those of the last checkpoint, and those of the best."""
-    states = {
-        name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
-        for name in ("last", "best")
-    }
-    return {f"{name} {key}": value for name, state in states.items() for key, value in state.items()}
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    """Everything that was logged but speed, which no run repeats."""
-    with (folder / "metrics.csv").open() as file:
-        return [
-            {name: value for name, value in row.items() if not name.endswith("_per_second")}
-            for row in csv.DictReader(file)
-        ]
 
 
 @pytest.mark.slow
@@ -71,13 +53,9 @@ def test_a_killed_run_ends_as_the_undisturbed_one(
 
     assert "goes on in epoch" in resumed.stdout
     assert killed.resolve() == folder
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    expected, found = weights(whole), weights(killed)
-    assert all(torch.equal(expected[name], found[name]) for name in expected | found)
-    assert rows(whole) == rows(killed)
-    results = [json.loads((path / "results.json").read_text()) for path in (whole, killed)]
-    assert results[0].pop("seconds") != results[1].pop("seconds")
-    assert results[0] == results[1]
+    names = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert names == {"best.ckpt", "before_last.ckpt", "last.ckpt"}
+    assert not why_not_the_same(whole, killed)
 
 
 KILLED = {
@@ -129,12 +107,27 @@ def test_an_experiment_killed_at_any_moment_ends_as_undisturbed(
     assert process.finished(LONGEST_S).returncode == -signal.SIGKILL, "it was over before it could be killed"
 
     command("experiment", "-c", name, "--name", "killed", "--resume", "latest")
-    expected, found = weights(whole), weights(killed)
-    assert all(torch.equal(expected[name], found[name]) for name in expected | found)
-    assert rows(whole) == rows(killed)
-    results = [json.loads((path / "results.json").read_text()) for path in (whole, killed)]
-    assert results[0].pop("seconds") != results[1].pop("seconds")
-    assert results[0] == results[1]
+    assert not why_not_the_same(whole, killed)
+
+
+def test_the_state_before_a_step_without_a_number_is_kept(
+    tmp_path: Path, stub: Path, command: Command
+) -> None:
+    """It can be gone on from: without what was wrong, the run ends as one in which nothing was."""
+    typed = ("experiment", "-c", str(stub), "--model=tests.helpers.faults.NoNumber")
+    stopped = command(*typed, "--name", "stopped", code=1)
+    assert "The loss is not finite at step 6 (answer nan)" in stopped.stderr
+    assert "questions of this batch: train-" in stopped.stderr
+    folder = (tmp_path / "runs/stopped/latest").resolve()
+    kept = folder / "checkpoints/before_step_6.ckpt"
+    assert f"The state before step 6 is kept: {kept.relative_to(tmp_path)}" in stopped.stdout
+    assert torch.load(kept, weights_only=True)["global_step"] == 6
+
+    command(*typed, "--name", "whole", SURVIVE="1")
+    command(*typed, "--name", "again", "--ckpt_path", str(kept), SURVIVE="1")
+    whole, again = weights(tmp_path / "runs/whole/latest"), weights(tmp_path / "runs/again/latest")
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[name], again[name]) for name in whole if name.startswith("last"))
 
 
 def test_half_a_checkpoint_never_carries_the_real_name(
@@ -175,10 +168,7 @@ def test_resuming_what_never_ran_is_refused(stub: Path, command: Command) -> Non
 def test_a_finished_fit_is_not_repeated(tmp_path: Path, stub: Path, command: Command) -> None:
     command("experiment", "-c", str(stub))
     folder = tmp_path / "runs/stub/latest"
-    before, results = rows(folder), json.loads((folder / "results.json").read_text())
+    before = rows(folder), results(folder)
     command("experiment", "-c", str(stub), "--resume", "latest")
-    again = json.loads((folder / "results.json").read_text())
-    assert rows(folder) == before
-    assert again.pop("seconds")["fit"] > 0
-    results.pop("seconds")
-    assert again == results
+    assert (rows(folder), results(folder)) == before
+    assert json.loads((folder / "results.json").read_text())["seconds"]["fit"] > 0

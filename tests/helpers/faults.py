@@ -63,3 +63,12 @@ class NotDifferentiable(StubModule):
         terms, layer = super().loss(batch), self.layers[0]
         assert isinstance(layer, nn.Linear)
         return {**terms, "root": (0 * layer.weight.sum()).sqrt()}
+
+
+class NoNumber(StubModule):
+    """Has a loss that is NaN in the step after its sixth, unless SURVIVE is set."""
+
+    def loss(self, batch: Any) -> Any:
+        terms = super().loss(batch)
+        wrong = self.training and self.global_step == 6 and "SURVIVE" not in os.environ
+        return {name: term * float("nan") if wrong else term for name, term in terms.items()}

@@ -59,10 +59,15 @@ class ForkedCommand:
         """Whether it has not ended yet."""
         return self._process.is_alive()
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process.pid is not None
+        return self._process.pid
+
     def send(self, sent: signal.Signals) -> None:
         """Send it and all that it has started a signal."""
-        assert self._process.pid is not None
-        os.killpg(self._process.pid, sent)
+        os.killpg(self.pid, sent)
 
     def finished(self, seconds: float) -> subprocess.CompletedProcess[str]:
         """Wait for its end.

@@ -13,6 +13,7 @@ from datamodules.samples import Answer
 from datamodules.scoring.metrics import Track3Metric
 from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.checkpoints import CheckpointError, keep_trainable, require_trainable
+from lightning_modules.finite import NotFinite
 from lightning_modules.phases import Phase, objective_at
 from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant, parameter_count
@@ -194,18 +195,30 @@ def test_a_whole_batch_has_its_samples_in_their_order() -> None:
     assert batch["ids"] == [one.id for one in batch["samples"]] == [one.id for one in samples]
 
 
-def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_sample(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_fit_and_names_the_questions(tmp_path: Path) -> None:
     class Broken(TinyGiant):
-        first: str
+        asked: str
 
         def loss(self, batch: Batch) -> dict[str, Tensor]:
-            self.first = batch["samples"][0].id
+            self.asked = ", ".join(sample.id for sample in batch["samples"])
             return {"word_loss": torch.tensor(float("nan"), requires_grad=True)}
 
     module = Broken(SMALL, [Phase("normalized", 1)])
-    with pytest.raises(ModelError, match=r"not finite at step 0 \(word_loss nan\)") as raised:
+    with pytest.raises(NotFinite, match=r"not finite at step 0 \(word_loss nan\)") as raised:
         trainer(tmp_path, limit_val_batches=0).fit(module, MemoryData())
-    assert str(raised.value).endswith(f"batch's first sample: '{module.first}'")
+    assert str(raised.value).endswith(f"questions of this batch: {module.asked}")
+    assert not raised.value.spoilt
+
+
+def test_weights_that_are_not_finite_are_in_no_checkpoint() -> None:
+    module = tiny_giant()
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    with torch.no_grad():
+        next(module.parameters()).view(-1)[0] = torch.inf
+    with pytest.raises(NotFinite, match="The weights are not finite after step") as raised:
+        module.on_save_checkpoint(checkpoint)
+    assert raised.value.spoilt
 
 
 def test_without_a_datamodule_or_anything_to_train_there_is_a_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""What is kept of a training whose numbers have gone wrong: the state before the step in which they did."""
+
+from __future__ import annotations
+
+from lightning import LightningModule, Trainer
+
+from experiments.callbacks.in_run_folder import InRunFolder
+from experiments.run_folders.run_folder import relative
+from lightning_modules.finite import NotFinite
+
+
+class StateBefore(InRunFolder):
+    """Saves the state before a step whose loss is not finite; the weights have not changed in it yet."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save it, in all processes, which the loss has stopped together."""
+        if not isinstance(exception, NotFinite) or exception.spoilt:
+            return
+        kept = self.folder.checkpoint_before_step(trainer.global_step)
+        try:
+            trainer.save_checkpoint(kept)
+        except OSError as error:  # the disk is full, say; what has gone wrong first is said in the end
+            print(f"The state before the step could not be kept: {error}.")
+            return
+        if trainer.is_global_zero:
+            print(f"The state before step {trainer.global_step} is kept: {relative(kept)}", flush=True)

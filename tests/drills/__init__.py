@@ -1,0 +1,1 @@
+"""Faults of machines and people, done to real runs on purpose."""
