@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help experiment study list print smoke matrix score compare cache-teacher export data bench figures gpu-bench \
-	gpu-check test mutants lint format clean
+	gpu-check test mutants fuzz lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -15,7 +15,8 @@ NO := 0 no false
 LATEST := $(filter 1 yes true latest,$(RESUME))
 OPTIONS = $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed_everything $(SEED)) \
 	$(if $(filter-out $(NO),$(RESUME)),--resume $(if $(LATEST),latest,$(RESUME))) \
-	$(if $(DATA),--data.init_args.root '$(DATA)') $(ARGS)
+	$(if $(DATA),--data.init_args.root '$(DATA)') $(ALLOWING) $(ARGS)
+ALLOWING = $(foreach package,$(ALLOW),--allow '$(package)')
 
 help:  ## show this
 	@echo "SmallSpatial: small vision-language models that reason about space"
@@ -24,13 +25,13 @@ help:  ## show this
 	@echo
 	@echo "Start with:  make experiment NAME=quickstart"
 
-experiment: $(READY)  ## NAME=name or /file.yaml [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [ARGS="--trainer.devices 4"]: fit, test, report
+experiment: $(READY)  ## NAME=name or /file.yaml [SCALE=tiny] [SEED=] [RESUME=1] [DATA=/folder] [ALLOW="mypackage"] [ARGS="--trainer.devices 4"]: fit, test, report
 	@$(call need,NAME,make list)
 	@$(PROGRAM) experiment -c '$(NAME)' $(OPTIONS)
 
-study: $(READY)  ## NAME= [SCALE=tiny] [JOBS=2]: several experiments over several seeds, one table
+study: $(READY)  ## NAME= [SCALE=tiny] [JOBS=2] [ALLOW=]: several experiments over several seeds, one table
 	@$(call need,NAME,for example NAME=distillation)
-	@.venv/bin/python -m experiments.commands.study '$(NAME)' $(if $(SCALE),--scale $(SCALE)) $(if $(JOBS),--jobs $(JOBS))
+	@.venv/bin/python -m experiments.commands.study '$(NAME)' $(if $(SCALE),--scale $(SCALE)) $(if $(JOBS),--jobs $(JOBS)) $(ALLOWING)
 
 list: $(READY)  ## every experiment and the question it answers
 	@.venv/bin/python -m experiments.commands.list
@@ -40,7 +41,7 @@ print: $(READY)  ## NAME= [SCALE=tiny]: the experiment's whole configuration, an
 	@$(PROGRAM) print -c '$(NAME)' $(OPTIONS)
 
 smoke: $(READY)  ## [NAME=]: every experiment, or one, at the tiny size
-	@.venv/bin/python -m experiments.commands.smoke $(NAME)
+	@.venv/bin/python -m experiments.commands.smoke $(NAME) $(ALLOWING)
 
 matrix: $(READY)  ## [NAME=] [JOBS=2]: every experiment, full-size file and tiny models, on copies of the published benchmarks
 	@.venv/bin/python -m experiments.commands.matrix $(if $(NAME),'$(NAME)') $(if $(JOBS),--jobs $(JOBS))
@@ -54,7 +55,7 @@ score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by t
 export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has trained, for use outside of this project
 	@$(call need,NAME,make list)
 	@.venv/bin/python -m experiments.export --name '$(NAME)' $(if $(RUN),--run '$(RUN)') \
-		$(if $(filter-out $(NO),$(MERGE)),--merge) $(if $(TO),--to '$(TO)')
+		$(if $(filter-out $(NO),$(MERGE)),--merge) $(if $(TO),--to '$(TO)') $(ALLOWING)
 
 cache-teacher: $(READY)  ## NAME= [SCALE=tiny] [DATA=/folder] [ARGS=]: what a teacher says of the training questions, to train without it
 	@$(call need,NAME,for example NAME=distillation/logit_kd_cached)
@@ -89,6 +90,9 @@ test: $(READY) $(if $(CI),lint)  ## [ARGS="-k name"]: the tests; in CI the lint 
 mutants: $(READY)  ## [PACKAGE=] [LIST=/folder] [JOBS=2]: faults planted on purpose, and whether the tests tell (up to an hour)
 	@.venv/bin/python -m tests.mutants $(if $(PACKAGE),--package '$(PACKAGE)') \
 		$(if $(LIST),--list '$(LIST)') $(if $(JOBS),--jobs $(JOBS))
+
+fuzz: $(READY)  ## [EXAMPLES=10000] [NAME=]: mutated records and files through every reader (most of an hour)
+	@.venv/bin/python -m tests.fuzz $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(NAME),--name '$(NAME)')
 
 lint: $(READY)  ## formatting, style and types
 	@.venv/bin/ruff format --check .

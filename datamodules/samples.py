@@ -109,6 +109,8 @@ class ImageFile:
             ) from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableImage(f"The image {self.path} cannot be read: {error}.") from error
+        except MemoryError as error:
+            raise UnreadableImage(f"The image {self.path} says a size that no memory holds.") from error
         seen = as_stored(image) if self.stored else image
         return depth_of(seen, self.name) if self.depth else rgb_of(seen, self.name)
 

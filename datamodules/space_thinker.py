@@ -146,10 +146,10 @@ def _indexed_rows(files: Sequence[Path], source: str) -> Iterator[IndexedRow]:
     for file in files:
         for number, row in parquet_rows(file, ("images",), ("input", "output", "messages")):
             sample = sample_of(row, total, f"Row {number} of {file}")
-            images = tuple(
-                EncodedImage(f"row {number} of {file}", image_bytes(image))
-                for image in (row["images"] or [None])
-            )
+            shown = row["images"] or [None]
+            if not isinstance(shown, list):
+                raise DataError(f"Row {number} of {file} has `images` that are no list: {shown!r:.60}.")
+            images = tuple(EncodedImage(f"row {number} of {file}", image_bytes(image)) for image in shown)
             group = images[0].key().hex()
             yield IndexedRow(sample.replace(source=source, group=group), images)
             total += 1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.errors.libraries import quiet_libraries
 from experiments.errors.plain_errors import OptionParser, plain_errors
+from experiments.experiment_files.allowed_classes import ALLOW, enforce
 from experiments.experiment_files.registry import read_yaml
 from experiments.program import program
 from experiments.run_folders.find_run import find_run
@@ -118,9 +119,11 @@ def main(typed: list[str] | None = None) -> None:
     parser.add_argument("--name", required=True, help="the experiment")
     parser.add_argument("--run", help="the run's id; the newest one when left out")
     parser.add_argument("--merge", action="store_true", help="also write the merged model")
+    parser.add_argument(ALLOW, action="append", default=[], help="a package of yours that the run is made of")
     parser.add_argument("--to", type=Path, help="the folder to write into; the run's own when left out")
     with plain_errors():
         arguments = parser.parse_args(typed)
+        enforce(arguments.allow)
         run = find_run(arguments.name, "trained", arguments.run)
         quiet_libraries()
         print("\n".join(export(run, arguments.to or run.path, arguments.merge)))

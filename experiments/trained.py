@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.experiment_files.allowed_classes import enforce
 from experiments.experiment_files.registry import read_yaml
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
@@ -13,15 +15,17 @@ if TYPE_CHECKING:
     from lightning_modules.base import SpatialModule
 
 
-def load_trained(named: str | Path) -> SpatialModule:
+def load_trained(named: str | Path, allow: Sequence[str] = ()) -> SpatialModule:
     """The module of a run as the checkpoint left it that the run is tested with, ready to answer.
 
     Args:
         named: a run's folder (`runs/quickstart/latest`), or an experiment's name, whose newest run it is.
+        allow: packages of your own that the run's configuration may name classes of.
 
     Raises:
         SmallSpatialError: there is no such run, or it has trained nothing.
     """
+    enforce(allow)
     run = find_run(str(named), "trained")
     return trained_module(run, read_yaml(run.config)["model"])
 
@@ -56,18 +60,22 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
 
 
 def make_module(settings: dict[str, Any]) -> Any:
-    """A module from its class and arguments, checked as the command line checks them."""
+    """A module from its class and arguments, checked as the command line checks them.
+
+    The class may lie in what was allowed last in this process.
+    """
     from jsonargparse import ArgumentError, ArgumentParser
     from lightning import LightningModule
 
     from experiments.errors.constructors import made_as_configured
     from experiments.errors.parser_errors import RefusedOption, refusal
 
+    enforce()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningModule, "model")
     try:
         parsed = parser.parse_object({"model": settings})
     except ArgumentError as error:
-        raise RefusedOption(refusal(error)) from error
+        raise RefusedOption(refusal(error, files=[("the run's config.yaml", {"model": settings})])) from error
     with made_as_configured("The model"):
         return parser.instantiate_classes(parsed).model

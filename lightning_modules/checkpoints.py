@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,13 @@ from torch import Tensor, nn
 
 from datamodules.samples import SmallSpatialError, why_not_readable
 
+NO_CHECKPOINT = (
+    *(OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError),
+    # What torch's unpickler comes upon in bytes that nobody has pickled.
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, OverflowError, struct.error),
+)
+"""What is raised for a file that is no whole checkpoint."""
+
 
 class CheckpointError(SmallSpatialError):
     """A checkpoint cannot be read, or does not belong to the module it is loaded into."""
@@ -24,7 +32,7 @@ def readable_checkpoint(path: Path | str) -> Iterator[None]:
     """Raise `CheckpointError` where the file that is read here is absent or no whole checkpoint."""
     try:
         yield
-    except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError, SafetensorError) as error:
+    except NO_CHECKPOINT as error:
         why = "" if "://" in str(path) else why_not_readable(Path(path))
         raise CheckpointError(
             f"The checkpoint {path} cannot be read. "

@@ -13,6 +13,7 @@ from datamodules.benchmarks.question_files import QuestionRow
 from datamodules.benchmarks.record_texts import text_in, texts_in
 from datamodules.benchmarks.space_thinker_text import task_of
 from datamodules.files.image_folder import ImageFolder
+from datamodules.files.text_files import NOT_JSON
 from datamodules.files.unique_ids import UniqueIds
 from datamodules.samples import LETTERS, MASK_PLACEHOLDER, AnswerType, DataError, ImageFile, SpatialSample
 
@@ -106,7 +107,7 @@ def _choices(value: object, where: str) -> tuple[str, ...]:
         if value.startswith("["):
             try:
                 value = json.loads(value)
-            except json.JSONDecodeError as error:
+            except NOT_JSON as error:
                 raise DataError(f"{where} has `choices` that are not JSON: {value!r:.60}.") from error
         else:
             value = value.split("|")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from datamodules.files.text_files import NOT_JSON
 from datamodules.samples import DataError, Region
 
 FORMS = 'boxes [[x0, y0, x1, y1], ...] in pixels, or masks [{"size": [height, width], "counts": "..."}, ...]'
@@ -30,7 +31,7 @@ def regions_of(value: object, size: tuple[int, int], where: str) -> tuple[Region
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError as error:
+        except NOT_JSON as error:
             raise DataError(f"{where} has `regions` that are not JSON. Write {FORMS}.") from error
     if isinstance(value, dict) or (isinstance(value, list) and value and _is_number(value[0])):
         value = [value]

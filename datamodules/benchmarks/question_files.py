@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datamodules.files.text_files import NOT_JSON, why_not_json
 from datamodules.samples import DataError
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl")
@@ -202,8 +203,8 @@ def _parsed(text: str, file: Path, first_line: int) -> Any:
         raise DataError(
             f"Line {line} of {file} is not JSON: {error.msg}, at character {error.colno}."
         ) from error
-    except RecursionError as error:
-        raise DataError(f"The file {file} is nested too deeply for a list of questions.") from error
+    except NOT_JSON as error:
+        raise DataError(f"The file {file} holds no list of questions: {why_not_json(error)}.") from error
 
 
 def _json_row(record: object, where: str) -> QuestionRow:

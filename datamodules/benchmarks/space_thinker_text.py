@@ -64,8 +64,13 @@ def user_text(row: dict[str, Any], where: str) -> tuple[str, str]:
         DataError: there is no question.
     """
     wrapped, output = row.get("input"), row.get("output")
+    for name, value in (("input", wrapped), ("output", output)):
+        if value is not None and not isinstance(value, str):
+            raise DataError(
+                f"{where} has an `{name}` that is no text: {value!r:.60}. Repair or remove the row."
+            )
     if not wrapped or not output:
-        turns = {turn["role"]: _content(turn.get("content")) for turn in row.get("messages") or []}
+        turns = _turns(row.get("messages"), where)
         wrapped, output = wrapped or turns.get("user"), output or turns.get("assistant")
     if not wrapped:
         raise DataError(
@@ -80,6 +85,18 @@ def user_text(row: dict[str, Any], where: str) -> tuple[str, str]:
             "remove the row."
         )
     return question, output or ""
+
+
+def _turns(messages: object, where: str) -> dict[str, str]:
+    """What each role says last."""
+    if messages is None:
+        return {}
+    if not isinstance(messages, list) or not all(isinstance(turn, dict) for turn in messages):
+        raise DataError(
+            f"{where} has `messages` that are no turns of `role` and `content`: {messages!r:.60}. Repair or "
+            "remove the row."
+        )
+    return {str(turn.get("role")): _content(turn.get("content")) for turn in messages}
 
 
 def reasoning_text(output: str) -> str:

@@ -92,7 +92,7 @@ def _category(category: object, where: str) -> str:
     """The category, or "" where the record has none."""
     if category is None or category == "":
         return ""
-    if category not in CATEGORIES:
+    if not isinstance(category, str) or category not in CATEGORIES:
         raise DataError(f"{where} has the unknown category {category!r}; known are {', '.join(CATEGORIES)}.")
     return str(category)
 

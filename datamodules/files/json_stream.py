@@ -16,6 +16,9 @@ from datamodules.samples import DataError
 
 _CHUNK_BYTES = 64 * 1024
 _SHOW_PROGRESS_FROM_BYTES = 50_000_000
+_DEEPEST = 100
+_NO_NUMBER = (ValueError, ArithmeticError, SystemError)
+"""What ijson raises for numbers of thousands of digits; the last one from its C code."""
 
 
 def stream_array(path: Path) -> Iterator[object]:
@@ -37,9 +40,27 @@ def stream_array(path: Path) -> Iterator[object]:
             progress = rich.progress.wrap_file(reader, total=size, description=f"Reading {path.name}")
             reader = stack.enter_context(progress)
         try:
-            yield from ijson.items(reader, "item", buf_size=_CHUNK_BYTES, use_float=True)
+            for element in ijson.items(reader, "item", buf_size=_CHUNK_BYTES, use_float=True):
+                if _is_deeper(element, _DEEPEST):
+                    raise DataError(
+                        f"The file {path} holds an element that is nested too deeply for a record."
+                    )
+                yield element
         except ijson.JSONError as error:
             raise DataError(_describe(path)) from error
+        except _NO_NUMBER as error:
+            raise DataError(
+                f"The file {path} holds a number of more digits than can be read. Repair its record."
+            ) from error
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether there are lists and objects within each other on more levels, which no message could show."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in value if type(each) in (list, dict))
 
 
 def _refuse_other_than_array(handle: BinaryIO, path: Path) -> None:
@@ -78,7 +99,7 @@ def _parse_until_error(path: Path, fine_from: int) -> _CountingReader:
     """Parse the file again; the reader tells how far the parser came."""
     with path.open("rb") as handle:
         reader = _CountingReader(handle, fine_from)
-        with suppress(ijson.JSONError):
+        with suppress(ijson.JSONError, *_NO_NUMBER):
             for _ in ijson.basic_parse(reader, buf_size=_CHUNK_BYTES):
                 pass
         return reader

@@ -44,7 +44,8 @@ def parquet_rows(
                 for row in batch.to_pylist():
                     yield read, row
                     read += 1
-    except (pa.ArrowException, OSError) as error:
+    # Texts that are no UTF-8 and times of no calendar are found only when a row is taken out.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         why = why_not_readable(path) or "Download or write it again."
         raise DataError(
             f"The file {path} is not a readable Parquet file: {error}, after {read} rows. {why}"

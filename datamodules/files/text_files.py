@@ -9,6 +9,9 @@ from typing import Any
 from datamodules.errors.file_contents import why_not_readable
 from datamodules.samples import DataError
 
+NOT_JSON = (ValueError, RecursionError)
+"""What `json.loads` raises: also for numbers of thousands of digits, and for deep nesting."""
+
 
 def read_text(path: Path) -> str:
     """The text of a file, without a byte order mark.
@@ -32,11 +35,23 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except NOT_JSON as error:
         why = why_not_readable(path) or "Write or fetch it again."
-        raise DataError(
-            f"{path} is not well-formed JSON: {error.msg} at line {error.lineno}, column {error.colno}. {why}"
-        ) from error
+        raise DataError(f"{path} is not well-formed JSON: {why_not_json(error)}. {why}") from error
+
+
+def why_not_json(error: ValueError | RecursionError, first_line: int = 1) -> str:
+    """What `json.loads` has against a text, as a part of a sentence.
+
+    Args:
+        error: what it raised, one of `NOT_JSON`.
+        first_line: where in its file the text begins.
+    """
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno + first_line - 1}, column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it holds a whole number of more digits than can be read"
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError) -> str:

@@ -84,14 +84,21 @@ def copied_splits(folder: Path) -> dict[str, SplitCounts] | None:
     file = folder / COPY
     if not file.is_file():
         return None
-    try:
-        splits = read_json(file)["splits"]
-        return {name: SplitCounts(**counts) for name, counts in splits.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{file} cannot be read ({error}): it should be like "
-            '{"splits": {"test": {"questions": 40}}}.'
-        ) from error
+    match read_json(file):
+        case {"splits": dict(splits)} if all(map(_are_counts, splits.values())):
+            return {name: SplitCounts(**counts) for name, counts in splits.items()}
+    raise DataError(f'{file} should be like {{"splits": {{"test": {{"questions": 40}}}}}}, but is not.')
+
+
+def _are_counts(said: object) -> bool:
+    """Whether a copy's file says of a split what `SplitCounts` takes."""
+    kinds = {"questions": int, "images": int | None, "categories": dict, "rounded": bool}
+    return (
+        isinstance(said, dict)
+        and "questions" in said
+        and all(name in kinds and isinstance(value, kinds[name]) for name, value in said.items())
+        and all(isinstance(count, int) for count in said.get("categories", {}).values())
+    )
 
 
 def missing_images(folder: Path, names: list[str]) -> Iterator[str]:

@@ -22,6 +22,8 @@ def why_not_a_mask(counts: str, height: int, width: int) -> str:
     """
     if not counts:
         return "are empty"
+    if height < 1 or width < 1:
+        return "belong to no pixels"
     letters = np.frombuffer(counts.encode("ascii"), np.uint8) if counts.isascii() else np.zeros(1)
     if letters.min() < _FIRST or letters.max() > _LAST:
         return "hold characters that COCO does not write"

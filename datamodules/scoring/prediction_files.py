@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from datamodules.errors.file_contents import why_not_readable
 from datamodules.files.json_stream import stream_array
-from datamodules.files.text_files import not_utf8
+from datamodules.files.text_files import NOT_JSON, not_utf8, why_not_json
 from datamodules.files.unique_ids import UniqueIds
 from datamodules.samples import DataError
 
@@ -109,8 +109,8 @@ def _lines(path: Path) -> Iterator[object]:
                     yield json.loads(line)
         except UnicodeDecodeError as error:
             raise DataError(not_utf8(path, error)) from error
-        except json.JSONDecodeError as error:
+        except NOT_JSON as error:
             raise DataError(
-                f"Line {number} of {path} is not well-formed JSON ({error}). "
+                f"Line {number} of {path} is not well-formed JSON ({why_not_json(error, number)}). "
                 f"{why_not_readable(path) or 'A line holds one object.'}"
             ) from error

@@ -51,7 +51,7 @@ def _truth_sample(name: str, record: dict[str, Any], path: Path) -> SpatialSampl
             f"Question {name} of {path} has no `normalized_answer`, so nothing can be scored by it."
         )
     category = record.get("category") or _category_of(value)
-    if category not in CATEGORIES:
+    if not isinstance(category, str) or category not in CATEGORIES:
         raise DataError(f"Question {name} of {path} has the unknown category {category!r}.")
     return SpatialSample(
         id=name,

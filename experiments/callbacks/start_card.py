@@ -114,6 +114,8 @@ class StartCard(InRunFolder):
             "logs": ", ".join(describe(trainer.loggers)),
             "folder": str(self.folder.path),
         }
+        if card.get("allowed"):
+            rows["allow"] = ", ".join(card["allowed"])
         if trainer.training and trainer.ckpt_path and trainer.global_step:
             rows["resumed"] = epoch
         elif trainer.ckpt_path and not trainer.training:

@@ -49,6 +49,7 @@ from experiments.command_line.preconditions import (
     require_seed,
     require_splits,
     require_teacher,
+    require_tensors_alone,
     require_workable,
     trains,
 )
@@ -61,8 +62,10 @@ from experiments.errors.loading import loading_failed
 from experiments.errors.memory import is_out_of_memory, out_of_memory
 from experiments.errors.parser_errors import RefusedOption, refusal
 from experiments.errors.plain_errors import Interrupted, is_interrupt
+from experiments.experiment_files.allowed_classes import enforce
 from experiments.experiment_files.config_files import ConfigFiles, refuse_other_model
 from experiments.experiment_files.registry import BASE, read_yaml
+from experiments.experiment_files.secrets import masked, refuse_secrets
 from experiments.lightning_internals import OpenedCLI
 from experiments.program import program
 from experiments.run_folders.alone import alone_in
@@ -126,6 +129,7 @@ class SpatialCLI(OpenedCLI):
 
     def __init__(self, composition: ConfigFiles) -> None:
         self.composition = composition
+        enforce(composition.allowed)
         self.typed_subcommand = next(iter(composition.arguments), "")
         self.resumed = composition.resumed
         self.stopwatch = Stopwatch()
@@ -206,14 +210,17 @@ class SpatialCLI(OpenedCLI):
             self.config = parser.parse_args(args)
         except ArgumentError as error:
             known = self.known_keys(self.typed_subcommand)
-            raise RefusedOption(refusal(error, self.composition.typed, known)) from error
+            said = refusal(error, self.composition.typed, known, self.composition.files)
+            raise RefusedOption(said) from error
         except OmegaConfBaseException as error:
             said = str(error).partition("\n")[0].rstrip(".")
             raise RefusedOption(f"{getattr(error, 'full_key', None) or 'A file'}: {said}.") from error
         config = self.config[self.config["subcommand"]]
+        refuse_secrets(config.as_dict(), "the configuration")
         require_seed(config.get("seed_everything"))
         require_name(config.get("name"))
         require_workable(config.trainer)
+        require_tensors_alone(config.get("weights_only", True))
         if config.get("ckpt_path"):
             require_checkpoint(config.ckpt_path)
 
@@ -315,6 +322,8 @@ class SpatialCLI(OpenedCLI):
             )
             card["number"] = next_number(self.folder.path.parent)
             card["data_seed"] = getattr(self.datamodule, "seed", None)
+            if self.composition.allowed:
+                card["allowed"] = list(self.composition.allowed)
             self.folder.write_card({"name": self.name, "comment": self.composition.comment, **kept, **card})
         return trainer
 
@@ -431,8 +440,12 @@ class SpatialCLI(OpenedCLI):
         """What to type after an interruption."""
         folder = getattr(self, "folder", None)
         if folder is not None and folder.checkpoint.exists() and self._trains:
-            return f"Interrupted. Go on with: {program(str(self.subcommand))} --resume {folder.path}"
+            return f"Interrupted. Go on with: {self._resume_command()}"
         return "Interrupted before anything was saved: the same command starts it again."
+
+    def _resume_command(self) -> str:
+        """What to type to go on with this run."""
+        return f"{program(str(self.subcommand))} --resume {self.folder.path}{self.composition.allowing}"
 
     def _write_teacher_outputs(self) -> None:
         with self.stopwatch.paused():
@@ -455,7 +468,7 @@ class SpatialCLI(OpenedCLI):
             ),
             StartCard(
                 self.name,
-                f"{program(str(self.subcommand))} --resume {self.folder.path}",
+                self._resume_command(),
                 said_of(self._tested, self.best),
             ),
             PredictionsWriter(),
@@ -464,7 +477,7 @@ class SpatialCLI(OpenedCLI):
         ]
 
     def _command(self) -> list[str]:
-        return [*program().split(), *map(shlex.quote, self.composition.typed)]
+        return [*program().split(), *(shlex.quote(masked(word)) for word in self.composition.typed)]
 
     def _rewrite_config(self) -> None:
         """Keep the run's configuration true: a resumed run may have been told to train longer."""

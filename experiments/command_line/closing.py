@@ -68,7 +68,7 @@ def close(cli: SpatialCLI, results: Results | None) -> None:
     if cli.folder.checkpoint.exists():
         print(
             f"Next: {program('predict')} -c {cli.folder.config} --ckpt_path {cli.folder.asked} "
-            "--data OwnImages --data.root FOLDER\nanswers the questions of "
+            f"--data OwnImages --data.root FOLDER{cli.composition.allowing}\nanswers the questions of "
             "FOLDER/questions.csv (columns image, question; see the README) about your own images."
         )
 

@@ -101,6 +101,15 @@ def require_checkpoint(path: str) -> None:
         read_checkpoint(path)
 
 
+def require_tensors_alone(weights_only: Any) -> None:
+    """Raise `RunError` where checkpoints were to be opened in the way that runs code which lies in them."""
+    if weights_only is not True:
+        raise RunError(
+            f"weights_only is {weights_only}, but a checkpoint that is opened so may run any code: leave it "
+            "true."
+        )
+
+
 def require_workable(trainer: Any) -> None:
     """Raise `RunError` where a trainer cannot train with its settings, or would keep nothing of a run."""
     if trainer.get("barebones"):

@@ -16,6 +16,7 @@ import yaml
 
 from experiments.errors.plain_errors import plain_errors
 from experiments.experiment_files.config_files import ConfigFiles, compose
+from experiments.experiment_files.typed_options import as_tree
 
 COLUMN = 60
 """Where the names of files begin, in characters."""
@@ -71,22 +72,6 @@ def set_by(place: Sequence[str], sources: Sources) -> str:
     """
     keys = [key for key in place if key != "init_args"]
     return next((name for name, tree in reversed(sources) if _holds(tree, keys)), "")
-
-
-def as_tree(typed: Sequence[str]) -> dict[str, Any]:
-    """Typed options (`--a.b 1`, `--a.b=1`) as the tree of keys that a file would have."""
-    tree: dict[str, Any] = {}
-    for number, option in enumerate(typed):
-        if not option.startswith("--"):
-            continue
-        key, equals, value = option.removeprefix("--").partition("=")
-        following = typed[number + 1] if number + 1 < len(typed) else ""
-        *above, last = key.removesuffix("+").split(".")
-        inner = tree
-        for name in above:
-            inner = inner.setdefault(name, {})
-        inner[last] = yaml.safe_load(value if equals else following)
-    return tree
 
 
 def _lines(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[int, str, Any, list[str]]]:

@@ -12,6 +12,7 @@ import signal
 import sys
 
 from experiments.errors.plain_errors import AGAIN, OptionParser, plain_errors
+from experiments.experiment_files.allowed_classes import ALLOW, require_packages
 from experiments.program import program
 from experiments.study.runner import StudyRunner
 from experiments.study.study_file import StudyError, find_study, read_study
@@ -25,11 +26,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", help="a study's name (experiments/studies/NAME.yaml) or its file")
     parser.add_argument("--scale", choices=["full", "tiny"], default="full", help="the size of every run")
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
+    parser.add_argument(ALLOW, action="append", default=[], help="a package whose classes the runs may name")
     with plain_errors(interrupted=AGAIN):
         options = parser.parse_args(arguments)
+        require_packages(options.allow)
         if options.jobs < 1:
             raise StudyError(f"--jobs is {options.jobs}, but must be at least 1.")
-        study = read_study(find_study(options.name), options.scale)
+        study = read_study(find_study(options.name), options.scale, options.allow)
         summary = summarise(study, StudyRunner(study, options.jobs).run())
         write_tables(study, summary)
         print(f"\n{as_markdown(study, summary)}\nTable: {study.folder / 'table.md'}")

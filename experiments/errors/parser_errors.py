@@ -19,7 +19,9 @@ from jsonargparse import ArgumentParser
 
 from datamodules.errors.nearest_names import did_you_mean, nearest
 from experiments.errors.plain_errors import in_words
+from experiments.experiment_files.allowed_classes import is_allowed, said_of_refused
 from experiments.experiment_files.class_names import CLASSES, whole_path
+from experiments.experiment_files.typed_options import as_tree
 from experiments.program import list_command
 from experiments.run_folders.run_folder import RunError
 
@@ -39,6 +41,7 @@ _UNKNOWN = (
     re.compile(r"Group '(?P<group>[^']+)' does not accept option '(?P<key>[^']+)'"),
     re.compile(r"unrecognized arguments: (?P<key>\S+).*", re.DOTALL),
 )
+_REFUSED = re.compile(r"Importing '(?P<path>[\w.]+)' is not allowed, denied by")
 _NO_CLASS = re.compile(r"module '(?P<module>[\w.]+)' has no attribute '(?P<name>\w+)'")
 _NO_MODULE = re.compile(r"No module named '(?P<module>[\w.]+)'")
 _NO_PATH = re.compile(r"Expected a dot import path string: (?P<name>.*)")
@@ -87,15 +90,24 @@ class _Refusal:
     last: str
 
 
-def refusal(error: BaseException, typed: Sequence[str] = (), known: Iterable[str] = ()) -> str:
+def refusal(
+    error: BaseException,
+    typed: Sequence[str] = (),
+    known: Iterable[str] = (),
+    files: Sequence[tuple[str, Any]] = (),
+) -> str:
     """The sentence for an error of the parser.
 
     Args:
         error: what it raised.
         typed: the command line as the user typed it.
         known: the keys that are known outside of any class.
+        files: what was merged, the later one winning: where each stands, and what it holds.
     """
     found = _taken_apart(error)
+    for text in _messages(error):
+        if refused := _REFUSED.search(text):
+            return said_of_refused(refused["path"], [*files, ("the command line", as_tree(typed))], found.key)
     for pattern in _UNKNOWN:
         if unknown := pattern.match(found.last):
             group = unknown.groupdict().get("group")
@@ -288,7 +300,9 @@ def _arguments(owner: str) -> list[str]:
 
 
 def _imported(path: str) -> Any:
-    """A module or class by its path; None where there is none."""
+    """A module or class by its path; None where there is none, or none that may be imported."""
+    if not is_allowed(path):
+        return None
     with suppress(Exception):
         return importlib.import_module(path)
     module, _, name = path.rpartition(".")

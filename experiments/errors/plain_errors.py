@@ -20,11 +20,15 @@ from typing import NoReturn
 
 from datamodules.errors.nearest_names import did_you_mean
 from datamodules.samples import SmallSpatialError
+from experiments.experiment_files.secrets import masked
 from experiments.run_folders.run_folder import relative
 
 FAILED = 1
 INTERRUPTED = 130
 """What a shell says of a command that Ctrl-C has ended: 128 and the number of the signal."""
+
+LONGEST_SENTENCE = 3_000
+"""How many letters of an error are shown."""
 
 AGAIN = "The same command goes on where it has stopped."
 
@@ -102,13 +106,21 @@ def is_interrupt(error: BaseException) -> bool:
 def explained(error: BaseException) -> str | None:
     """The sentence for an error that the user can mend; None for a fault of the code."""
     if (ours := behind(error)) is not None:
-        return sentence(ours)
+        return _shortened(sentence(ours))
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and (said := refused_by_machine(found)):
-            return said
+            return _shortened(said)
         found = found.__cause__
     return None
+
+
+def _shortened(text: str) -> str:
+    """A sentence without secrets; it may name a value as long as its file, and what to do comes last."""
+    text = masked(text)
+    if len(text) <= LONGEST_SENTENCE:
+        return text
+    return f"{text[: LONGEST_SENTENCE // 2]} ... {text[-LONGEST_SENTENCE // 2 :]}"
 
 
 def behind(error: BaseException) -> SmallSpatialError | None:
@@ -125,10 +137,9 @@ def behind(error: BaseException) -> SmallSpatialError | None:
 def sentence(error: SmallSpatialError) -> str:
     """The error's own message, freed of the traceback that a data-loading worker puts in front of it."""
     text = str(error).strip()
-    if not text.startswith("Caught "):
-        return text
     marker = f"{type(error).__name__}: "
-    return text[text.rindex(marker) + len(marker) :] if marker in text else text
+    found = text.startswith("Caught ") and marker in text
+    return text[text.rindex(marker) + len(marker) :] if found else text
 
 
 def refused_by_machine(error: OSError) -> str | None:

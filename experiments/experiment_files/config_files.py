@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from datamodules.files.text_files import read_text
+from experiments.experiment_files.allowed_classes import ALLOW, require_packages
 from experiments.experiment_files.class_names import typed_in_full, with_whole_paths
 from experiments.experiment_files.older_versions import refuse_older
 from experiments.experiment_files.registry import (
@@ -23,7 +24,9 @@ from experiments.experiment_files.registry import (
     read_yaml,
     with_ancestors,
 )
+from experiments.experiment_files.secrets import refuse_secrets
 from experiments.experiment_files.tiny_overlay import tiny_overlays
+from experiments.experiment_files.typed_options import as_tree
 from experiments.run_folders.find_run import find_run, runs_in
 from experiments.run_folders.run_folder import RUNS, RunError, RunFolder, relative
 
@@ -39,6 +42,7 @@ class ConfigFiles:
         resumed: the run that is continued, if any.
         source: the run whose configuration this is, if it is one's.
         files: what is merged, the later one winning: where each stands, and what it holds.
+        allowed: packages whose classes may be named, beside those that always may.
     """
 
     typed: list[str]
@@ -47,6 +51,12 @@ class ConfigFiles:
     resumed: RunFolder | None = None
     source: RunFolder | None = None
     files: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def allowing(self) -> str:
+        """What to type behind another command about the same run, so that it may name the same classes."""
+        return "".join(f" {ALLOW} {package}" for package in self.allowed)
 
 
 def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
@@ -59,11 +69,21 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
     if not typed or typed[0].startswith("-"):
         return ConfigFiles(list(typed), list(typed))
     subcommand, *options = typed
+    allowed, options = _take(options, ALLOW)
+    require_packages(allowed)
+    refuse_secrets(as_tree(options), "the command line")
+    composed = _composed([subcommand, *options], runs)
+    composed.typed, composed.allowed = list(typed), tuple(allowed)
+    return composed
+
+
+def _composed(typed: list[str], runs: Path) -> ConfigFiles:
+    subcommand, *options = typed
     options = typed_in_full([_null(option) for option in options])
     files, options = _take(options, "-c", "--config")
     resume, options = _take(options, "--resume")
     if resume:
-        return _continue(list(typed), files, options, resume[-1], runs)
+        return _continue(typed, files, options, resume[-1], runs)
     paths = [path for file in files for path in with_ancestors(find_experiment(file))]
     contents = {path: _read(path) for path in [BASE, *paths]}
     merged = [(str(relative(path)), content) for path, content in contents.items()]
@@ -74,7 +94,7 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
             merged.append(("tiny", overlay))
     options += layers_of_another_method(options, [contents[path] for path in paths])
     return ConfigFiles(
-        list(typed),
+        typed,
         [subcommand, *configs, *options],
         comment=_comment(paths),
         source=_source(paths),
@@ -85,6 +105,12 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
 def _read(path: Path) -> dict[str, Any]:
     content = read_yaml(path)
     refuse_older(path, content)
+    if not isinstance(tiny := content.get("tiny"), dict | None):
+        raise RunError(f"`tiny` of {path} is {tiny!r:.60}, but must be keys with values, or null.")
+    if "allow" in content:
+        raise RunError(
+            f"{path} has the key `allow`, but no file can allow itself anything: type {ALLOW} PACKAGE."
+        )
     return content
 
 
@@ -218,7 +244,10 @@ def _continue(typed: list[str], files: list[str], options: list[str], run: str, 
             raise RunError(f"{error} There is nothing to go on with: start it without RESUME.") from error
     else:
         # A pointer such as `latest` would soon point elsewhere, or to itself.
-        folder = RunFolder(relative(Path(run).resolve()))
+        try:
+            folder = RunFolder(relative(Path(run).resolve()))
+        except ValueError as error:
+            raise RunError(f"{run!r:.80} is no name that a run's folder can have.") from error
         if not folder.config.exists() and runs_in(folder.path):
             folder = find_run(str(folder.path), "trained", runs=runs)
     if not folder.config.exists():

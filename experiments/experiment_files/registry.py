@@ -11,6 +11,8 @@ import yaml
 
 from datamodules.files.text_files import read_text
 from experiments.experiment_files.class_names import with_whole_paths
+from experiments.experiment_files.secrets import refuse_secrets
+from experiments.experiment_files.yaml_texts import plain_values
 from experiments.program import list_command
 from experiments.run_folders.run_folder import RunError
 
@@ -85,11 +87,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         DataError: the file cannot be read as text.
-        RunError: it is no YAML, or no mapping.
+        RunError: it is no YAML, or no mapping, or holds a key or token.
     """
     try:
-        content = yaml.safe_load(with_whole_paths(read_text(path)))
-    except yaml.YAMLError as error:
+        content = plain_values(with_whole_paths(read_text(path)))
+    except RecursionError as error:
+        raise RunError(f"{path} is nested too deeply for any experiment.") from error
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         said = getattr(error, "problem", None) or " ".join(str(error).split())
@@ -99,4 +103,5 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RunError(
             f"{path} holds a {kind}, but must hold `name: value` lines, as experiments/base.yaml does."
         )
+    refuse_secrets(content, str(path))
     return content or {}

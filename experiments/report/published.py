@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from experiments.experiment_files.registry import PUBLISHED, read_yaml
@@ -53,9 +54,22 @@ class PublishedValue:
 @cache
 def published_values() -> tuple[PublishedValue, ...]:
     """All published values; raises `RunError` where the table is not as it should be."""
-    content = read_yaml(PUBLISHED)
-    sources = {key: f"{source['title']} ({source['where']})" for key, source in content["sources"].items()}
-    return tuple(_value(entry, sources) for entry in content["values"])
+    return table_of(PUBLISHED)
+
+
+def table_of(file: Path) -> tuple[PublishedValue, ...]:
+    """The published values of a file; raises `RunError` where it is not as it should be."""
+    content = read_yaml(file)
+    try:
+        sources = {
+            key: f"{source['title']} ({source['where']})" for key, source in content["sources"].items()
+        }
+        entries = list(content["values"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{file} needs `sources`, each with title and where, and `values` ({error})."
+        ) from error
+    return tuple(_value(entry, sources, file) for entry in entries)
 
 
 def published_scores(experiment: str) -> list[PublishedValue]:
@@ -64,8 +78,8 @@ def published_scores(experiment: str) -> list[PublishedValue]:
     return sorted(found, key=lambda value: value.what != SCORE)
 
 
-def _value(entry: dict[str, Any], sources: dict[str, str]) -> PublishedValue:
+def _value(entry: dict[str, Any], sources: dict[str, str], file: Path) -> PublishedValue:
     try:
         return PublishedValue(**{**entry, "source": sources[entry["source"]]})
     except (KeyError, TypeError) as error:
-        raise RunError(f"{PUBLISHED} has an entry that cannot be used: {entry} ({error}).") from error
+        raise RunError(f"{file} has an entry that cannot be used: {entry!r:.200} ({error}).") from error

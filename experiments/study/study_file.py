@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from experiments.experiment_files.registry import EXPERIMENTS, find_experiment, opening_comment, read_yaml
 from experiments.run_folders.run_folder import RUNS, RunError
@@ -63,6 +64,7 @@ class Study:
         seeds: the seeds of every run.
         runs: the runs by their labels, in the order in which they are run and shown.
         pairs: which runs are compared, as labels (A, B) for the difference B - A.
+        allowed: packages whose classes the runs may name, beside those that they always may.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Study:
     seeds: tuple[int, ...]
     runs: dict[str, StudyRun]
     pairs: tuple[tuple[str, str], ...]
+    allowed: tuple[str, ...] = ()
 
     @property
     def runs_name(self) -> str:
@@ -101,12 +104,13 @@ def find_study(name: str) -> Path:
     return STUDIES / f"{short}.yaml"
 
 
-def read_study(path: Path, scale: Scale = "full") -> Study:
+def read_study(path: Path, scale: Scale = "full", allowed: Sequence[str] = ()) -> Study:
     """Read a study's file.
 
     Args:
         path: the file.
         scale: the size of every run; "tiny" lays the file's `tiny:` part over its settings.
+        allowed: packages whose classes the runs may name.
 
     Raises:
         StudyError: a key is unknown or missing, or a label names no run.
@@ -136,6 +140,7 @@ def read_study(path: Path, scale: Scale = "full") -> Study:
         seeds=_seeds(content["seeds"], path),
         runs=runs,
         pairs=_pairs(content, tuple(runs), path),
+        allowed=tuple(allowed),
     )
 
 
@@ -171,7 +176,11 @@ def _merged(overlays: list[Any], where: str) -> dict[str, Any]:
         for key in _mapping(overlay, None, f"`settings` of {where}"):
             if key in DECIDED_BY_THE_STUDY:
                 raise StudyError(f"{where} sets `{key}`, which the study decides: take it out of `settings`.")
-    merged = OmegaConf.to_container(OmegaConf.merge(*(overlay or {} for overlay in overlays)))
+    try:
+        merged = OmegaConf.to_container(OmegaConf.merge(*(overlay or {} for overlay in overlays)))
+    except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise StudyError(f"The `settings` of {where} cannot be laid over each other: {reason}.") from error
     assert isinstance(merged, dict)
     return {str(key): value for key, value in merged.items()}
 

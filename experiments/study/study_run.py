@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from datamodules.files.text_files import read_json
+from experiments.experiment_files.allowed_classes import ALLOW
 from experiments.experiment_files.registry import (
     BASE,
     find_experiment,
@@ -71,6 +72,7 @@ class SeededRun:
         return [
             *(sys.executable, "-m", "experiments.run", "experiment", "-c", str(self.file)),
             *(("--scale", "tiny") if self.study.scale == "tiny" else ()),
+            *(word for package in self.study.allowed for word in (ALLOW, package)),
         ]
 
     def needed(self) -> list[SeededRun]:

@@ -63,7 +63,7 @@ def test_a_copy_that_lacks_what_it_says_is_refused(hub: LoopbackHub, tmp_path: P
     with pytest.raises(DataError, match=r"not whole: .* has 6 questions instead of 7"):
         fetched(DATASETS["cv_bench"])
     (tmp_path / "copy" / COPY).write_text('{"splits": {"test": {"number": 7}}}')
-    with pytest.raises(DataError, match=rf"{COPY} cannot be read .*it should be like"):
+    with pytest.raises(DataError, match=rf"{COPY} should be like"):
         list(DATASETS["cv_bench"].missing_parts(tmp_path / "copy"))
     (tmp_path / "copy" / COPY).unlink()
     assert any("instead of 2,638" in each for each in DATASETS["cv_bench"].missing_parts(tmp_path / "copy"))

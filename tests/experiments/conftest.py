@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.helpers.cli_in_process import DryRunCLI
-from tests.helpers.commands import LONGEST_S, Command, Start, environment
+from tests.helpers.commands import LONGEST_S, Command, Start, allowing, environment
 from tests.helpers.forked import ForkedCommand
 from tests.helpers.stub_experiment import stub_experiment
 from tests.helpers.track3_files import as_published
@@ -27,7 +27,7 @@ def start(tmp_path: Path, rendered_once: Path, tmp_path_factory: pytest.TempPath
     """Starts `experiments.run`, or another module, with some arguments."""
     (tmp_path / "rendered_data").symlink_to(rendered_once)
     return lambda *arguments, module="experiments.run", **changes: ForkedCommand(
-        module, arguments, tmp_path, environment(**changes), tmp_path_factory.mktemp("logs")
+        module, allowing(arguments, module), tmp_path, environment(**changes), tmp_path_factory.mktemp("logs")
     )
 
 
@@ -42,7 +42,7 @@ def command(tmp_path: Path, start: Start) -> Command:
         *arguments: str, code: int = 0, fresh: bool = False, module: str = "experiments.run", **changes: str
     ) -> subprocess.CompletedProcess[str]:
         if fresh:
-            typed = [sys.executable, "-m", module, *arguments]
+            typed = [sys.executable, "-m", module, *allowing(arguments, module)]
             settings = environment(**changes)
             finished = subprocess.run(
                 typed, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=LONGEST_S

@@ -231,9 +231,9 @@ def test_of_several_processes_the_first_says_what_is_wrong(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_an_optimizer_of_8_bits_is_named_like_any_other(command: Command, stub: Path, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
-    typed = ("fit", "-c", str(stub), "--trainer.max_epochs=1")
+    typed = ("fit", "-c", str(stub), "--trainer.max_epochs=1", "--allow=bitsandbytes")
     command(*typed, "--model.optimizer=bitsandbytes.optim.PagedAdamW8bit", "--model.optimizer.lr=1e-3")
-    command("fit", "-c", str(stub), "--resume=latest", "--trainer.max_epochs=2")
+    command("fit", "-c", str(stub), "--resume=latest", "--trainer.max_epochs=2", "--allow=bitsandbytes")
     kept = yaml.safe_load((tmp_path / "runs/stub/latest/config.yaml").read_text())["model"]["init_args"]
     assert kept["optimizer"]["class_path"] == "bitsandbytes.optim.PagedAdamW8bit"
     assert kept["optimizer"]["init_args"]["lr"] == 1e-3

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.command_line.cli import SpatialCLI
 from experiments.errors.memory import (
     ANSWERING_KNOBS,
     TRAINING_KNOBS,
@@ -15,8 +14,7 @@ from experiments.errors.memory import (
     is_out_of_memory,
     out_of_memory,
 )
-from experiments.experiment_files.config_files import compose
-from tests.helpers.cli_in_process import DryRunCLI
+from tests.helpers.cli_in_process import DryRunCLI, run
 from tests.helpers.stub import StubModule
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of 79 GiB")
@@ -63,7 +61,7 @@ def test_a_step_without_memory_ends_in_the_sentence(
 
     monkeypatch.setattr(StubModule, "loss", loss)
     with pytest.raises(OutOfMemory, match=r"data\.init_args\.batch_size: lower .*accumulate_grad_batches"):
-        SpatialCLI(compose([verb, "-c", str(stub), "--trainer.accelerator=cpu"]))
+        run(verb, "-c", str(stub), "--trainer.accelerator=cpu")
 
 
 def test_answering_without_memory_names_the_batch_of_the_evaluation(
@@ -74,5 +72,5 @@ def test_answering_without_memory_names_the_batch_of_the_evaluation(
 
     monkeypatch.setattr(StubModule, "answer", answer)
     with pytest.raises(OutOfMemory, match="evaluation_batch_size: lower") as told:
-        SpatialCLI(compose(["test", "-c", str(stub), "--ckpt_path=none", "--trainer.accelerator=cpu"]))
+        run("test", "-c", str(stub), "--ckpt_path=none", "--trainer.accelerator=cpu")
     assert "accumulate_grad_batches" not in str(told.value)

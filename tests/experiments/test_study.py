@@ -32,7 +32,7 @@ from experiments.study.study_run import SeededRun, seeded_runs
 from experiments.study.study_summary import summarise
 from experiments.study.study_table import as_markdown, write_tables
 from tests.helpers.cli_in_process import DryRunCLI
-from tests.helpers.commands import environment
+from tests.helpers.commands import ALLOWING, environment
 from tests.helpers.forked_make import ForkedPython
 
 SHIPPED = sorted(path.stem for path in STUDIES.glob("*.yaml"))
@@ -633,7 +633,7 @@ def test_a_study_of_two_small_runs(
         "tiny": {"settings": {"trainer": {"limit_test_batches": None}}},
     }
     file = write_study(here / "stubs.yaml", content)
-    main([str(file), "--scale", "tiny"])
+    main([str(file), "--scale", "tiny", *ALLOWING])
     shown = capsys.readouterr().out
     folder = here / "runs/study/stubs-tiny"
     assert (folder / "table.md").read_text() in shown
@@ -648,7 +648,7 @@ def test_a_study_of_two_small_runs(
     content["runs"]["second"]["settings"] = {"model": {"init_args": {"geometri": "x"}}}
     write_study(file, content)
     with pytest.raises(SystemExit):
-        main([str(file), "--scale", "tiny"])
+        main([str(file), "--scale", "tiny", *ALLOWING])
     output = capsys.readouterr()
     assert "first seed 3: kept" in output.out
     assert "The run second seed 3 of the study stubs failed with exit code" in output.err

@@ -46,7 +46,7 @@ def test_a_checkpoint_of_another_shape_is_refused_in_a_sentence(
 ) -> None:
     command("fit", "-c", str(stub), "--model.init_args.width=5", "--model.init_args.epochs=1")
     monkeypatch.chdir(tmp_path)
-    module = load_trained("stub")
+    module = load_trained("stub", allow=["tests.helpers"])
     assert isinstance(module, StubModule) and module.layers[0].out_features == 5
     with pytest.raises(CheckpointError, match="shape"):
         StubModule.load_from_checkpoint("runs/stub/latest/checkpoints/last.ckpt")

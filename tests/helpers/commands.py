@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.helpers.forked import ForkedCommand
@@ -18,8 +18,26 @@ SETTINGS_OF_THE_CALLER = (
 
 LONGEST_S = 170
 
+ALLOWING = ("--allow", "tests.helpers")
+"""What lets a configuration name the classes of these helpers."""
+
+TAKE_IT = (
+    *("experiment", "fit", "validate", "test", "predict"),
+    *("print", "cache-teacher", "export", "study", "smoke"),
+)
+"""The commands that take `--allow`."""
+
+MODULES_TAKE_IT = ("experiments.export", "experiments.commands.study", "experiments.commands.cache_teacher")
+"""The modules of commands that take it, where they are run by themselves."""
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., ForkedCommand]
+
+
+def allowing(arguments: Sequence[str], module: str = "experiments.run") -> list[str]:
+    """A command line that may name the classes of these helpers, where it is one that names classes."""
+    ran = module == "experiments.run" and bool(arguments) and arguments[0] in TAKE_IT
+    return [*arguments, *(ALLOWING if ran or module in MODULES_TAKE_IT else ())]
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -84,8 +84,9 @@ class TeacherCache:
         self._opened: dict[int, Any] = {}
         self._process = os.getpid()
         for number in range(len(_parts(self.folder))):
-            keys = self._part(number).get_tensor("keys").numpy()
-            self._places |= {row.tobytes().hex(): (number, place) for place, row in enumerate(keys)}
+            with self._readable(number) as part:
+                keys = part.get_tensor("keys").numpy()
+                self._places |= {row.tobytes().hex(): (number, place) for place, row in enumerate(keys)}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -96,13 +97,13 @@ class TeacherCache:
     def __getitem__(self, key: str) -> StoredOutput:
         """A teacher output by its key; raises `KeyError` where there is none."""
         number, place = self._places[key]
-        part = self._part(number)
-        start, stop = part.get_slice("starts")[place : place + 2].tolist()
-        columns = {
-            name: part.get_slice(name)[start:stop] for name in ("targets", "values", "indices", "tail")
-        }
-        prompt = int(part.get_slice("prompts")[place : place + 1])
-        return StoredOutput(prompt, **columns, maps=self._maps(part, place))
+        with self._readable(number) as part:
+            start, stop = part.get_slice("starts")[place : place + 2].tolist()
+            columns = {
+                name: part.get_slice(name)[start:stop] for name in ("targets", "values", "indices", "tail")
+            }
+            prompt = int(part.get_slice("prompts")[place : place + 1])
+            return StoredOutput(prompt, **columns, maps=self._maps(part, place))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without open files, which other processes cannot use."""
@@ -111,20 +112,27 @@ class TeacherCache:
     def tail_masses(self) -> Iterator[Tensor]:
         """The probability outside of the likeliest tokens at every position, part by part."""
         for number in range(len(_parts(self.folder))):
-            yield self._part(number).get_tensor("tail").exp()
+            with self._readable(number) as part:
+                tail = part.get_tensor("tail").exp()
+            yield tail
 
-    def _part(self, number: int) -> Any:
+    @contextmanager
+    def _readable(self, number: int) -> Iterator[Any]:
+        """A part that is read here; raises `CacheError` where it is not what `CacheWriter` writes."""
+        path = self.folder / _part_name(number)
+        try:
+            yield self._part(path, number)
+        except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
+            raise CacheError(
+                f"The teacher outputs in {path} cannot be read ({error}). Delete {self.folder} and write "
+                "them again with `make cache-teacher NAME=...`."
+            ) from error
+
+    def _part(self, path: Path, number: int) -> Any:
         if self._process != os.getpid():
             self._opened, self._process = {}, os.getpid()
         if number not in self._opened:
-            path = self.folder / _part_name(number)
-            try:
-                self._opened[number] = safe_open(path, framework="pt")
-            except (OSError, SafetensorError) as error:
-                raise CacheError(
-                    f"The teacher outputs in {path} cannot be read ({error}). Delete {self.folder} and write "
-                    "them again with `make cache-teacher NAME=...`."
-                ) from error
+            self._opened[number] = safe_open(path, framework="pt")
         return self._opened[number]
 
     def _maps(self, part: Any, place: int) -> Tensor | None:
@@ -253,6 +261,11 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     try:
         return Manifest.from_json(path.read_text())
+    except UnicodeDecodeError as error:
+        raise CacheError(
+            f"The file {path} is no UTF-8 text. Delete {folder} and write the teacher outputs again with "
+            "`make cache-teacher NAME=...`."
+        ) from error
     except CacheError as error:
         raise CacheError(
             f"The file {path} {error}. Delete {folder} and write the teacher outputs again with "

@@ -134,7 +134,7 @@ class Manifest:
                     "maps": None if maps is None else StoredMaps(**{**maps, "layers": tuple(maps["layers"])}),
                 }
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CacheError(f"cannot be read ({error})") from error
 
 

@@ -1,0 +1,128 @@
+"""Which classes a configuration may name: those of this project and of the libraries it is made for.
+
+Importing a module runs its code, so that a file from elsewhere could run anything by naming a class. The user
+allows more on the command line (`--allow PACKAGE`), and no file can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from experiments.run_folders.run_folder import RunError
+
+ALLOWED = ("datamodules", "lightning_modules", "experiments", "torch", "lightning", "peft", "timm")
+"""Packages that every configuration may name classes of."""
+
+REFUSED = (
+    # What reads code from files or from the network.
+    *("torch.load", "torch.serialization", "torch.hub", "torch.package", "torch.jit", "torch.export"),
+    *("torch.utils.model_zoo", "torch.utils.cpp_extension", "torch.ops", "torch.classes", "torch.library"),
+    *("lightning.fabric.utilities.cloud_io", "lightning.pytorch.core.saving"),
+    *("timm.models._hub", "timm.models._helpers"),
+    # What runs commands, or code that is given as a text.
+    *("torch.distributed.run", "torch.distributed.launch", "torch.distributed.launcher"),
+    *("torch.distributed.elastic", "torch.distributed.rpc", "torch.multiprocessing", "torch.utils.benchmark"),
+    *("torch.fx", "torch._dynamo", "torch._inductor", "torch.testing"),
+    *("lightning.pytorch.cli", "lightning.fabric.cli", "lightning.app"),
+    *("experiments.run", "experiments.commands", "experiments.command_line", "experiments.export"),
+)
+"""What lies in these packages, but reads or runs code or writes files instead of being a part of a model."""
+
+NEVER = "jsonargparse"
+"""The parser itself, in which the list of what is allowed stands."""
+
+ALLOW = "--allow"
+"""The option, which may be given several times."""
+
+_typed: tuple[str, ...] = ()
+
+
+class RefusedClass(RunError):
+    """A configuration names a class that it may not name."""
+
+
+def require_packages(packages: Sequence[str]) -> None:
+    """Raise `RunError` where something typed behind `--allow` is no package that can be allowed."""
+    for package in packages:
+        if not all(part.isidentifier() for part in package.split(".")):
+            raise RunError(
+                f"{ALLOW} is {package!r}; give the name of a package or module, such as mine or mine.models."
+            )
+        if package.partition(".")[0] == NEVER:
+            raise RunError(f"{ALLOW} {package} is refused: with it a file could allow itself all others.")
+
+
+def enforce(packages: Sequence[str] | None = None) -> None:
+    """Have the parser import nothing but what is allowed, from now on in this process.
+
+    Args:
+        packages: what is allowed beside `ALLOWED`; None for what was allowed last.
+    """
+    global _typed
+    # Loaded late, so that the list of experiments needs no parser.
+    from jsonargparse import set_parsing_settings
+
+    packages = _typed if packages is None else tuple(packages)
+    require_packages(packages)
+    set_parsing_settings(
+        import_path_denylist=["*", *REFUSED, *_typed],
+        import_path_allowlist=[*ALLOWED, *packages],
+        # A value of any type that has a `class_path` stays what it is.
+        instantiate_subclass_spec_in_any=False,
+    )
+    _typed = tuple(packages)
+
+
+def is_allowed(path: str) -> bool:
+    """Whether something may be imported by this path; the longest name that is known decides."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        if name in ALLOWED or name in _typed:
+            return True
+        if name in REFUSED:
+            return False
+    return False
+
+
+def said_of_refused(path: str, sources: Sequence[tuple[str, Any]], key: str = "") -> str:
+    """The sentence for a class that a configuration may not name.
+
+    Args:
+        path: its import path.
+        sources: what was merged, the later one winning: where it stands, and what it holds.
+        key: where it stands as far as the parser knows, for what stands in none of the sources.
+    """
+    where = _place(path, sources) or key or "The configuration"
+    package = path.partition(".")[0]
+    if package in ALLOWED:
+        package = path.rpartition(".")[0]
+        why = "which may read or run code, and is no part of a model or its training"
+    else:
+        why = f"which lies outside of {', '.join(ALLOWED)}"
+    return (
+        f"{where} names {path}, {why}. To load it would run its code: if you trust it, add {ALLOW} {package} "
+        f"to the command (with make: ALLOW={package})."
+    )
+
+
+def _place(path: str, sources: Sequence[tuple[str, Any]]) -> str:
+    """The key and the file that name a class; "" where none does."""
+    for file, tree in reversed(sources):
+        # A `tiny:` part stands in the file it was taken from.
+        if file != "tiny" and (key := next(_keys(tree, path), "")):
+            return f"{key} of {file}"
+    return ""
+
+
+def _keys(tree: Any, path: str, key: str = "") -> Iterator[str]:
+    """The dotted keys of the values that are a class's path."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from _keys(value, path, f"{key}.{name}" if key else str(name))
+    elif isinstance(tree, list):
+        for number, value in enumerate(tree):
+            yield from _keys(value, path, f"{key}[{number}]")
+    elif tree == path:
+        yield key
