@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help experiment study list print smoke matrix score compare cache-teacher export data bench figures gpu-bench \
-	gpu-check test mutants fuzz lint format clean
+	gpu-check test mutants drill fuzz lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -90,6 +90,9 @@ test: $(READY) $(if $(CI),lint)  ## [ARGS="-k name"]: the tests; in CI the lint 
 mutants: $(READY)  ## [PACKAGE=] [LIST=/folder] [JOBS=2]: faults planted on purpose, and whether the tests tell (up to an hour)
 	@.venv/bin/python -m tests.mutants $(if $(PACKAGE),--package '$(PACKAGE)') \
 		$(if $(LIST),--list '$(LIST)') $(if $(JOBS),--jobs $(JOBS))
+
+drill: $(READY)  ## [NAME=]: faults of machines and people, done to small runs, and what comes of them (17 minutes)
+	@.venv/bin/python -m tests.drills $(if $(NAME),--name '$(NAME)')
 
 fuzz: $(READY)  ## [EXAMPLES=10000] [NAME=]: mutated records and files through every reader (most of an hour)
 	@.venv/bin/python -m tests.fuzz $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(NAME),--name '$(NAME)')

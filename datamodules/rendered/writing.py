@@ -151,5 +151,9 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     try:
         write(partial_folder)
         partial_folder.rename(folder)
+    except OSError as error:
+        if error.errno and not error.filename:  # writing does not tell into which file
+            error.filename = str(folder)
+        raise
     finally:
         shutil.rmtree(partial_folder, ignore_errors=True)

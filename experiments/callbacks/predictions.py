@@ -16,7 +16,7 @@ from datamodules.samples import Answer, metric_of
 from datamodules.scoring.metrics import Judgement, SpatialMetric
 from experiments.callbacks.in_run_folder import InRunFolder
 from experiments.callbacks.logged_score import answers_in
-from experiments.run_folders.whole_files import written_beside
+from experiments.run_folders.whole_files import named_in_errors, written_beside
 from lightning_modules.base import SpatialModule
 
 
@@ -101,11 +101,13 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
                 **({"asked": answer.asked} if answer.asked else {}),
                 **({"reasoning": answer.reasoning} if answer.reasoning else {}),
             }
-            self.file.write(json.dumps(line) + "\n")
+            with named_in_errors(self.target):
+                self.file.write(json.dumps(line) + "\n")
 
     def _merge(self, trainer: Trainer) -> None:
         assert self.file is not None, "a stage opens its file when it starts"
-        self.file.close()
+        with named_in_errors(self.target):
+            self.file.close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             parts = [self._part(rank) for rank in range(trainer.world_size)]

@@ -16,6 +16,7 @@ class StateBefore(InRunFolder):
         """Save it, in all processes, which the loss has stopped together."""
         if not isinstance(exception, NotFinite) or exception.spoilt:
             return
+        _take_back_the_step(trainer)
         kept = self.folder.checkpoint_before_step(trainer.global_step)
         try:
             trainer.save_checkpoint(kept)
@@ -24,3 +25,12 @@ class StateBefore(InRunFolder):
             return
         if trainer.is_global_zero:
             print(f"The state before step {trainer.global_step} is kept: {relative(kept)}", flush=True)
+
+
+def _take_back_the_step(trainer: Trainer) -> None:
+    """Count the batches of the step that has begun as not begun: who goes on trains on them again."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    of_the_step = progress.current.completed % trainer.accumulate_grad_batches
+    for counted in (progress.total, progress.current):
+        done = counted.completed - of_the_step
+        counted.ready = counted.started = counted.processed = counted.completed = done

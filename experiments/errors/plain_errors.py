@@ -33,8 +33,7 @@ LONGEST_SENTENCE = 3_000
 AGAIN = "The same command goes on where it has stopped."
 
 _MACHINE = {
-    errno.ENOSPC: "There is no space left on the disk{at}, {free}: make room, then run the same command "
-    "again.",
+    errno.ENOSPC: "There is no space left on the disk{at}: make room, then run the same command again.",
     errno.EDQUOT: "Your share of the disk is full{at}: make room, then run the same command again.",
     errno.EFBIG: "The file system does not hold so large a file{at}: name another folder.",
     errno.EROFS: "Nothing can be written{at}, since the file system is read-only: name another folder.",
@@ -147,8 +146,10 @@ def refused_by_machine(error: OSError) -> str | None:
     said = _MACHINE.get(error.errno or 0)
     if error.errno == errno.EEXIST and not Path(error.filename or "").is_file():
         return None
-    at = f" ({error.filename})" if error.filename else ""
-    return said and said.format(at=at, free=_free(Path(error.filename or ".")))
+    if not error.filename:
+        return said and said.format(at="")
+    full = f"; {_free(Path(error.filename))}" if error.errno == errno.ENOSPC else ""
+    return said and said.format(at=f" ({error.filename}{full})")
 
 
 def _free(path: Path) -> str:

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from datamodules.files.text_files import read_text
 from experiments.lightning_internals import OpenedCsvLogger, OpenedCsvWriter
 from experiments.run_folders.run_folder import RunFolder, write_whole
+from experiments.run_folders.whole_files import named_in_errors
 
 
 class MetricsTable(OpenedCsvLogger):
@@ -43,6 +44,11 @@ class MetricsTable(OpenedCsvLogger):
             writer.metrics_keys = list(kept[0])
             write_rows(self.table, kept)
         return writer
+
+    def save(self) -> None:
+        """Write what was logged; a full disk is said with the table's name."""
+        with named_in_errors(self.table):
+            super().save()
 
     def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
         """From its first checkpoint on, the run is one that others may go on from."""

@@ -16,12 +16,19 @@ def written_beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
-        temporary.replace(path)
+        with named_in_errors(path):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Have the system's errors say which file could not be written: writing itself does not tell."""
+    try:
+        yield
     except OSError as error:
-        # Writing does not tell into which file.
         if error.errno and not error.filename:
             error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ def worker_killed(place: Place) -> None:
     note = place.folder / "note"
     finished = ended(place.drilled(fault="worker_killed", NOTE=str(note)), 1)
     require_sentence(finished, image_in(note), "memory", "num_workers")
-    place.resumed()
+    place.run("experiment", "--resume", str(place.run_folder.relative_to(place.folder)), code=0)
     place.require_as_undisturbed()
 
 

@@ -66,6 +66,12 @@ def of_tasks(*right: int) -> dict[str, Any]:
     }
 
 
+TYPED = (
+    "python -m experiments.run experiment -c known.yaml --baselines.blind=true --seed_everything=4 "
+    "--allow tests.helpers"
+)
+
+
 @dataclass(frozen=True)
 class Known:
     """The run: its folder, what it has printed, and the models that it has made."""
@@ -189,7 +195,7 @@ def test_every_line_of_the_results_page(known: Known) -> None:
         "Images: 1 scaled down to fit into maximum_tokens, 2 padded because their sides are too unequal for "
         "the model.",
         "",
-        "    python -m experiments.run experiment -c known.yaml --baselines.blind=true --seed_everything=4",
+        f"    {TYPED}",
     ]
 
 
@@ -299,8 +305,9 @@ def test_everything_that_is_remembered_of_the_start(known: Known) -> None:
     assert card == {
         "name": "known",
         "comment": "Is it known?",
-        "command": "python -m experiments.run experiment -c known.yaml --baselines.blind=true "
-        "--seed_everything=4",
+        "command": TYPED,
+        "allowed": ["tests.helpers"],
+        "number": 1,
         "subcommand": "experiment",
         "seed": 4,
         "data_seed": 4,
@@ -326,6 +333,7 @@ def test_every_row_of_the_start_card(known: Known) -> None:
         "seed": "4",
         "commit": commit(),
         "logs": "MetricsTable",
+        "allow": "tests.helpers",
         "folder": str(known.folder.path),
     }
     assert re.findall("╭─ (.*?) ─", known.said) == ["known"]
@@ -336,7 +344,8 @@ def test_every_line_that_is_said_meanwhile_and_at_the_end(known: Known) -> None:
     lines = [re.sub(r"memory \d+\.\d GB", "memory", line) for line in behind.splitlines() if line]
     lines = [line for line in lines if not line.startswith(("GPU", "TPU"))]
     assert lines == [
-        f"To go on after an interruption: python -m experiments.run experiment --resume {known.folder.path}",
+        f"To go on after an interruption: python -m experiments.run experiment --resume {known.folder.path} "
+        "--allow tests.helpers",
         "epoch 1/2, batch 1/3  train/loss 3  questions/s 32  memory",
         "epoch 2/2, batch 3/3  train/loss 3  val/loss 3  val/score 100  questions/s 32  memory",
         "test, batch 2/2  questions/s 12  memory",
@@ -351,7 +360,7 @@ def test_every_line_that_is_said_meanwhile_and_at_the_end(known: Known) -> None:
         "Score 50.00 on 12 questions, majority 58.33, blind 41.67.",
         f"Report: {known.folder.report}",
         f"Next: python -m experiments.run predict -c {known.folder.config} --ckpt_path "
-        f"{known.folder.checkpoint} --data OwnImages --data.root FOLDER",
+        f"{known.folder.checkpoint} --data OwnImages --data.root FOLDER --allow tests.helpers",
         "answers the questions of FOLDER/questions.csv (columns image, question; see the README) about your "
         "own images.",
     ]
@@ -375,7 +384,7 @@ def test_the_blind_model_is_another_one_that_never_sees(known: Known) -> None:
 def test_the_files_that_it_leaves(known: Known) -> None:
     assert {path.name for path in known.folder.path.iterdir()} == {
         *("config.yaml", "metrics.csv", "predictions.jsonl", "results.json", "results.md", "report.html"),
-        *("checkpoints", "gallery", "run.json"),
+        *("checkpoints", "gallery", "run.json", ".lock"),
     }
     assert {path.name for path in known.folder.gallery.iterdir()} == {
         "gallery.json",

@@ -12,8 +12,10 @@ import torch
 
 from experiments.run_folders.checkpoint_io import AtomicCheckpointIO
 from experiments.run_folders.loggers import drop_rows_from, read_rows
+from lightning_modules.finite import NotFinite
+from tests.helpers.cli_in_process import run
 from tests.helpers.commands import LONGEST_S, Command, Start
-from tests.helpers.run_ends import results, rows, weights, why_not_the_same
+from tests.helpers.run_ends import results, rows, why_not_the_same
 
 WITHIN_EPOCHS = "experiments.callbacks.within_epochs.CheckpointWithinEpochs"
 
@@ -110,24 +112,26 @@ def test_an_experiment_killed_at_any_moment_ends_as_undisturbed(
     assert not why_not_the_same(whole, killed)
 
 
+@pytest.mark.parametrize("together", [1, 2])
 def test_the_state_before_a_step_without_a_number_is_kept(
-    tmp_path: Path, stub: Path, command: Command
+    together: int, stub: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It can be gone on from: without what was wrong, the run ends as one in which nothing was."""
-    typed = ("experiment", "-c", str(stub), "--model=tests.helpers.faults.NoNumber")
-    stopped = command(*typed, "--name", "stopped", code=1)
-    assert "The loss is not finite at step 6 (answer nan)" in stopped.stderr
-    assert "questions of this batch: train-" in stopped.stderr
-    folder = (tmp_path / "runs/stopped/latest").resolve()
-    kept = folder / "checkpoints/before_step_6.ckpt"
-    assert f"The state before step 6 is kept: {kept.relative_to(tmp_path)}" in stopped.stdout
-    assert torch.load(kept, weights_only=True)["global_step"] == 6
+    monkeypatch.chdir(stub.parent)
+    typed = ("fit", "-c", str(stub), "--model=tests.helpers.faults.NoNumber", "--data.batch_size=4")
+    typed += (f"--trainer.accumulate_grad_batches={together}",)
+    with pytest.raises(NotFinite, match=r"not finite at step 6 \(answer nan\).*this batch: train-\d+-0, "):
+        run(*typed, "--name", "stopped")
+    (kept,) = Path("runs/stopped").glob("2*/checkpoints/before_step_6.ckpt")
+    assert f"The state before step 6 is kept: {kept}" in capsys.readouterr().out
 
-    command(*typed, "--name", "whole", SURVIVE="1")
-    command(*typed, "--name", "again", "--ckpt_path", str(kept), SURVIVE="1")
-    whole, again = weights(tmp_path / "runs/whole/latest"), weights(tmp_path / "runs/again/latest")
-    assert whole.keys() == again.keys()
-    assert all(torch.equal(whole[name], again[name]) for name in whole if name.startswith("last"))
+    monkeypatch.setenv("SURVIVE", "1")
+    whole = run(*typed, "--name", "whole")
+    again = run(*typed, "--name", "again", "--ckpt_path", str(kept))
+    states = [torch.load(each.checkpoint, weights_only=True) for each in (whole, again)]
+    assert states[0]["global_step"] == states[1]["global_step"] > 6
+    weights = [state["state_dict"] for state in states]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0] | weights[1])
 
 
 def test_half_a_checkpoint_never_carries_the_real_name(
