@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.experiment_files.allowed_classes import enforce
+from experiments.experiment_files.allowed_classes import enforce, refuse_remote_code
 from experiments.experiment_files.registry import read_yaml
 from experiments.run_folders.find_run import find_run
 from experiments.run_folders.run_folder import RunError, RunFolder
@@ -71,6 +71,7 @@ def make_module(settings: dict[str, Any]) -> Any:
     from experiments.errors.parser_errors import RefusedOption, refusal
 
     enforce()
+    refuse_remote_code({"model": settings})
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningModule, "model")
     try:

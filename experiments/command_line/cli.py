@@ -62,7 +62,7 @@ from experiments.errors.loading import loading_failed
 from experiments.errors.memory import is_out_of_memory, out_of_memory
 from experiments.errors.parser_errors import RefusedOption, refusal
 from experiments.errors.plain_errors import Interrupted, is_interrupt
-from experiments.experiment_files.allowed_classes import enforce
+from experiments.experiment_files.allowed_classes import enforce, refuse_remote_code
 from experiments.experiment_files.config_files import ConfigFiles, refuse_other_model
 from experiments.experiment_files.registry import BASE, read_yaml
 from experiments.experiment_files.secrets import masked, refuse_secrets
@@ -217,6 +217,7 @@ class SpatialCLI(OpenedCLI):
             raise RefusedOption(f"{getattr(error, 'full_key', None) or 'A file'}: {said}.") from error
         config = self.config[self.config["subcommand"]]
         refuse_secrets(config.as_dict(), "the configuration")
+        refuse_remote_code(config.as_dict())
         require_seed(config.get("seed_everything"))
         require_name(config.get("name"))
         require_workable(config.trainer)

@@ -32,6 +32,9 @@ REFUSED = (
 NEVER = "jsonargparse"
 """The parser itself, in which the list of what is allowed stands."""
 
+REMOTE_CODE = "transformers_modules"
+"""The package that code which comes with a model is a part of, once transformers has loaded it."""
+
 ALLOW = "--allow"
 """The option, which may be given several times."""
 
@@ -86,6 +89,16 @@ def is_allowed(path: str) -> bool:
     return False
 
 
+def refuse_remote_code(settings: Mapping[str, Any]) -> None:
+    """Raise `RefusedClass` where code that comes with a model was to be run and is not allowed."""
+    for key in _keys(settings, True):
+        if key.rpartition(".")[2] == "trust_remote_code" and REMOTE_CODE not in _typed:
+            raise RefusedClass(
+                f"{key} is true, which runs Python code that comes with the model: if you trust it, add "
+                f"{ALLOW} {REMOTE_CODE} to the command line (with make: ALLOW={REMOTE_CODE})."
+            )
+
+
 def said_of_refused(path: str, sources: Sequence[tuple[str, Any]], key: str = "") -> str:
     """The sentence for a class that a configuration may not name.
 
@@ -116,13 +129,13 @@ def _place(path: str, sources: Sequence[tuple[str, Any]]) -> str:
     return ""
 
 
-def _keys(tree: Any, path: str, key: str = "") -> Iterator[str]:
-    """The dotted keys of the values that are a class's path."""
+def _keys(tree: Any, wanted: str | bool, key: str = "") -> Iterator[str]:
+    """The dotted keys of the values that are a class's path, or true."""
     if isinstance(tree, Mapping):
         for name, value in tree.items():
-            yield from _keys(value, path, f"{key}.{name}" if key else str(name))
+            yield from _keys(value, wanted, f"{key}.{name}" if key else str(name))
     elif isinstance(tree, list):
         for number, value in enumerate(tree):
-            yield from _keys(value, path, f"{key}[{number}]")
-    elif tree == path:
+            yield from _keys(value, wanted, f"{key}[{number}]")
+    elif tree is wanted or (tree == wanted and isinstance(wanted, str)):
         yield key

@@ -10,7 +10,14 @@ import pytest
 import yaml
 
 from experiments.errors.parser_errors import RefusedOption
-from experiments.experiment_files.allowed_classes import ALLOWED, REFUSED, enforce, is_allowed
+from experiments.experiment_files.allowed_classes import (
+    ALLOWED,
+    REFUSED,
+    REMOTE_CODE,
+    enforce,
+    is_allowed,
+    refuse_remote_code,
+)
 from experiments.experiment_files.class_names import CLASSES, whole_path
 from experiments.experiment_files.config_files import compose
 from experiments.experiment_files.registry import EXPERIMENTS
@@ -18,7 +25,7 @@ from experiments.lightning_internals import PreparedCLI
 from experiments.run_folders.run_folder import RunError, RunFolder
 from experiments.study.study_file import read_study
 from experiments.study.study_run import seeded_runs
-from experiments.trained import load_trained
+from experiments.trained import load_trained, make_module
 from tests.helpers.cli_in_process import DryRunCLI
 from tests.helpers.commands import ROOT, Command
 from tests.helpers.stub import StubModule
@@ -216,3 +223,16 @@ def test_the_cli_sets_the_rules_by_itself(stub: Path, stranger: Path) -> None:
     enforce(["stranger", "tests.helpers"])
     with pytest.raises(RefusedOption, match=r"names tests\.helpers\.stub\.Stub"):
         Prepared(compose(["fit", "-c", str(stub)]))
+
+
+def test_code_that_comes_with_a_model_is_run_where_it_was_allowed() -> None:
+    typed = ["fit", "-c", "small_vlm/smolvlm_500m_lora", "--model.trust_remote_code=true"]
+    with pytest.raises(RunError, match=r"init_args.trust_remote_code is true.*--allow transformers_modules"):
+        DryRunCLI(typed)
+    settings = {"class_path": "tests.helpers.stub.StubModule", "init_args": {"trust_remote_code": True}}
+    with pytest.raises(RunError, match=r"model.init_args.trust_remote_code is true"):
+        make_module(settings)
+    refuse_remote_code({"model": {"trust_remote_code": False, "tied": True}})
+    enforce((REMOTE_CODE,))
+    refuse_remote_code({"model": settings})
+    enforce(())
