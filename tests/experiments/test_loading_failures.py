@@ -124,7 +124,7 @@ def zeros(samples: Sequence[SpatialSample]) -> dict[str, Any]:
     ("happens", "words"),
     [
         (killed, ["while it read third.png (questions third-0, third-1)"]),
-        (hangs, ["no batch for 1 seconds", "They read third.png (questions third-0, third-1)"]),
+        (hangs, ["no batch for 2 seconds", "They read third.png (questions third-0, third-1)"]),
         (without_room, ["/dev/shm"]),
     ],
 )
@@ -139,10 +139,12 @@ def test_a_worker_that_fails_names_what_it_read(happens: Callable[[], None], wor
         for name in ("first", "second", "third", "fourth")
         for number in (0, 1)
     ]
-    data = ListedData(samples, num_workers=2, batch_size=1, loading_timeout_s=1)
+    waits = 2 if happens is hangs else 60
+    data = ListedData(samples, num_workers=2, batch_size=1, loading_timeout_s=waits)
     data.collator = zeros
     with pytest.raises(RuntimeError) as raised:
         for _ in data.test_dataloader():
             pass
     failed = loading_failed(raised.value, data.being_read)
-    assert failed is not None and not [word for word in words if word not in str(failed)], failed
+    assert failed is not None, raised.value
+    assert not [word for word in words if word not in str(failed)], failed
