@@ -33,5 +33,4 @@ def _take_back_the_step(trainer: Trainer) -> None:
     of_the_step = progress.current.completed % trainer.accumulate_grad_batches
     for counted in (progress.total, progress.current):
         done = counted.completed - of_the_step
-        for count in ("ready", "started", "processed", "completed"):
-            setattr(counted, count, done)
+        counted.load_state_dict(dict.fromkeys(counted.state_dict(), done))

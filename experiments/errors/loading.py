@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ SHARED_MEMORY = Path("/dev/shm")
 _KILLED = re.compile(r"DataLoader worker \(pid(?:\(s\))? (?P<processes>[\d, ]+)\) (?P<how>[\w :]+)")
 _TIMED_OUT = re.compile(r"DataLoader timed out after (?P<seconds>[\d.]+) seconds")
 _BUS_ERROR = "Bus error"
+_MEMORY = (
+    "If the machine had no memory left (`dmesg` says so), lower data.init_args.num_workers, "
+    "data.init_args.batch_size or the size of the images. RESUME=1 goes on with a training."
+)
 _NO_SHARED_MEMORY = re.compile(r"</?torch_\w+>.*No space left on device", re.DOTALL)
 _NO_DESCRIPTORS = re.compile(r"Too many open files|received 0 items of ancdata")
 
@@ -32,7 +37,10 @@ def loading_failed(error: BaseException, being_read: BeingRead) -> LoadingFailed
         error: what was raised.
         being_read: says what workers read.
     """
-    for text in map(str, _behind(error)):
+    for each in _behind(error):
+        text = str(each)
+        if _batch_of_the_dead(each):
+            return LoadingFailed(f"A data-loading worker has ended; they read {being_read(())}. {_MEMORY}")
         if killed := _KILLED.search(text):
             processes = [int(number) for number in re.findall(r"\d+", killed["processes"])]
             read = being_read(processes)
@@ -40,11 +48,7 @@ def loading_failed(error: BaseException, being_read: BeingRead) -> LoadingFailed
             while_ = f"A data-loading worker {how} while it read {read}." if read else f"{killed[0].strip()}."
             if _BUS_ERROR in text:
                 return LoadingFailed(f"{while_} {_shared_memory()}")
-            return LoadingFailed(
-                f"{while_} If the machine had no memory left (`dmesg` says so), lower data.init_args."
-                "num_workers, data.init_args.batch_size or the size of the images. RESUME=1 goes on with a "
-                "training."
-            )
+            return LoadingFailed(f"{while_} {_MEMORY}")
         if late := _TIMED_OUT.search(text):
             read = being_read(())
             reading = f" They read {read}." if read else ""
@@ -67,6 +71,14 @@ def _behind(error: BaseException | None) -> Iterator[BaseException]:
         seen.append(error)
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _batch_of_the_dead(error: BaseException) -> bool:
+    """Whether a batch was to be fetched from a worker that has died since it announced it."""
+    return isinstance(error, EOFError | ConnectionError | FileNotFoundError) and any(
+        frame.f_globals.get("__name__") == "torch.multiprocessing.reductions"
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
 
 
 def _shared_memory() -> str:

@@ -81,7 +81,7 @@ def test_predictions_that_cannot_be_read_are_refused(name: str, content: bytes, 
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "no space left on the disk (there): make room"),
+        (errno.ENOSPC, "There is no space left on the disk (there; "),
         (errno.EACCES, "may not read or write there (there)"),
         (errno.EROFS, "read-only"),
         (errno.ENOTDIR, "A file stands where a folder is needed (there)"),

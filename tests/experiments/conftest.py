@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from experiments.experiment_files.allowed_classes import enforce
 from tests.helpers.cli_in_process import DryRunCLI
 from tests.helpers.commands import LONGEST_S, Command, Start, allowing, environment
 from tests.helpers.forked import ForkedCommand
 from tests.helpers.stub_experiment import stub_experiment
 from tests.helpers.track3_files import as_published
+
+
+@pytest.fixture(autouse=True)
+def allowed() -> None:
+    """What an earlier test has allowed in this process is forgotten; the tests' own classes may be named."""
+    enforce(("tests.helpers",))
 
 
 @pytest.fixture

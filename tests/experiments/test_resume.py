@@ -118,10 +118,10 @@ def test_the_state_before_a_step_without_a_number_is_kept(
 ) -> None:
     """It can be gone on from: without what was wrong, the run ends as one in which nothing was."""
     monkeypatch.chdir(stub.parent)
-    typed = [
+    typed = (
         *("fit", "-c", str(stub), "--model=tests.helpers.faults.NoNumber", "--data.batch_size=4"),
         f"--trainer.accumulate_grad_batches={together}",
-    ]
+    )
     with pytest.raises(NotFinite, match=r"not finite at step 6 \(answer nan\).*this batch: train-\d+-0, "):
         run(*typed, "--name", "stopped")
     (kept,) = Path("runs/stopped").glob("2*/checkpoints/before_step_6.ckpt")
