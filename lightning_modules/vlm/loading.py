@@ -155,6 +155,7 @@ def load_vlm(
         )
         origin = source.origin()
     say_whether_tied(model)
+    _keep_trainable(model)
     if image_tokens is not None and not random_weights:
         family.limit_image_tokens(processor, image_tokens)
     _stop_at_end_of_answer(model, Conversation(processor, family))
@@ -256,7 +257,7 @@ def _load_model(source: ModelSource, device: str, **options: Any) -> Any:
     try:
         if config := config_where_tied_is_not_said(source, options.get("trust_remote_code", False)):
             options["config"] = config
-        return _always_trainable(load_whole(AutoModelForImageTextToText, source, **options))
+        return load_whole(AutoModelForImageTextToText, source, **options)
     except (ImportError, ValueError) as error:
         if attention == "auto" and isinstance(error, ValueError):
             raise source.unavailable(error) from error
@@ -268,12 +269,11 @@ def _load_model(source: ModelSource, device: str, **options: Any) -> Any:
         raise source.unavailable(error) from error
 
 
-def _always_trainable(model: Any) -> Any:
+def _keep_trainable(model: Any) -> None:
     """Keep bitsandbytes from packing weights for inference on a CPU, which gives no gradient ever after."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    return model
 
 
 def _compose(
