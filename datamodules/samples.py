@@ -48,6 +48,10 @@ class UnreadableImage(DataError):
     """An image file cannot be decoded: it is truncated or not an image (or missing, see `MissingImage`)."""
 
 
+UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, MemoryError)
+"""What Pillow raises where it cannot decode an image; the last where a size is said that no memory holds."""
+
+
 class MissingImage(UnreadableImage):
     """An image file does not exist."""
 
@@ -107,10 +111,9 @@ class ImageFile:
             raise MissingImage(
                 f"The image {self.path} does not exist: the data set is incomplete. Fetch or unpack it again."
             ) from error
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UnreadableImage(f"The image {self.path} cannot be read: {error}.") from error
-        except MemoryError as error:
-            raise UnreadableImage(f"The image {self.path} says a size that no memory holds.") from error
+        except UNDECODABLE as error:
+            why = str(error) or "there is no memory for its size"
+            raise UnreadableImage(f"The image {self.path} cannot be read: {why}.") from error
         seen = as_stored(image) if self.stored else image
         return depth_of(seen, self.name) if self.depth else rgb_of(seen, self.name)
 

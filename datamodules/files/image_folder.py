@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from PIL import Image
 
 from datamodules.images.upright import upright_size
-from datamodules.samples import DataError, MissingImage, UnreadableImage
+from datamodules.samples import UNDECODABLE, DataError, MissingImage, UnreadableImage
 
 
 @dataclass
@@ -62,7 +62,7 @@ class ImageFolder:
             try:
                 with Image.open(file) as image:
                     self._sizes[file] = upright_size(image)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            except UNDECODABLE as error:
                 raise UnreadableImage(
                     f"The image {file} cannot be read: save it as JPEG, PNG or WebP, or leave it out. "
                     f"{where} needs it."

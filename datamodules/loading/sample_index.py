@@ -23,7 +23,7 @@ from PIL import Image
 from datamodules.files.unique_ids import UniqueIds
 from datamodules.loading.grouped import text_length
 from datamodules.loading.grouped_rows import GroupedRows, mapped_batches, write_grouped_rows
-from datamodules.samples import AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
+from datamodules.samples import UNDECODABLE, AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
 
 FORMAT_VERSION = 4
 """Raised when the columns below or the rules of rows change; older indexes are then written again."""
@@ -182,8 +182,9 @@ class StoredImage:
         try:
             with Image.open(io.BytesIO(data)) as image:
                 image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UnreadableImage(f"The image in {self.name} cannot be read: {error}.") from error
+        except UNDECODABLE as error:
+            why = str(error) or "there is no memory for its size"
+            raise UnreadableImage(f"The image in {self.name} cannot be read: {why}.") from error
         return rgb_of(image, self.name)
 
 

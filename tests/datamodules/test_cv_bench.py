@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from datamodules.cv_bench import CvBench, read_rows
 from datamodules.loading.sample_index import IndexedQuestions
-from datamodules.samples import AnswerType, DataError, MissingImage, SpatialSample, UnreadableImage
+from datamodules.samples import AnswerType, DataError, ImageFile, MissingImage, SpatialSample, UnreadableImage
 from datamodules.scoring.baselines import majority_baseline
 from datamodules.views import Blind
 from tests.helpers.loaded_samples import samples
@@ -257,6 +258,21 @@ def test_a_damaged_image(tmp_path: Path) -> None:
         samples(data(folder).test_dataloader())
     seen = samples(data(folder, on_bad_image="answer_blind").test_dataloader())
     assert [sample.id for sample in seen if sample.image is None] == ["2D/2"]
+
+
+def test_an_image_that_finds_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may say any size; in a file of its own as in a row."""
+    questions = data(with_row(tmp_path)).test_dataloader()
+    (tmp_path / "large.png").write_bytes(encoded(5))
+
+    def find_none(image: PngImageFile) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(PngImageFile, "load", find_none)
+    with pytest.raises(UnreadableImage, match=r"row 0 of .*_2d.parquet cannot be read: there is no memory"):
+        samples(questions)
+    with pytest.raises(UnreadableImage, match=r"large.png cannot be read: there is no memory"):
+        ImageFile(tmp_path / "large.png").open()
 
 
 def test_missing_columns(tmp_path: Path) -> None:
