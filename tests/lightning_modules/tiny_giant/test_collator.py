@@ -160,19 +160,20 @@ def written(batch: Batch, words: Vocabulary, name: str, question: int) -> str:
 
 def test_questions_and_answers_are_those_of_the_samples() -> None:
     made, asked = collator(), samples(True)
+    asked[1] = asked[1].replace(choices=("near", "the box"), answer="A", answer_type=AnswerType.LETTER)
     asked[2] = asked[2].replace(choices=("the box", "near"), answer="B", answer_type=AnswerType.LETTER)
     batch = made(asked)
     rows = [[token for token in row.tolist() if token != PAD] for row in batch["question"]]
     read = [made.vocabulary.decode(row, [0.0] * len(row)) for row in rows]
     assert read == [
         "how far is <mask> from <mask>?",
-        "how many in <mask>?",
+        "how many in <mask>?: a near; b the box",
         "is <mask> here?: a the box; b near",
         "which of <mask> <mask> <mask>?",
     ]
     assert ((batch["question"] == MASK).sum(1) == batch["region_named"].sum(1)).all()
     answers = [written(batch, made.vocabulary, "normalized", question) for question in range(4)]
-    assert answers == ["2.50", "12", "b", "2"]
+    assert answers == ["2.50", "a", "b", "2"]
     assert batch["normalized"][3, 1] == made.vocabulary.size + 2
     sentences = [written(batch, made.vocabulary, "free_form", question) for question in range(4)]
     assert sentences == ["2.50", "12 are in [Region 0]", "b", "[Region 2] is 3.25 away from [Region 1]"]

@@ -132,7 +132,7 @@ def test_losses_equal_a_plain_reference() -> None:
     logits, log_values = torch.randn(3, 4, 20), torch.randn(3, 4)
     target = torch.tensor([[7, NUMBER, 2, PAD], [11, 2, PAD, PAD], [NUMBER, 12, NUMBER, 2]])
     values = torch.zeros(3, 4)
-    values[0, 1], values[2, 0], values[2, 2] = 4.2, 0.0, 11.0
+    values[0, 1], values[2, 0], values[2, 2] = 0.4, 0.0, 11.0
     sums = answer_sums(logits, log_values, target, values)
     losses = {name: total / count for name, (total, count) in sums.items()}
     words, numbers = [], 0.0

@@ -26,7 +26,10 @@ def test_a_multiple_choice_question_has_lettered_lines_and_asks_for_a_letter() -
 def test_choices_drawn_in_the_image_are_asked_for_by_letter_too() -> None:
     sample = letter_question(choices=(), answer="D")
     assert question_text(sample) == "Which object is closer to the camera?\nAnswer with the option's letter."
-    assert candidates_of(sample) == ["A", "B", "C", "D"]
+    assert candidates_of(sample) == candidates_of(sample, counts=True) == ["A", "B", "C", "D"]
+    counted = sample.replace(answer_type=AnswerType.COUNT)
+    assert candidates_of(counted, counts=True) == [str(number) for number in range(21)]
+    assert candidates_of(counted) == []
 
 
 @given(st.integers(0, 12))

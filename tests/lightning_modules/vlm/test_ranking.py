@@ -16,7 +16,7 @@ from datamodules.samples import OpenedImage, SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.vlm import prefill
 from lightning_modules.vlm.collator import VlmCollator
-from lightning_modules.vlm.distinct_images import embed_prompts
+from lightning_modules.vlm.distinct_images import _by_question, embed_prompts
 from lightning_modules.vlm.families import FAMILIES
 from lightning_modules.vlm.prefill import read_prompts
 from lightning_modules.vlm.ranking import rank_candidates
@@ -304,3 +304,10 @@ def test_beginnings_are_shared_where_tokens_and_images_agree(data: st.DataObject
         if first != index:
             assert images[first] == images[index] != ()
             assert image_token not in row[length:]
+
+
+def test_images_of_several_sizes_are_dealt_out_by_their_own() -> None:
+    """The first question shows a small, a large and the small one again; the second the large one alone."""
+    features = [torch.zeros(4, 2), torch.zeros(9, 2)]
+    dealt = _by_question(features, [0, 1, 0, 1], [17, 9, 0])
+    assert dealt == [(0, 1, 0), (1,), ()]
