@@ -60,8 +60,8 @@ def loading_failed(error: BaseException, being_read: BeingRead) -> LoadingFailed
             )
         if _NOT_FETCHED.search(text):
             return LoadingFailed(
-                "A batch could not be fetched from a data-loading worker, which has ended or may open no more "
-                f"files; they read {being_read(())}. {_MEMORY} {_descriptors()}"
+                "A batch could not be fetched from a data-loading worker, which has ended or may open no "
+                f"more files; they read {being_read(())}. {_MEMORY} {_descriptors()}"
             )
         if _NO_SHARED_MEMORY.search(text):
             return LoadingFailed(_shared_memory())
