@@ -87,7 +87,8 @@ class SpatialDataModule(LightningDataModule, ABC):
         length_grouped: whether images with texts of similar length are trained on together, so that less is
             padded; the length of a text is that of its characters before the views.
         loading_timeout_s: how long the data-loading processes may take for a batch that is waited for, in
-            seconds, before the run ends; 0 for as long as they like.
+            seconds, before the run ends; 0 for as long as they like. A process that dies is mostly told of at
+            once, but where the system's notice of it is lost, only after this time.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         training_fraction: float = 1.0,
         val_fraction: float = 0.0,
         length_grouped: bool = False,
-        loading_timeout_s: int = 1800,
+        loading_timeout_s: int = 600,
     ) -> None:
         super().__init__()
         for name, value, least in (

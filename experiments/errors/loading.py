@@ -20,7 +20,8 @@ _MEMORY = (
     "data.init_args.batch_size or the size of the images. RESUME=1 goes on with a training."
 )
 _NO_SHARED_MEMORY = re.compile(r"</?torch_\w+>.*No space left on device", re.DOTALL)
-_NO_DESCRIPTORS = re.compile(r"Too many open files|received 0 items of ancdata")
+_NO_DESCRIPTORS = re.compile(r"Too many open files")
+_NOT_FETCHED = re.compile(r"received 0 items of ancdata")
 
 BeingRead = Callable[[Collection[int]], str]
 """What the workers with these process numbers read, in words; all workers where none is named."""
@@ -56,6 +57,11 @@ def loading_failed(error: BaseException, being_read: BeingRead) -> LoadingFailed
                 f"The data-loading workers have made no batch for {late['seconds']} seconds "
                 f"(data.init_args.loading_timeout_s).{reading} Does the disk or network with the data "
                 f"answer? {_shared_memory()} {_descriptors()}"
+            )
+        if _NOT_FETCHED.search(text):
+            return LoadingFailed(
+                "A batch could not be fetched from a data-loading worker, which has ended or may open no "
+                f"more files; they read {being_read(())}. {_MEMORY} {_descriptors()}"
             )
         if _NO_SHARED_MEMORY.search(text):
             return LoadingFailed(_shared_memory())
