@@ -145,6 +145,10 @@ def test_numbers_are_read_as_the_challenge_reads_them(
         ("count", "3", "three", None),
         ("distance", "0", "0.01", False),
         ("distance", "2", "2.2 m", None),
+        ("distance", "2", "2.19", True),
+        ("distance", "2", "2.21", False),
+        ("distance", "2", "1.81", True),
+        ("distance", "2", "1.79", False),
     ],
 )
 def test_official_rules_by_hand(task: str, truth: str, submitted: str, correct: bool | None) -> None:

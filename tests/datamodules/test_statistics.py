@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from datamodules.statistics.intervals import score_with_intervals
 
@@ -27,6 +28,15 @@ def test_close_to_the_binomial_interval_when_images_have_one_question() -> None:
     correct = np.arange(1533) < 640
     low, high = one_task(correct, np.arange(1533))
     assert (high - low) / 2 == pytest.approx(1.96 * 1.26, rel=0.08)
+
+
+@pytest.mark.parametrize("images", [1, 3, 40])
+@pytest.mark.parametrize("right", [False, True])
+def test_where_all_are_alike_the_bound_is_clopper_and_pearsons_over_images(images: int, right: bool) -> None:
+    answers = np.full(2 * images, right)
+    expected = binomtest(images if right else 0, images).proportion_ci(method="exact")
+    found = one_task(answers, np.repeat(np.arange(images), 2))
+    assert found == pytest.approx((100 * expected.low, 100 * expected.high))
 
 
 def test_the_mean_over_tasks_weighs_tasks_alike() -> None:
