@@ -15,7 +15,7 @@ from tests.mutants.copies import planted
 from tests.mutants.kept_list import BY_HAND, MutantError, kept_mutants
 
 NOTICED = {
-    "name": "one tail is left out",
+    "name": "one tail is left out of low/high",
     "place": "datamodules.statistics.intervals:TAIL",
     "old": "0.025",
     "new": "0.05",

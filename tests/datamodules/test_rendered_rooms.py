@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Hashable
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -140,6 +141,24 @@ def test_seen_objects_have_the_box_of_their_mask_and_little_hides_them(
             assert len(rows) >= LEAST_AREA * 128 * 96
             alone = RoomRendering(replace(rendering.scene, things=(seen.thing,)))
             assert len(rows) >= 0.5 * np.count_nonzero(alone.labels == 0)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_is_cut_off_in_height_or_width_is_not_asked_about(
+    axis: int, renderings: list[RoomRendering]
+) -> None:
+    """As wide as it is and half as high, or as high and half as wide: other objects stay."""
+    for rendering in renderings[:8]:
+        for seen in look(rendering).seen:
+            labels = rendering.labels.copy()
+            low, high = seen.box[1 - axis], seen.box[3 - axis]
+            far = np.arange(labels.shape[axis]) > (low + high) / 2
+            labels[(labels == seen.index) & (far[:, None] if axis == 0 else far)] = -1
+            cut = copy(rendering)
+            cut.labels = labels
+            rest = {found.index for found in look(cut).seen}
+            assert seen.index not in rest
+            assert rest >= {found.index for found in look(rendering).seen} - {seen.index}
 
 
 def test_a_class_is_only_counted_where_every_object_of_it_is_seen(renderings: list[RoomRendering]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -68,7 +69,9 @@ class Planting:
         """Plant in one copy what is waiting; gives way while tests run."""
         while self._waiting:
             mutant = self._waiting.pop(0)
-            log = self._folder / "logs" / f"{mutant.package}-{'_'.join(mutant.name.split())[:80]}.log"
+            log = (
+                self._folder / "logs" / f"{mutant.package}-{re.sub(r'[^a-z0-9]+', '_', mutant.name)[:80]}.log"
+            )
             told = [self._told_by[mutant.name]] if mutant.name in self._told_by else []
             with planted(mutant, copy):
                 trial = Trial(copy, [*told, *mutant.tests], log)
