@@ -15,7 +15,7 @@ from tests.mutants.copies import planted
 from tests.mutants.kept_list import BY_HAND, MutantError, kept_mutants
 
 NOTICED = {
-    "name": "one tail is left out of low/high",
+    "name": "one tail is left out",
     "place": "datamodules.statistics.intervals:TAIL",
     "old": "0.025",
     "new": "0.05",
@@ -50,22 +50,23 @@ def test_every_fault_has_its_place_and_its_tests() -> None:
 
 
 def test_planting_tells_noticed_from_unnoticed_and_excused(tmp_path: Path) -> None:
+    noticed = {**NOTICED, "name": "the low/high one is left out"}
     excused = {**UNNOTICED, "name": "excused", "excused": "it is only faster"}
-    folder = write_list(tmp_path / "list", NOTICED, UNNOTICED, excused)
+    folder = write_list(tmp_path / "list", noticed, UNNOTICED, excused)
     typed = ("--list", str(folder), "--jobs", "2", "--to", str(tmp_path))
     memory = tmp_path / "told_by.json"
-    memory.write_text(json.dumps({NOTICED["name"]: "tests/test_mutants.py::test_gone"}))
+    memory.write_text(json.dumps({noticed["name"]: "tests/test_mutants.py::test_gone"}))
     finished = ForkedCommand("tests.mutants.__main__", typed, ROOT, environment(), tmp_path).finished(
         LONGEST_S
     )
     assert finished.returncode == 1, finished.stdout + finished.stderr
     table = (tmp_path / "mutants.md").read_text()
     assert "| intervals | 3 | 1 | 2 |" in table
-    assert "fewer draws at once" in table and "it is only faster" in table and "one tail" not in table
+    assert "fewer draws at once" in table and "it is only faster" in table and "low/high" not in table
     assert "test_statistics.py::" in finished.stdout
     # A test that is no longer there takes no fault's tests away, and the next time another one runs first.
     (told,) = json.loads(memory.read_text()).items()
-    assert told[0] == NOTICED["name"] and "test_statistics.py::" in told[1]
+    assert told[0] == noticed["name"] and "test_statistics.py::" in told[1]
 
 
 def test_a_fault_is_there_for_a_while_and_in_its_place_alone(tmp_path: Path) -> None:
