@@ -18,6 +18,7 @@ from datamodules.views import Grayscale, RotatedChoices
 from lightning_modules.base import ModelError
 from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.logits.loss import LogitDistillation
+from lightning_modules.distillation.logits.teacher_signal import TeacherLogits
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.on_policy import OnPolicy
 from lightning_modules.distillation.output_writing import OutputWriting
@@ -120,6 +121,19 @@ def test_with_all_outcomes_it_is_the_live_teacher(readers: str, divergence: Any,
     assert live["divergence"] > 0.05
     assert found == pytest.approx(live, rel=1e-3)
     assert (gradients - wanted).norm() <= 1e-3 * wanted.norm()
+
+
+@pytest.mark.parametrize("readers", READERS)
+def test_every_outcome_is_stored_the_end_of_answers_too(readers: str, tmp_path: Path) -> None:
+    """Between families the end is a class behind those of the texts."""
+    fingerprint, options = READERS[readers]
+    writing = OutputWriting(student(teacher_of(tmp_path, **fingerprint), **options), torch.device("cpu"))
+    batch = writing.collator(SAMPLES[:1])
+    live = writing.teacher.output(batch, batch["inputs"], batch["labels"], ()).logits
+    ((_, stored),) = writing.outputs(batch)
+    assert isinstance(live, TeacherLogits)
+    for found, wanted in zip(stored.indices, live.class_logits(), strict=True):
+        assert found.sort().values.tolist() == list(range(len(wanted)))
 
 
 def test_fewer_outcomes_are_never_more_divergent(tmp_path: Path) -> None:
