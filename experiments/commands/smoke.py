@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from experiments.errors.libraries import quiet_libraries
 from experiments.errors.plain_errors import OptionParser, plain_errors
-from experiments.experiment_files.allowed_classes import ALLOW
+from experiments.experiment_files.allowed_classes import ALLOW, allowing
 from experiments.experiment_files.config_files import compose
 from experiments.experiment_files.registry import experiment_names, find_experiment
 from experiments.program import program
@@ -23,7 +23,6 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument(ALLOW, action="append", default=[], help="a package whose classes they may name")
         options = parser.parse_args(arguments)
         names = options.names
-        allowing = [word for package in options.allow for word in (ALLOW, package)]
         quiet_libraries()
         from experiments.command_line.cli import SpatialCLI
 
@@ -31,8 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
             find_experiment(name)
         for name in names or experiment_names():
             print(f"\n=== {name}", flush=True)
-            typed = ["experiment", "-c", name, "--scale", "tiny", "--name", f"smoke/{name}", *allowing]
-            SpatialCLI(compose(typed))
+            typed = ["experiment", "-c", name, "--scale", "tiny", "--name", f"smoke/{name}"]
+            SpatialCLI(compose([*typed, *allowing(options.allow)]))
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ def require_packages(packages: Sequence[str]) -> None:
             raise RunError(f"{ALLOW} {package} is refused: with it a file could allow itself all others.")
 
 
+def allowing(packages: Sequence[str]) -> list[str]:
+    """What to type so that these packages are allowed."""
+    return [word for package in packages for word in (ALLOW, package)]
+
+
 def enforce(packages: Sequence[str] | None = None) -> None:
     """Have the parser import nothing but what is allowed, from now on in this process.
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from datamodules.files.text_files import read_text
-from experiments.experiment_files.allowed_classes import ALLOW, require_packages
+from experiments.experiment_files.allowed_classes import ALLOW, allowing, require_packages
 from experiments.experiment_files.class_names import typed_in_full, with_whole_paths
 from experiments.experiment_files.older_versions import refuse_older
 from experiments.experiment_files.registry import (
@@ -56,7 +56,7 @@ class ConfigFiles:
     @property
     def allowing(self) -> str:
         """What to type behind another command about the same run, so that it may name the same classes."""
-        return "".join(f" {ALLOW} {package}" for package in self.allowed)
+        return "".join(f" {word}" for word in allowing(self.allowed))
 
 
 def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:

@@ -51,8 +51,9 @@ def refuse_secrets(tree: Any, where: str) -> None:
         tree: keys with values, as a file has them.
         where: what to call it in the message.
     """
+    secrets = _secrets()
     for key, value in _leaves(tree):
-        if what := _what_it_is(key.rpartition(".")[2], value):
+        if what := _what_it_is(key.rpartition(".")[2], value, secrets):
             raise SecretInConfiguration(
                 f"{masked(key)} of {masked(where)} is {what}, which the run would write down. Take it "
                 "out, and put it into the environment (HF_TOKEN, WANDB_API_KEY and the like) or into a login "
@@ -60,13 +61,13 @@ def refuse_secrets(tree: Any, where: str) -> None:
             )
 
 
-def _what_it_is(key: str, value: object) -> str:
+def _what_it_is(key: str, value: object, secrets: list[str]) -> str:
     """What sort of a secret a value is; "" where it is none."""
     if not isinstance(value, str):
         return ""
     if _IN_A_URL.search(value):
         return "an address with a name or a password in it"
-    if _FORMS.search(value) or any(secret in value for secret in _secrets()):
+    if _FORMS.search(value) or any(secret in value for secret in secrets):
         return "a token or holds one"
     if (named := _FROM_THE_ENVIRONMENT.search(value)) and _SECRET_VARIABLE.search(named["name"]):
         return f"the value of {named['name']}"

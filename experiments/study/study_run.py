@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from datamodules.files.text_files import read_json
-from experiments.experiment_files.allowed_classes import ALLOW
+from experiments.experiment_files.allowed_classes import allowing
 from experiments.experiment_files.registry import (
     BASE,
     find_experiment,
@@ -72,7 +72,7 @@ class SeededRun:
         return [
             *(sys.executable, "-m", "experiments.run", "experiment", "-c", str(self.file)),
             *(("--scale", "tiny") if self.study.scale == "tiny" else ()),
-            *(word for package in self.study.allowed for word in (ALLOW, package)),
+            *allowing(self.study.allowed),
         ]
 
     def needed(self) -> list[SeededRun]:
