@@ -26,6 +26,7 @@ from datamodules.loading.image_loading import (
     samples_only,
 )
 from datamodules.loading.image_notes import ImageNotes
+from datamodules.loading.kept_images import KeptImages, PreparesImages
 from datamodules.loading.split_answers import require_answers
 from datamodules.samples import Answer, DataError, metric_of
 from datamodules.views import View
@@ -50,6 +51,7 @@ class DataArguments(TypedDict, total=False):
     val_fraction: float
     length_grouped: bool
     loading_timeout_s: int
+    kept_images_gb: float
 
 
 class SpatialDataModule(LightningDataModule, ABC):
@@ -89,6 +91,8 @@ class SpatialDataModule(LightningDataModule, ABC):
         loading_timeout_s: how long the data-loading processes may take for a batch that is waited for, in
             seconds, before the run ends; 0 for as long as they like. A process that dies is mostly told of at
             once, but where the system's notice of it is lost, only after this time.
+        kept_images_gb: how much disk prepared images may take in the user's cache, in GB, where the module
+            prepares each by itself; 0 prepares each anew in every epoch.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         val_fraction: float = 0.0,
         length_grouped: bool = False,
         loading_timeout_s: int = 600,
+        kept_images_gb: float = 4.0,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -112,6 +117,7 @@ class SpatialDataModule(LightningDataModule, ABC):
             ("questions_per_image", questions_per_image, 1),
             ("num_workers", num_workers, 0),
             ("loading_timeout_s", loading_timeout_s, 0),
+            ("kept_images_gb", kept_images_gb, 0),
             ("seed", seed, 0),
         ):
             if value is not None and value < least:
@@ -131,6 +137,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         self.val_fraction = val_fraction
         self.length_grouped = length_grouped
         self.loading_timeout_s = loading_timeout_s
+        self.kept_images_gb = kept_images_gb
         self.collator: Collator = samples_only
         self.image_notes = ImageNotes()
         # A rank may have no batch of a tiny evaluation set; nobody waits for it there.
@@ -280,7 +287,7 @@ class SpatialDataModule(LightningDataModule, ABC):
             sampler=sampler,
             lengths=training.lengths() if self.length_grouped else None,
         )
-        loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
+        loading = self._training_loading(training)
         return ResumableLoader(loading, batches, self._position, **self._loader_options(loading))
 
     def every_training_question(self) -> DataLoader:
@@ -295,7 +302,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         batches = EvaluationBatches(
             training.group_sizes(), self.batch_size, self.questions_per_image, rank, world_size
         )
-        loading = ImageLoading(training, self.views, "next_image", self.questions_per_image, self.seed)
+        loading = self._training_loading(training)
         return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options(loading))
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
@@ -343,7 +350,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         batches = EvaluationBatches(
             questions.group_sizes(), self.evaluation_batch_size, self.questions_per_image, rank, world_size
         )
-        loading = ImageLoading(questions, self.views, self.on_bad_image)
+        loading = ImageLoading(questions, self.views, self.on_bad_image, kept=self._kept_images())
         return DataLoader(loading, batch_size=None, sampler=batches, **self._loader_options(loading))
 
     def being_read(self, processes: Collection[int] = ()) -> str:
@@ -357,6 +364,23 @@ class SpatialDataModule(LightningDataModule, ABC):
             for loading in self._loadings
             for group in loading.being_read.images(processes)
         )
+
+    def _training_loading(self, training: GroupedQuestions) -> ImageLoading:
+        return ImageLoading(
+            training,
+            self.views,
+            "next_image",
+            self.questions_per_image,
+            self.seed,
+            kept=self._kept_images(),
+        )
+
+    def _kept_images(self) -> KeptImages | None:
+        """Where the module's collator finds images that it has prepared; None where it does not do so."""
+        if not self.kept_images_gb or not isinstance(self.collator, PreparesImages):
+            return None
+        writers = max(self.num_workers, 1) * self._rank()[1]
+        return KeptImages(self.collator, int(self.kept_images_gb * 1e9), writers)
 
     def _loader_options(self, loading: ImageLoading) -> dict[str, Any]:
         """What all loaders share; read late, when the module has given its collator."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -117,6 +117,13 @@ class ImageFile:
         seen = as_stored(image) if self.stored else image
         return depth_of(seen, self.name) if self.depth else rgb_of(seen, self.name)
 
+    def content(self) -> bytes | None:
+        """What decides on the pixels: the file's bytes and how they are read; None where there are none."""
+        try:
+            return bytes([self.stored, self.depth]) + self.path.read_bytes()
+        except OSError:
+            return None
+
 
 ImageReading = Callable[[Image.Image, str], Image.Image]
 """What a decoded image is taken for, given its name for messages: `rgb_of` or `depth_of`."""
@@ -158,6 +165,30 @@ class OpenedImage:
     def open(self) -> Image.Image:
         """The image itself."""
         return self.image
+
+
+@dataclass(frozen=True, eq=False)
+class KeptImage:
+    """An image of which a collator has the tensors already; equal only to itself.
+
+    Attributes:
+        source: the image.
+        made: its tensors by name, with those of its regions.
+        places: the place in them of each region that questions name.
+    """
+
+    source: ImageSource
+    made: Mapping[str, Any]
+    places: Mapping[Region, int]
+
+    @property
+    def name(self) -> str:
+        """That of the image."""
+        return self.source.name
+
+    def open(self) -> Image.Image:
+        """Decode the image; raises `UnreadableImage`."""
+        return self.source.open()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from datamodules.loading.batching import BatchRequest, ImageRequest, TrainingBatches, training_request
 from datamodules.loading.being_read import NOTHING, BeingRead
 from datamodules.loading.grouped import GroupedQuestions
+from datamodules.loading.kept_images import KeptImages
 from datamodules.samples import (
     BatchSamples,
     DataError,
@@ -65,6 +66,7 @@ class ImageLoading(Dataset[LoadedBatch]):
         questions_per_image: the training limit, for images that step in for unreadable ones.
         seed: the training seed, for the same purpose.
         being_read: where a worker says which image it reads.
+        kept: images that are prepared already; None where each is opened anew.
     """
 
     questions: GroupedQuestions
@@ -73,6 +75,7 @@ class ImageLoading(Dataset[LoadedBatch]):
     questions_per_image: int = 16
     seed: int = 0
     being_read: BeingRead = field(default_factory=BeingRead, compare=False)
+    kept: KeptImages | None = field(default=None, compare=False)
 
     def __getitem__(self, request: BatchRequest) -> LoadedBatch:
         """Load one batch.
@@ -94,7 +97,7 @@ class ImageLoading(Dataset[LoadedBatch]):
             self.being_read.note(image.group)
             samples = self._viewed(image)
             try:
-                opened = _open_together(samples)
+                opened = self._opened(image.group, samples)
             except UnreadableImage as error:
                 batch.skipped[samples[0].group] = str(error)
                 incomplete = self.on_bad_image == "next_image" and isinstance(error, MissingImage)
@@ -113,6 +116,13 @@ class ImageLoading(Dataset[LoadedBatch]):
             batch.opened.extend(opened)
             return
         raise UnreadableImage(f"None of the {len(self.questions)} training images can be read.")
+
+    def _opened(self, group: int, samples: list[SpatialSample]) -> list[SpatialSample]:
+        """Questions of an image with it open, or with what is kept of it."""
+        if self.kept is None:
+            return _open_together(samples)
+        every = ImageRequest(group, tuple(range(int(self.questions.group_sizes()[group]))))
+        return self.kept.opened(samples, lambda: self._viewed(every), _open_together)
 
     def described(self, group: int) -> str:
         """An image by its name, and its questions, for somebody who has to look at them."""

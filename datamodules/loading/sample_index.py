@@ -173,8 +173,7 @@ class StoredImage:
 
     def open(self) -> Image.Image:
         """Decode the image; raises `MissingImage` where the row has none, else `UnreadableImage`."""
-        batch, row = divmod(self.row, _IMAGES_PER_BATCH)
-        data = _encoded_images(self.folder)[batch].column("data")[row].as_buffer()
+        data = self._data()
         if data is None:
             raise MissingImage(
                 f"There is no image in {self.name}: the data set is incomplete. Fetch or write it again."
@@ -186,6 +185,15 @@ class StoredImage:
             why = str(error) or "there is no memory for its size"
             raise UnreadableImage(f"The image in {self.name} cannot be read: {why}.") from error
         return rgb_of(image, self.name)
+
+    def content(self) -> bytes | None:
+        """What decides on the pixels: its bytes; None where the row has no image."""
+        data = self._data()
+        return None if data is None else data.to_pybytes()
+
+    def _data(self) -> pa.Buffer | None:
+        batch, row = divmod(self.row, _IMAGES_PER_BATCH)
+        return _encoded_images(self.folder)[batch].column("data")[row].as_buffer()
 
 
 @lru_cache(maxsize=8)

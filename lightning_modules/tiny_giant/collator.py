@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image
 from torch import Tensor
@@ -13,6 +17,7 @@ from torch import Tensor
 from datamodules.samples import (
     MASK_PLACEHOLDER,
     DataError,
+    KeptImage,
     Region,
     SmallSpatialError,
     SpatialSample,
@@ -20,6 +25,7 @@ from datamodules.samples import (
     open_rgb,
 )
 from lightning_modules.base import Batch
+from lightning_modules.tiny_giant import geometry
 from lightning_modules.tiny_giant.geometry import (
     Geometry,
     describe_regions,
@@ -43,18 +49,18 @@ class PreparedImage:
 
     Attributes:
         rgb: `[3, height, width]`, uint8.
-        depth: `[1, height, width]`, uint8, or None.
         masks: share of each square that a region covers, `[regions, 2, height / 8, width / 8]`: the region's
             visible pixels, and what stands inside it.
         features: numbers that describe the regions, `[regions, features]`.
         relations: numbers that describe pairs, `[regions, regions, relations]`.
+        depth: `[1, height, width]`, uint8, or None.
     """
 
     rgb: Tensor
-    depth: Tensor | None
     masks: Tensor
     features: Tensor
     relations: Tensor
+    depth: Tensor | None = None
 
 
 @dataclass
@@ -113,7 +119,7 @@ class TinyGiantCollator:
                 groups.append([])
             groups[images[key]].append(sample)
         numbers: list[dict[Region, int]] = [_number_regions(group) for group in groups]
-        prepared = [self.prepare(group[0], tuple(n)) for group, n in zip(groups, numbers, strict=True)]
+        prepared = [self._prepared(group[0], tuple(n)) for group, n in zip(groups, numbers, strict=True)]
         batch: Batch = {"samples": list(samples)}
         batch.update(self._images(prepared))
         batch["image_of"] = torch.tensor(
@@ -127,8 +133,27 @@ class TinyGiantCollator:
         }
         return batch
 
-    def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> PreparedImage:
-        """Open, resize and describe one image with the regions that its questions name.
+    def _prepared(self, sample: SpatialSample, regions: Sequence[Region]) -> PreparedImage:
+        """One image with the regions that its questions name."""
+        if not isinstance(sample.image, KeptImage):
+            return PreparedImage(**self.prepare(sample, regions))
+        places = torch.tensor([sample.image.places[region] for region in regions], dtype=torch.long)
+        made = PreparedImage(**sample.image.made)
+        return dataclasses.replace(
+            made,
+            masks=made.masks[places],
+            features=made.features[places],
+            relations=made.relations[places][:, places],
+        )
+
+    def preparation(self) -> str:
+        """What the tensors of an image depend on beside it and its regions: settings, this code, Pillow."""
+        settings = (self.image_size, self.geometry_size, self.geometry, self.field_of_view, self.use_depth)
+        code = (inspect.getsource(sys.modules[__name__]), inspect.getsource(geometry))
+        return repr((settings, code, PIL.__version__))
+
+    def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> dict[str, Tensor]:
+        """Open, resize and describe one image with some regions: what a `PreparedImage` is made of.
 
         Raises:
             UnreadableImage: an image cannot be decoded.
@@ -154,13 +179,13 @@ class TinyGiantCollator:
         features, relations = describe_regions(masks, fine_depth, self.geometry, self.field_of_view)
         both = torch.from_numpy(np.stack([masks, fill_rows(masks) & ~masks], axis=1)).float()
         grid = torch.nn.functional.adaptive_avg_pool2d(both.flatten(0, 1), self._grid())
-        return PreparedImage(
-            torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous(),
-            depth,
-            grid.unflatten(0, both.shape[:2]),
-            torch.from_numpy(features),
-            torch.from_numpy(relations),
-        )
+        return {
+            "rgb": torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous(),
+            "masks": grid.unflatten(0, both.shape[:2]),
+            "features": torch.from_numpy(features),
+            "relations": torch.from_numpy(relations),
+            **({} if depth is None else {"depth": depth}),
+        }
 
     def _grid(self) -> tuple[int, int]:
         """Rows and columns of a backbone's feature map."""

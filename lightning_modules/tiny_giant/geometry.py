@@ -131,9 +131,10 @@ def fill_rows(masks: np.ndarray) -> np.ndarray:
 
     A buffer zone is visible only around what stands in it; filled, it covers those things as well.
     """
-    from_left = np.maximum.accumulate(masks, axis=2)
-    from_right = np.maximum.accumulate(masks[:, :, ::-1], axis=2)[:, :, ::-1]
-    return from_left & from_right
+    columns = np.arange(masks.shape[2])
+    first, last = masks.argmax(2), masks.shape[2] - 1 - masks[:, :, ::-1].argmax(2)
+    between = (columns >= first[..., None]) & (columns <= last[..., None])
+    return between & masks.any(2, keepdims=True)
 
 
 def describe_regions(
@@ -274,14 +275,12 @@ def _footprint(right: np.ndarray, ahead: np.ndarray) -> tuple[float, float]:
 
 def _mask_relations(masks: np.ndarray, boxes: np.ndarray, features: np.ndarray) -> np.ndarray:
     count = len(masks)
-    pixels = masks.reshape(count, -1).astype(np.float32)
     # What a thing stands on lies at its lower end: its lowest third tells best which zone it is in.
     rows = (np.arange(masks.shape[1]) + 0.5) / masks.shape[1]
     lower = rows[None, :] > (boxes[:, 1] + (boxes[:, 3] - boxes[:, 1]) * 2 / 3)[:, None]
-    bases = (masks & lower[:, :, None]).reshape(count, -1).astype(np.float32)
-    filled = fill_rows(masks).reshape(count, -1).astype(np.float32)
-    inside = pixels @ filled.T / np.maximum(pixels.sum(1), 1)[:, None]
-    base_inside = bases @ filled.T / np.maximum(bases.sum(1), 1)[:, None]
+    filled = fill_rows(masks)
+    inside = _shares_inside(masks, filled)
+    base_inside = _shares_inside(masks & lower[:, :, None], filled)
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     overlap = np.prod(np.clip(high - low, 0, None), axis=-1)
@@ -301,6 +300,20 @@ def _mask_relations(masks: np.ndarray, boxes: np.ndarray, features: np.ndarray) 
         ],
         axis=-1,
     )
+
+
+def _shares_inside(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which share of each mask's pixels lies in each of the others, `[masks, others]`; 0 of an empty mask."""
+    # Bits are counted, 64 at a time: a product of matrices would start threads in every loading process.
+    ours, theirs = (_as_bits(each) for each in (masks, others))
+    common = np.bitwise_count(ours[:, None] & theirs[None]).sum(-1).astype(np.float32)
+    return common / np.maximum(np.bitwise_count(ours).sum(-1), 1).astype(np.float32)[:, None]
+
+
+def _as_bits(masks: np.ndarray) -> np.ndarray:
+    """Boolean masks `[masks, height, width]` as numbers of 64 bits, `[masks, numbers]`."""
+    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
 def _floor_relations(floor_features: np.ndarray) -> np.ndarray:
