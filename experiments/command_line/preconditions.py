@@ -165,5 +165,6 @@ def require_open_files(workers: int) -> None:
 def require_name(name: str) -> None:
     """Raise `RunError` where an experiment's name is not one that a folder under `runs/` can have."""
     parts = Path(name or "").parts
-    if not parts or name in ("None", "null") or Path(name).is_absolute() or ".." in parts:
+    usable = parts and name not in ("None", "null") and name.isprintable()
+    if not usable or Path(name).is_absolute() or ".." in parts:
         raise RunError(f"name is {name!r}, but the runs lie in runs/<name>/: give a name such as mine/first.")

@@ -23,9 +23,12 @@ REFUSED = (
     # What runs commands, or code that is given as a text.
     *("torch.distributed.run", "torch.distributed.launch", "torch.distributed.launcher"),
     *("torch.distributed.elastic", "torch.distributed.rpc", "torch.multiprocessing", "torch.utils.benchmark"),
-    *("torch.fx", "torch._dynamo", "torch._inductor", "torch.testing"),
-    *("lightning.pytorch.cli", "lightning.fabric.cli", "lightning.app"),
+    *("torch.fx", "torch._dynamo", "torch._inductor", "torch.testing", "torch.distributed.nn"),
+    *("torch.utils.data.datapipes", "torch.utils.show_pickle", "torch.utils.model_dump", "torch.onnx"),
+    *("lightning.pytorch.cli", "lightning.fabric.cli", "lightning.app", "lightning.pytorch.serve"),
     *("experiments.run", "experiments.commands", "experiments.command_line", "experiments.export"),
+    *("experiments.experiment_files", "experiments.lightning_internals", "experiments.program"),
+    *("experiments.study", "experiments.trained"),
 )
 """What lies in these packages, but reads or runs code or writes files instead of being a part of a model."""
 
@@ -71,6 +74,8 @@ def enforce(packages: Sequence[str] | None = None) -> None:
     # Loaded late, so that the list of experiments needs no parser.
     from jsonargparse import set_parsing_settings
 
+    from experiments.experiment_files.allowed_functions import allow_functions
+
     packages = _typed if packages is None else tuple(packages)
     require_packages(packages)
     set_parsing_settings(
@@ -79,6 +84,7 @@ def enforce(packages: Sequence[str] | None = None) -> None:
         # A value of any type that has a `class_path` stays what it is.
         instantiate_subclass_spec_in_any=False,
     )
+    allow_functions(tuple(packages))
     _typed = tuple(packages)
 
 
@@ -116,7 +122,7 @@ def said_of_refused(path: str, sources: Sequence[tuple[str, Any]], key: str = ""
     package = path.partition(".")[0]
     if package in ALLOWED:
         package = path.rpartition(".")[0]
-        why = "which may read or run code, and is no part of a model or its training"
+        why = "which may read or run code, or is a function, and no part of a model or its training"
     else:
         why = f"which lies outside of {', '.join(ALLOWED)}"
     return (

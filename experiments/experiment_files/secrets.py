@@ -18,17 +18,24 @@ _SHORTEST = 8
 """So many letters a variable of the environment has that is taken for a secret, and not for a word."""
 
 _SECRET_VARIABLE = re.compile(
-    r"(?:^|_)(?:TOKEN|API_?KEY|SECRET(?:_\w+)?|ACCESS_KEY|PASSWORD|PASSWD|CREDENTIALS?)$"
-)
-_SECRET_KEY = re.compile(
-    r"(?:hf_|hub_|auth_|access_|api_|bearer_)?token|(?:api|secret|access|private)_?key|(?:client_)?secret"
-    r"|password|passwd",
+    r"(?:^|_)(?:\w*TOKEN|API_?KEY|SECRET(?:_\w+)?|CREDENTIALS?|PAT)$|_(?:KEY|PASS|PWD)$"
+    r"|PASS(?:WORD|WD|PHRASE)$",
     re.IGNORECASE,
 )
-_IN_A_URL = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
+_SECRET_KEY = re.compile(
+    r"(?:(?:hf|hub|auth|access|api|bearer)[_-])?token|(?:\w+[_-])?(?:api|secret|access|private)[_-]?key"
+    r"|(?:client[_-])?secret|password|passwd|passphrase|authorization",
+    re.IGNORECASE,
+)
+_IN_A_URL = re.compile(
+    r"(?<=://)[^/\s@'\"]+(?=@)"
+    r"|(?<=[?&])(?:[\w-]*token|api_?key|sig|X-(?:Amz|Goog)-(?:Signature|Credential))=[^&\s'\"]+",
+    re.IGNORECASE,
+)
 _FORMS = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|sk-[\w-]{20,}"
-    r"|wandb_v1_\w{16,}|AKIA[A-Z0-9]{16})"
+    r"|wandb_v1_\w{16,}|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|xox[abeoprs]-[\w-]{10,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 _FROM_THE_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*(?P<name>\w+)")
 
@@ -63,8 +70,9 @@ def refuse_secrets(tree: Any, where: str) -> None:
 
 def _what_it_is(key: str, value: object, secrets: list[str]) -> str:
     """What sort of a secret a value is; "" where it is none."""
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
+    value = str(value)
     if _IN_A_URL.search(value):
         return "an address with a name or a password in it"
     if _FORMS.search(value) or any(secret in value for secret in secrets):

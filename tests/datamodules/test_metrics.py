@@ -133,6 +133,8 @@ def test_numbers_are_read_as_the_challenge_reads_them(
     [
         ("left_right", "left", "Left \n", True),
         ("left_right", "left", "to the left", None),
+        ("left_right", "left", "Left.", None),
+        ("left_right", "right", "left side.\n", None),
         ("left_right", "left", "R", False),
         ("mcq", "3", "03", False),
         ("mcq", "3", "[Region 3]\n", True),

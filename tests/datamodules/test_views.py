@@ -224,17 +224,26 @@ def test_blind_takes_the_boxes_away() -> None:
     assert BoxesInText()(Blind()(warehouse())).question == seen.question
 
 
-@given(
-    left=st.integers(0, 199), top=st.integers(0, 99), width=st.integers(1, 200), height=st.integers(1, 100)
+SPANS = st.integers(1, 1300).flatmap(
+    lambda size: st.tuples(st.just(size), st.integers(0, size - 1), st.integers(1, size))
 )
-def test_a_box_holds_its_region(left: int, top: int, width: int, height: int) -> None:
-    mask = rectangle(left, top, left + width, top + height)
+"""The size of an image in one direction, where a region begins there, and how long it would like to be."""
+
+
+@given(across=SPANS, down=SPANS)
+def test_a_box_is_the_smallest_that_holds_its_region(
+    across: tuple[int, int, int], down: tuple[int, int, int]
+) -> None:
+    """In images of any size, whose pixels mostly are no whole thousandths."""
+    (width, left, wide), (height, top, tall) = across, down
+    mask = np.zeros((height, width), bool)
+    mask[top : top + tall, left : left + wide] = True
     question = BoxesInText()(warehouse(question="<mask>", regions=(Region.from_mask(mask),))).question
     x1, y1, x2, y2 = map(int, re.findall(r"\d+", question)[1:])
-    rows, columns = np.nonzero(mask)
-    assert 0 <= x1 * WIDTH / 1000 <= columns.min() < columns.max() + 1 <= x2 * WIDTH / 1000 <= WIDTH
-    assert 0 <= y1 * HEIGHT / 1000 <= rows.min() < rows.max() + 1 <= y2 * HEIGHT / 1000 <= HEIGHT
-    assert (x2 - x1) * WIDTH / 1000 < columns.max() + 1 - columns.min() + 1
+    for (size, start, length), first, last in ((across, x1, x2), (down, y1, y2)):
+        end = min(start + length, size)
+        assert 0 <= first * size <= 1000 * start < (first + 1) * size
+        assert (last - 1) * size < 1000 * end <= last * size <= 1000 * size
 
 
 # Depth

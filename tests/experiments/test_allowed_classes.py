@@ -134,6 +134,69 @@ def test_what_reads_or_runs_code_is_refused_within_the_libraries_too(
     assert f"--allow {package} " in refused(stub, f"trainer: {{callbacks: [{callback}]}}")
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("torch.utils.collect_env.run", "torch.utils.collect_env.run"),
+        ("torch.storage._load_from_bytes", "torch.storage._load_from_bytes"),
+        ("torch._utils._import_dotted_name", "torch._utils._import_dotted_name"),
+        ("timm.create_model", "timm.models._factory.create_model"),
+        ("experiments.run_folders.run_folder.write_whole", "experiments.run_folders.run_folder.write_whole"),
+        ("lightning_modules.weights_digest.digest_of", "lightning_modules.weights_digest"),
+        ("datamodules.samples.Region.from_mask", "datamodules.samples.Region.from_mask"),
+    ],
+)
+def test_few_functions_may_be_named(dry_run: type[DryRunCLI], stub: Path, path: str, named: str) -> None:
+    callback = f"{{class_path: {LAMBDA}, init_args: {{on_fit_end: {path}}}}}"
+    assert f"names {named}" in refused(stub, f"trainer: {{callbacks: [{callback}]}}")
+
+
+COMMAND_IN_DATA = """
+data:
+  class_path: lightning.pytorch.LightningDataModule.from_datasets
+  init_args:
+    train_dataset:
+      class_path: torch.utils.data.datapipes.iter.callable.MapperIterDataPipe
+      init_args:
+        datapipe:
+          class_path: torch.utils.data.datapipes.iter.utils.IterableWrapperIterDataPipe
+          init_args: {iterable: ["touch ran"]}
+        fn: torch.utils.collect_env.run
+"""
+NAMED_RUN = (
+    "model: {class_path: experiments.trained.load_trained, init_args: {named: run, allow: [stranger]}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (COMMAND_IN_DATA, "LightningDataModule.from_datasets"),
+        ("data: {init_args: {views: [torch.utils.data.datapipes.iter.Mapper]}}", "datapipes"),
+        (NAMED_RUN, "experiments.trained.load_trained"),
+        (NAMED_RUN.replace("load_trained", "TrainedRun"), "experiments.trained"),
+        ("model: {class_path: experiments.lightning_internals.PreparedCLI}", "PreparedCLI"),
+        (
+            "model: {class_path: lightning.pytorch.LightningModule.load_from_checkpoint}",
+            "load_from_checkpoint",
+        ),
+    ],
+)
+def test_no_file_has_a_command_run_or_another_file_trusted(
+    dry_run: type[DryRunCLI], stub: Path, more: str, named: str
+) -> None:
+    said = refused(stub, more)
+    assert named in said and "--allow" in said
+
+
+def test_functions_that_make_a_part_of_a_model_may_be_named(dry_run: type[DryRunCLI], stub: Path) -> None:
+    for path in ("torch.nn.functional.relu", "torch.nn.functional.gelu", "timm.optim.create_optimizer_v2"):
+        file = stub.with_name("mine.yaml")
+        callback = f"{{class_path: {LAMBDA}, init_args: {{on_fit_end: {path}}}}}"
+        file.write_text(f"starts_from: {stub}\ntrainer: {{callbacks: [{callback}]}}\n")
+        DryRunCLI(["fit", "-c", str(file)])
+
+
 def test_a_value_of_any_type_is_never_made_an_instance(
     dry_run: type[DryRunCLI], stub: Path, stranger: Path
 ) -> None:

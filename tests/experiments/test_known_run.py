@@ -381,6 +381,21 @@ def test_the_blind_model_is_another_one_that_never_sees(known: Known) -> None:
             assert sample.question.endswith(" Look!")
 
 
+def test_the_blind_model_gets_a_third_of_what_the_experiment_trains_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of half of the six images it gets one, and one of those that the seeing model has seen."""
+    for variable in SETTINGS_OF_THE_CALLER:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(KnownAnswers, "made", [])
+    Path("half.yaml").write_text(yaml.safe_dump(experiment(name="half")))
+    run("experiment", "-c", "half.yaml", "--baselines.blind=true", "--data.training_fraction=0.5")
+    seeing, blind = ({sample.group for sample in model.trained_on} for model in KnownAnswers.made)
+    assert (len(seeing), len(blind)) == (3, 1)
+    assert blind < seeing
+
+
 def test_the_files_that_it_leaves(known: Known) -> None:
     assert {path.name for path in known.folder.path.iterdir()} == {
         *("config.yaml", "metrics.csv", "predictions.jsonl", "results.json", "results.md", "report.html"),

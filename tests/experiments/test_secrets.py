@@ -32,6 +32,13 @@ IN_A_FILE = {
     "looked up": ("name: ${oc.env:HF_TOKEN}", "HF_TOKEN"),
     "in a list": (f"data: {{init_args: {{views: ['{TOKEN}']}}}}", "data.init_args.views"),
     "in the tiny part": (f"tiny: {{data: {{init_args: {{root: '{TOKEN}'}}}}}}", "tiny.data.init_args.root"),
+    "as a number": ("data: {init_args: {password: 12345678}}", "data.init_args.password"),
+    "signed": (
+        "data: {init_args: {root: 'https://host.example/x?a=1&X-Amz-Signature=0f5c7e'}}",
+        "data.init_args.root",
+    ),
+    "of a cloud": ("name: AIza" + "b7-" * 11 + "zz", "name"),
+    "another key by its name": ("trainer: {logger: {init_args: {wandb-api-key: abc}}}", "wandb-api-key"),
     "as a key": (f"data: {{init_args: {{{TOKEN}: 1}}}}", "data.init_args"),
 }
 
@@ -141,3 +148,36 @@ def test_short_words_of_the_environment_are_no_secrets(monkeypatch: pytest.Monke
 def test_the_shipped_files_hold_none() -> None:
     for file in EXPERIMENTS.rglob("*.yaml"):
         read_yaml(file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "PGPASSWORD",
+            "MYSQL_PWD",
+            "DB_PASS",
+            "GITHUB_PAT",
+            "SSH_PASSPHRASE",
+            "AZURE_STORAGE_KEY",
+            "S3_KEY",
+        ),
+        *("hf_token", "CI_JOB_TOKEN", "GOOGLE_CREDENTIALS", "AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_variables_that_hold_secrets_are_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "quite-a-passphrase")
+    assert masked("It said quite-a-passphrase.") == "It said ***."
+    with pytest.raises(SecretInConfiguration, match=rf"the value of {name}|a token"):
+        refuse_secrets({"name": f"${{oc.env:{name}}}"}, "mine.yaml")
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "KEYBOARD", "PATH", "TOKENIZERS_PARALLELISM", "COMPASS"])
+def test_others_are_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "quite-a-folder")
+    assert masked("It said quite-a-folder.") == "It said quite-a-folder."
+
+
+@pytest.mark.parametrize("key", ["pad_token", "image_token", "tokens", "key", "keys", "monkey", "pass"])
+def test_words_that_only_look_like_secrets_are_taken(key: str) -> None:
+    refuse_secrets({"model": {"init_args": {key: "<image>"}}, "data": {key: 12345678}}, "mine.yaml")

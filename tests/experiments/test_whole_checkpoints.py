@@ -94,7 +94,11 @@ def test_the_one_before_is_kept_where_files_have_one_name_each(
 
 
 def test_nothing_is_kept_before_other_checkpoints(run: RunFolder) -> None:
-    for step in (1, 2):
+    """Whatever best ones are saved, a run with a damaged last one goes on from the last but one."""
+    for step in (7, 8):
         AtomicCheckpointIO().save_checkpoint(checkpoint_of(step), run.best)
     names = {path.name for path in run.checkpoint.parent.iterdir()}
     assert names == {"last.ckpt", "before_last.ckpt", "best.ckpt"}
+    cut_off(run.checkpoint)
+    assert "goes on from the one before, of step 1." in restore_whole(run)
+    assert (step_of(run.checkpoint), step_of(run.best)) == (1, 8)

@@ -218,6 +218,15 @@ def test_answers_stand_in_the_order_of_their_questions_whether_ranked_or_written
     assert [answer.asked for answer in answers] == ["", "", "", "", *batch["asked"][4:]]
 
 
+@pytest.mark.parametrize("answering", ["rank", "reason_then_rank"])
+def test_of_equally_likely_answers_the_first_is_taken(answering: Any) -> None:
+    """A model that takes every token for equally likely says so of every letter and every region."""
+    module = sft(answering=answering, maximum_new_tokens=3).eval()
+    module.vlm.model.get_output_embeddings().weight.data.zero_()
+    samples = [sample for sample in many_questions() if sample.answer_type in ("letter", "region")]
+    assert [answer.raw for answer in module.answer(module.collator("test")(samples))] == ["A", "A", "0"]
+
+
 def test_rate_padding_and_shortened_are_those_of_each_batch_over_all_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
