@@ -316,7 +316,8 @@ class Answer:
         asked: the words that were replied to in writing; "" where none were, since candidates were weighed or
             nothing is read; None where nobody knows, as of another system's answers.
         reasoning: where a candidate was taken after the model's own text: that text with the cue behind it,
-            after which the candidates were weighed; "" elsewhere. Nothing is read out of it.
+            after which the candidates were weighed; of a model that writes the regions which lead to its
+            answer, these; "" elsewhere. Nothing is read out of it.
     """
 
     sample: SpatialSample

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Objective = Literal["free_form", "normalized"]
+Objective = Literal["free_form", "normalized", "chain"]
 
 
 @dataclass
@@ -14,7 +14,8 @@ class Phase:
     """A stretch of training with one objective.
 
     Args:
-        objective: `free_form` writes the whole sentence, `normalized` only the answer in its scored form.
+        objective: `free_form` writes the whole sentence, `normalized` only the answer in its scored form, and
+            `chain` that answer behind the regions that lead to it.
         epochs: how many passes over the training images.
     """
 

@@ -26,6 +26,7 @@ from datamodules.samples import (
 )
 from lightning_modules.base import Batch
 from lightning_modules.tiny_giant import geometry
+from lightning_modules.tiny_giant.chains import ANSWER, FILLER, FILLERS, Chain, is_counted, written_regions
 from lightning_modules.tiny_giant.geometry import (
     Geometry,
     describe_regions,
@@ -79,6 +80,7 @@ class TinyGiantCollator:
         maximum_words: longest question or answer, in tokens.
         maximum_regions: most regions in one question.
         with_labels: whether the answers are learnt from, so that each question has to have one.
+        chain: how the regions before an answer are written; None where none are.
     """
 
     vocabulary: Vocabulary
@@ -90,6 +92,7 @@ class TinyGiantCollator:
     maximum_words: int
     maximum_regions: int
     with_labels: bool = False
+    chain: Chain | None = None
 
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of these samples.
@@ -104,9 +107,9 @@ class TinyGiantCollator:
         - `regions` `[Q, M]`: number in the image of the region each `<mask>` names, -1 where there is no
           image of it; `region_named` `[Q, M]`: whether there is such a `<mask>`
         - `relations` `[Q, M, M, relations]`
-        - `normalized`, `free_form` `[Q, T]` with `..._values`: the two answers between start and end token;
-          empty (`T` = 0) where no sample has one
-        - `answer_words`: how many words there are to learn in each of the two
+        - `normalized`, `free_form` and, where chains are written, `chain` `[Q, T]` with `..._values`: the
+          answers between start and end token; empty (`T` = 0) where no sample has one
+        - `answer_words`: how many words there are to learn in each of them
         """
         images: dict[int, int] = {}
         groups: list[list[SpatialSample]] = []
@@ -128,8 +131,8 @@ class TinyGiantCollator:
         batch.update(self._questions(samples, batch["image_of"].tolist(), numbers, prepared))
         batch.update(self._targets(samples))
         batch["answer_words"] = {
-            objective: int((batch[objective][:, 1:] != PAD).sum())
-            for objective in ("normalized", "free_form")
+            objective: int(self.vocabulary.learnt(batch[objective][:, 1:]).sum())
+            for objective in self._objectives
         }
         return batch
 
@@ -269,14 +272,36 @@ class TinyGiantCollator:
                     f"Question {sample.id!r} has no answer, so nothing can be learnt from it. Train on a "
                     "split with answers."
                 )
-        for name in ("normalized", "free_form"):
+        others = [*samples[1:], *samples[:1]]
+        for name in self._objectives:
             targets = [self._encode_answer(sample, name) for sample in samples]
+            if name == "chain":
+                pairs = zip(samples, others, targets, strict=True)
+                targets = [self._encode_chain(sample, other, answer) for sample, other, answer in pairs]
             empty = all(not target.tokens for target in targets)
             rows = [[] if empty else [START, *target.tokens, END] for target in targets]
             values = [[] if empty else [0.0, *target.values, 0.0] for target in targets]
             result[name] = _pad(rows, PAD, torch.long)
             result[f"{name}_values"] = _pad(values, 0.0, torch.float32)
         return result
+
+    @property
+    def _objectives(self) -> tuple[str, ...]:
+        return ("normalized", "free_form") if self.chain is None else ("normalized", "free_form", "chain")
+
+    def _encode_chain(self, sample: SpatialSample, other: SpatialSample, answer: Encoded) -> Encoded:
+        """The regions that lead to an answer, the word `<answer>`, and the normalised answer."""
+        assert self.chain is not None
+        if not answer.tokens:
+            return answer
+        regions = written_regions(sample, self.chain, other)
+        tokens = [self.vocabulary.size + region for region in regions]
+        if self.chain.control == "filler":
+            tokens = [self.vocabulary.number_of(FILLER)] * FILLERS
+        if is_counted(sample, self.chain):
+            answer = Encoded([], [])
+        before = [*tokens, self.vocabulary.number_of(ANSWER)]
+        return Encoded([*before, *answer.tokens], [0.0] * len(before) + answer.values)
 
     def _encode_answer(self, sample: SpatialSample, objective: str) -> Encoded:
         if objective == "free_form":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -267,12 +268,22 @@ class TinyGiantNetwork(nn.Module):
         return Encoded(tokens, present, summary, states, named, relations, log_distance, log_size), routings
 
     @torch.no_grad()
-    def write(self, encoded: Encoded, longest: int) -> tuple[Tensor, Tensor]:
+    def write(
+        self,
+        encoded: Encoded,
+        longest: int,
+        allowed: Callable[[Tensor, Tensor], Tensor] | None = None,
+        given: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Answer greedily.
 
         Args:
             encoded: the encoder's result.
             longest: most tokens to write.
+            allowed: says which tokens may follow on those written so far, given which regions there are; all
+                may where left out.
+            given: tokens that are written whatever the model would write, `[questions, given]`, -1 where it
+                goes on by itself.
 
         Returns:
             tokens `[questions, answer]` and the values of numbers among them, in metres, the same shape: 0
@@ -284,7 +295,14 @@ class TinyGiantNetwork(nn.Module):
         done = torch.zeros(questions, dtype=torch.bool, device=encoded.tokens.device)
         for _ in range(longest):
             logits, log_values = self.decoder(tokens, values, encoded)
-            chosen = logits[:, -1].argmax(-1).masked_fill(done, END)
+            last = logits[:, -1]
+            if allowed is not None:
+                last = last.masked_fill(~allowed(tokens, encoded.named), -torch.inf)
+            chosen = last.argmax(-1)
+            place = tokens.shape[1] - 1
+            if given is not None and place < given.shape[1]:
+                chosen = torch.where(given[:, place] >= 0, given[:, place], chosen)
+            chosen = chosen.masked_fill(done, END)
             unknown = ~logits[:, -1:].amax(-1).isfinite() & ~done[:, None]
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
             # Clamped far beyond any room: an untrained head must not overflow. Only a number has a value, as

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from datamodules.samples import Answer
+from datamodules.samples import Answer, SpatialSample
 from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.distributed import all_reduce_mean
 from lightning_modules.no_numbers import refuse_no_numbers
@@ -19,7 +19,11 @@ from lightning_modules.optimizers import Decay
 from lightning_modules.phases import Objective, Phase, objective_at
 from lightning_modules.precision import at_least_float32
 from lightning_modules.schedule import Schedule
+from lightning_modules.tiny_giant.chain_grammar import LONGEST_CHAIN, ChainGrammar
+from lightning_modules.tiny_giant.chain_scores import ChainScores, true_chains, written
+from lightning_modules.tiny_giant.chains import ANSWER, CHAIN_WORDS, Chain
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
+from lightning_modules.tiny_giant.decoder import Encoded
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.training_texts import training_texts
@@ -46,9 +50,11 @@ class TinyGiant(SpatialModule):
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
         decay: which weights decay; `matrices` spares biases, norms and scales.
+        chain: how the regions before an answer are written, in phases whose objective is `chain`.
 
     Raises:
-        ModelError: relations are asked for without any geometry to make them from, or phases are empty.
+        ModelError: relations are asked for without any geometry to make them from, phases are empty, or the
+            digits of numbers are to be written behind a chain.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class TinyGiant(SpatialModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: Schedule | None = None,
         decay: Decay = "matrices",
+        chain: Chain | None = None,
     ) -> None:
         super().__init__(optimizer, schedule, decay)
         if network.relations and network.geometry == "none":
@@ -70,6 +77,11 @@ class TinyGiant(SpatialModule):
             )
         if not phases or any(phase.epochs < 0 for phase in phases) or not sum(p.epochs for p in phases):
             raise ModelError("phases must hold at least one epoch, for example one phase `normalized` of 4.")
+        self.writes_chains = any(phase.objective == "chain" for phase in phases)
+        if self.writes_chains and numbers == "digits":
+            raise ModelError("Behind a chain a number is one value: set numbers to value.")
+        self.chain = chain or Chain()
+        self._chain_scores = ChainScores()
         self.phases = phases
         self.balance_weight = balance_weight
         self.z_weight = z_weight
@@ -104,7 +116,8 @@ class TinyGiant(SpatialModule):
         super().setup(stage)
         if stage == "fit":
             if self.vocabulary.is_empty:
-                self.vocabulary.build(training_texts(self.data))
+                words = CHAIN_WORDS if self.writes_chains else ()
+                self.vocabulary.build(training_texts(self.data), words)
             if self.trainer.max_epochs in (None, -1):
                 self.trainer.fit_loop.max_epochs = sum(phase.epochs for phase in self.phases)
 
@@ -121,6 +134,7 @@ class TinyGiant(SpatialModule):
             maximum_words=shape.maximum_words,
             maximum_regions=shape.maximum_regions,
             with_labels=stage in ("fit", "validate"),
+            chain=self.chain if self.writes_chains else None,
         )
 
     @property
@@ -163,9 +177,8 @@ class TinyGiant(SpatialModule):
             )
         encoded, routings = self.network.encode(batch)
         logits, log_values = self.network.decoder(target[:, :-1], values[:, :-1], encoded)
-        sums = answer_sums(
-            at_least_float32(logits), at_least_float32(log_values), target[:, 1:], values[:, 1:]
-        )
+        learnt = target[:, 1:].masked_fill(~self.vocabulary.learnt(target[:, 1:]), PAD)
+        sums = answer_sums(at_least_float32(logits), at_least_float32(log_values), learnt, values[:, 1:])
         total, count = sums["number_loss"]
         return {**sums, "number_loss": (self.value_weight * total, count)}, routings
 
@@ -176,15 +189,51 @@ class TinyGiant(SpatialModule):
             ModelError: the likelihoods of an answer's words, or the number in it, are no numbers.
         """
         encoded, _ = self.network.encode(batch)
-        longest = LONGEST_NORMALIZED if self.objective == "normalized" else LONGEST_FREE_FORM
-        tokens, values = self.network.write(encoded, longest)
+        return self._written(encoded, batch)
+
+    def _written(self, encoded: Encoded, batch: Batch, given: Tensor | None = None) -> list[Answer]:
+        """What is written of encoded questions, behind tokens that are given."""
+        if self.objective == "chain":
+            grammar = ChainGrammar(self.vocabulary, self.chain)
+            tokens, values = self.network.write(encoded, LONGEST_CHAIN, grammar.allowed, given)
+        else:
+            longest = LONGEST_NORMALIZED if self.objective == "normalized" else LONGEST_FREE_FORM
+            tokens, values = self.network.write(encoded, longest)
         rows = list(zip(tokens.tolist(), values.tolist(), strict=True))
         unknown = [index for index, (_, numbers) in enumerate(rows) if any(map(math.isnan, numbers))]
         refuse_no_numbers(unknown, [sample.id for sample in batch["samples"]])
         return [
-            Answer(sample, self.vocabulary.decode(row, numbers))
+            self._answer(sample, row, numbers)
             for sample, (row, numbers) in zip(batch["samples"], rows, strict=True)
         ]
+
+    def _answer(self, sample: SpatialSample, tokens: list[int], values: list[float]) -> Answer:
+        """What a question's tokens say; of a chain the answer behind it, with the chain beside."""
+        word = self.vocabulary.number_of(ANSWER)
+        if self.objective != "chain" or word not in tokens:
+            return Answer(sample, self.vocabulary.decode(tokens, values))
+        place = tokens.index(word)
+        size = self.vocabulary.size
+        regions = [token - size for token in tokens[:place] if token >= size]
+        text = self.vocabulary.decode(tokens[place + 1 :], values[place + 1 :])
+        return Answer(sample, text or str(len(regions)), reasoning=written(regions))
+
+    def _evaluate(self, batch: Batch) -> list[Answer]:
+        """Answer and score a batch; where chains are written, answer it behind the true ones as well."""
+        judge = getattr(self.metric, "judge", None)
+        if self.objective != "chain" or self.chain.control != "none" or self.metric is None or judge is None:
+            return super()._evaluate(batch)
+        encoded, _ = self.network.encode(batch)
+        answers = self._written(encoded, batch)
+        self.metric.update(answers)
+        given = true_chains(list(batch["samples"]), self.chain, self.vocabulary).to(self.device)
+        self._chain_scores.update(answers, self._written(encoded, batch, given), self.chain, judge)
+        return answers
+
+    def _summarise(self, split: str) -> None:
+        super()._summarise(split)
+        for name, score in self._chain_scores.compute().items():
+            self.log(f"{split}/right/{name}", score)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Note which of the optional fields every question has had so far."""

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from datamodules.samples import MASK_PLACEHOLDER, AnswerType, SmallSpatialError
+from lightning_modules.tiny_giant.chains import FILLER
 
 NumberForm = Literal["value", "digits"]
 """How a decimal number is written: one `<number>` whose value a head regresses, or digit by digit."""
@@ -81,14 +84,28 @@ class Vocabulary:
         self.words = list(words)
         self._number_of = {word: number for number, word in enumerate(self.words)}
 
-    def build(self, texts: Iterable[str]) -> None:
-        """Learn the most frequent words of some texts (ties in alphabetical order)."""
+    def number_of(self, word: str) -> int:
+        """The number of a word; `<unknown>` stands for one that is not known."""
+        return self._number_of.get(word, UNKNOWN)
+
+    def build(self, texts: Iterable[str], words: Sequence[str] = ()) -> None:
+        """Learn the most frequent words of some texts (ties in alphabetical order).
+
+        Args:
+            texts: what is counted.
+            words: known in any case; no text has them.
+        """
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(word.lower() for word in _words(text))
-        known = set(FIXED_WORDS)
+        known = (*FIXED_WORDS, *words)
         ranked = sorted((word for word in counts if word not in known), key=lambda w: (-counts[w], w))
-        self.load([*FIXED_WORDS, *ranked[: self.size - len(FIXED_WORDS)]])
+        self.load([*known, *ranked[: self.size - len(known)]])
+
+    def learnt(self, tokens: Tensor) -> Tensor:
+        """Which tokens of answers are learnt: all but padding and the word that says nothing."""
+        filler = self._number_of.get(FILLER)
+        return (tokens != PAD) if filler is None else (tokens != PAD) & (tokens != filler)
 
     def encode(self, text: str, answer_type: AnswerType | None = None) -> Encoded:
         """Split a text into tokens; raises `VocabularyError` while the vocabulary is empty.
