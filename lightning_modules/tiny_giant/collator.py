@@ -25,7 +25,7 @@ from datamodules.samples import (
     open_rgb,
 )
 from lightning_modules.base import Batch
-from lightning_modules.tiny_giant import geometry
+from lightning_modules.tiny_giant import floor_rectangles, geometry
 from lightning_modules.tiny_giant.chains import ANSWER, FILLER, FILLERS, Chain, is_counted, written_regions
 from lightning_modules.tiny_giant.geometry import (
     Geometry,
@@ -152,7 +152,11 @@ class TinyGiantCollator:
     def preparation(self) -> str:
         """What the tensors of an image depend on beside it and its regions: settings, this code, Pillow."""
         settings = (self.image_size, self.geometry_size, self.geometry, self.field_of_view, self.use_depth)
-        code = (inspect.getsource(sys.modules[__name__]), inspect.getsource(geometry))
+        code = (
+            inspect.getsource(sys.modules[__name__]),
+            inspect.getsource(geometry),
+            inspect.getsource(floor_rectangles),
+        )
         return repr((settings, code, PIL.__version__))
 
     def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> dict[str, Tensor]:

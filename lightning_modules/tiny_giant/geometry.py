@@ -22,7 +22,12 @@ from typing import Literal
 
 import numpy as np
 
-Geometry = Literal["none", "mask", "floor_fit"]
+from lightning_modules.tiny_giant.floor_rectangles import FEATURES as INSIDE
+from lightning_modules.tiny_giant.floor_rectangles import FloorRectangle, inside_relations, rectangle_under
+
+Geometry = Literal["none", "mask", "floor_fit", "floor_rectangles"]
+ON_FLOOR = ("floor_fit", "floor_rectangles")
+"""The geometries that fit the floor to the depth image."""
 
 MASK_FEATURES = 14
 FLOOR_FEATURES = 17
@@ -145,7 +150,8 @@ def describe_regions(
     Args:
         masks: boolean, `[regions, height, width]`.
         depth: the depth image `[height, width]`, or None.
-        geometry: `mask` describes place and extent in the image, `floor_fit` adds those on the floor.
+        geometry: `mask` describes place and extent in the image, `floor_fit` adds those on the floor, and
+            `floor_rectangles` also which regions stand inside which others there.
         field_of_view: the camera's horizontal field of view, in degrees.
 
     Returns:
@@ -153,7 +159,8 @@ def describe_regions(
         are shares of its size, lengths on the floor are camera heights.
     """
     count, height, width = masks.shape
-    with_floor = geometry == "floor_fit"
+    with_floor = geometry in ON_FLOOR
+    rectangles: list[FloorRectangle | None] = [None] * count
     features = np.zeros((count, feature_count(geometry)), np.float32)
     relations = np.zeros((count, count, relation_count(geometry)), np.float32)
     if geometry == "none" or count == 0:
@@ -176,20 +183,28 @@ def describe_regions(
         if with_floor and floor.support > 0:
             right, ahead, above = floor.points(values, slopes_x[columns], slopes_y[rows])
             features[index, MASK_FEATURES:] = _floor_features(right, ahead, above, floor)
+            if geometry == "floor_rectangles":
+                rectangles[index] = rectangle_under(right, ahead)
     relations[..., :MASK_RELATIONS] = _mask_relations(masks, boxes, features)
     if with_floor and floor.support > 0:
-        relations[..., MASK_RELATIONS:] = _floor_relations(features[:, MASK_FEATURES:])
+        end = MASK_RELATIONS + FLOOR_RELATIONS
+        relations[..., MASK_RELATIONS:end] = _floor_relations(features[:, MASK_FEATURES:])
+        if geometry == "floor_rectangles":
+            places = features[:, MASK_FEATURES : MASK_FEATURES + 2]
+            relations[..., end:] = inside_relations(places, rectangles)
     return features, relations
 
 
 def feature_count(geometry: Geometry) -> int:
     """How many numbers describe one region."""
-    return {"none": 0, "mask": MASK_FEATURES, "floor_fit": MASK_FEATURES + FLOOR_FEATURES}[geometry]
+    return 0 if geometry == "none" else MASK_FEATURES + (FLOOR_FEATURES if geometry in ON_FLOOR else 0)
 
 
 def relation_count(geometry: Geometry) -> int:
     """How many numbers describe a pair of regions."""
-    return {"none": 0, "mask": MASK_RELATIONS, "floor_fit": MASK_RELATIONS + FLOOR_RELATIONS}[geometry]
+    on_floor = MASK_RELATIONS + FLOOR_RELATIONS
+    counts = {"mask": MASK_RELATIONS, "floor_fit": on_floor, "floor_rectangles": on_floor + INSIDE}
+    return counts.get(geometry, 0)
 
 
 def _quantiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:

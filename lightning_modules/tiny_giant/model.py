@@ -17,6 +17,7 @@ from lightning_modules.tiny_giant.fusion import FusionLayer, Words
 from lightning_modules.tiny_giant.geometry import (
     LOG_DISTANCE,
     LOG_SIZE,
+    ON_FLOOR,
     Geometry,
     feature_count,
     relation_count,
@@ -69,7 +70,8 @@ class TinyGiantConfig:
         expert_hidden: inner size of an expert, or of the dense network.
         decoder_layers: number of decoder layers.
         decoder_hidden: inner size of the decoder's feed-forward networks.
-        geometry: numbers that describe regions: none, mask (in the image), floor_fit (and on the floor).
+        geometry: numbers that describe regions: none, mask (in the image), floor_fit (and on the floor),
+            floor_rectangles (and which stand inside which others there).
         relations: whether numbers that describe pairs of regions are used.
         relation_width: size of embedded relations.
         field_of_view: assumed horizontal field of view, in degrees.
@@ -261,7 +263,7 @@ class TinyGiantNetwork(nn.Module):
         summary = (tokens * present[..., None]).sum(1) / present.sum(1, keepdim=True)
         states = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))
         log_distance = log_size = None
-        if self.relations is not None and self.config.geometry == "floor_fit":
+        if self.relations is not None and self.config.geometry in ON_FLOOR:
             log_distance = batch["relations"][..., LOG_DISTANCE]
             log_size = _of_questions(batch["region_features"][..., LOG_SIZE], image_of, batch["regions"])
             log_size = log_size * (batch["regions"] >= 0)

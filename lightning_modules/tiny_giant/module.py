@@ -25,6 +25,7 @@ from lightning_modules.tiny_giant.chains import ANSWER, CHAIN_WORDS, Chain
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.decoder import Encoded
 from lightning_modules.tiny_giant.experts import Routing
+from lightning_modules.tiny_giant.geometry import ON_FLOOR
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.training_texts import training_texts
 from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
@@ -73,7 +74,7 @@ class TinyGiant(SpatialModule):
         super().__init__(optimizer, schedule, decay)
         if network.relations and network.geometry == "none":
             raise ModelError(
-                "relations: true needs numbers to make relations from: set geometry to mask or floor_fit."
+                "relations: true needs numbers to make relations from: geometry must not be none."
             )
         if not phases or any(phase.epochs < 0 for phase in phases) or not sum(p.epochs for p in phases):
             raise ModelError("phases must hold at least one epoch, for example one phase `normalized` of 4.")
@@ -140,7 +141,7 @@ class TinyGiant(SpatialModule):
     @property
     def _reads_depth(self) -> bool:
         shape = self.network.config
-        return shape.depth_backbone is not None or shape.geometry == "floor_fit"
+        return shape.depth_backbone is not None or shape.geometry in ON_FLOOR
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the words, the loss of numbers' values, and the routers' losses."""
