@@ -90,15 +90,19 @@ def require_seed(seed: int | bool | None) -> None:
 def require_checkpoint(path: str) -> None:
     """Raise `CheckpointError` where a checkpoint that is named by its path is absent or not whole.
 
-    Lightning would say so only when data and model are there. `last` and its like, which are no paths, are
-    left to it, as are addresses.
+    Other files are refused unread (`RunError`): a configuration from elsewhere may name any. Lightning would
+    say so only when data and model are there. `last` and its like, which are no paths, are left to it, as are
+    addresses.
     """
     from lightning_modules.checkpoints import read_checkpoint
 
     if path.lower() == UNTRAINED or path in LIGHTNINGS_CHECKPOINTS:
         return
-    if "://" not in path and not path.startswith("registry"):
-        read_checkpoint(path)
+    if "://" in path or path.startswith("registry"):
+        return
+    if Path(path).suffix != ".ckpt":
+        raise RunError(f"ckpt_path is {path}, but a checkpoint's name ends in .ckpt: name one of a run.")
+    read_checkpoint(path)
 
 
 def require_tensors_alone(weights_only: Any) -> None:

@@ -33,10 +33,13 @@ def find_experiment(name: str) -> Path:
 
     Raises:
         UnknownExperiment: there is none; the message names the nearest ones.
+        RunError: the path is that of another file, which is not read.
     """
     path = Path(name)
     for file in (path, path / "config.yaml"):
         if file.is_file():
+            if file.suffix not in (".yaml", ".yml"):
+                raise RunError(f"{name} is no experiment file: the name of one ends in .yaml.")
             return file
     short = name.removeprefix("experiments/").removesuffix(".yaml")
     if short in (names := experiment_names()):

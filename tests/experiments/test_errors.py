@@ -92,6 +92,11 @@ BAD_STARTS = {
     ),
     "a tuple of another length": ((*TINY, f"{OPTIMIZER}.init_args.betas", "[0.9]"), ["betas", "a list of 2"]),
     "a checkpoint that is absent": ((*TINY, "--ckpt_path", "no.ckpt"), ["no.ckpt", "does not exist"]),
+    "a checkpoint that is another file": (
+        (*TINY, "--ckpt_path", "/etc/hosts"),
+        ["/etc/hosts", "ends in .ckpt"],
+    ),
+    "an experiment that is another file": (("fit", "-c", "/etc/hosts"), ["/etc/hosts", "ends in .yaml"]),
     "a name that is none": ((*TINY, "--name=None"), ["name is 'null'"]),
 }
 
