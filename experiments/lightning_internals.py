@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning import Trainer
 from lightning.fabric.loggers.csv_logs import _ExperimentWriter
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
@@ -67,3 +68,8 @@ class PreparedCLI(OpenedCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         pass
+
+
+def log_step(trainer: Trainer) -> None:
+    """Have the loggers write what was logged in this training step now; they are asked again behind it."""
+    trainer._logger_connector.update_train_step_metrics()

@@ -7,6 +7,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from experiments.lightning_internals import log_step
+
 
 class CheckpointWithinEpochs(ModelCheckpoint):
     """Saves between the steps of an epoch, but never between a step and the validation that follows it.
@@ -23,6 +25,9 @@ class CheckpointWithinEpochs(ModelCheckpoint):
         """Save if it is time to, an optimizer step is complete, and no validation comes first."""
         within_step = (batch_idx + 1) % trainer.accumulate_grad_batches
         if not (within_step or trainer.is_last_batch or _validates_after(trainer, batch_idx)):
+            # Lightning logs a step behind this hook: killed in between, the run would go on without its row.
+            if self._every_n_train_steps and trainer.global_step % self._every_n_train_steps == 0:
+                log_step(trainer)
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 

@@ -31,6 +31,7 @@ class MetricsTable(OpenedCsvLogger):
         super().__init__(save_dir=folder.path.parent, name="", version=folder.identifier)
         self.folder = folder
         self.table = folder.metrics
+        self._last: tuple[int | None, dict[str, Any]] = (None, {})
 
     def make_writer(self) -> OpenedCsvWriter:
         """The writer, which knows the columns of the file it continues.
@@ -44,6 +45,12 @@ class MetricsTable(OpenedCsvLogger):
             writer.metrics_keys = list(kept[0])
             write_rows(self.table, kept)
         return writer
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Add a row; one that has just been added, before a checkpoint was written, is not added again."""
+        if (step, metrics) != self._last:
+            self._last = (step, dict(metrics))
+            super().log_metrics(metrics, step)
 
     def save(self) -> None:
         """Write what was logged; a full disk is said with the table's name."""

@@ -300,7 +300,13 @@ class PeftSft(SpatialModule):
         """Start the clock of the token rate."""
         self._clock = time.monotonic()
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch; how its tokens are dealt with is logged beside it."""
+        loss = super().training_step(batch, batch_idx)
+        self.log_tokens(batch)
+        return loss
+
+    def log_tokens(self, batch: Batch) -> None:
         """Log how fast tokens go through, which part of the places is padding, how often text was cut."""
         now = time.monotonic()
         options: dict[str, Any] = {"batch_size": len(batch["samples"])}

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from tests.drills.drill import DrillError, WentWrong, require
-from tests.helpers.commands import LONGEST_S, environment
+from tests.helpers.commands import LONGEST_S, allowing, environment
 from tests.helpers.forked import ForkedCommand
 from tests.helpers.run_ends import why_not_the_same
 from tests.helpers.stub_experiment import stub_experiment
@@ -74,6 +74,8 @@ class Place:
         self, *typed: str, fault: str = "", module: str = "", folder: Path | None = None, **changes: str
     ) -> ForkedCommand:
         """Start a command; with a fault of `faulty.py` in it."""
+        if not module and len(allowing(typed)) > len(typed):
+            typed = (*allowing(typed), "--allow", "tests.drills")
         module = module or ("tests.drills.faulty" if fault else "experiments.run")
         started = ForkedCommand(
             module,

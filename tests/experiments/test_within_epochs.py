@@ -10,6 +10,8 @@ import pytest
 from lightning import Callback, LightningModule, Trainer
 
 from experiments.callbacks.within_epochs import CheckpointWithinEpochs
+from experiments.run_folders.loggers import MetricsTable, read_rows
+from experiments.run_folders.run_folder import RunFolder
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.stub import StubData, StubModule
 
@@ -57,3 +59,32 @@ def test_never_between_a_step_and_its_validation_nor_within_a_step(
     steps = [int(re.findall(r"\d+", file.name)[0]) for file in tmp_path.glob("*.ckpt")]
     assert validations.steps == validated
     assert sorted(steps) == saved
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_step_is_in_the_table_before_its_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """A run that is killed right behind a checkpoint goes on from the step after it."""
+    table = MetricsTable(RunFolder(tmp_path / "runs/mine/1"))
+    at_checkpoints: list[tuple[int, int]] = []
+    save = Trainer.save_checkpoint
+
+    def saved(self: Trainer, *arguments: Any, **options: Any) -> None:
+        steps = [int(row["step"]) for row in read_rows(table.table) if row.get("train/loss")]
+        at_checkpoints.append((self.global_step, steps[-1] + 1 if steps else 0))
+        save(self, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", saved)
+    trainer = bare_trainer(
+        enable_checkpointing=True,
+        max_epochs=2,
+        limit_val_batches=0,
+        log_every_n_steps=1,
+        logger=table,
+        callbacks=[CheckpointWithinEpochs(tmp_path, "{step}", every_n_train_steps=every, save_top_k=-1)],
+    )
+    trainer.fit(StubModule(), datamodule=StubData(images=10, batch_size=2, num_workers=0))
+    assert len(at_checkpoints) > 3 and all(step == seen for step, seen in at_checkpoints)
+    steps = [int(row["step"]) for row in read_rows(table.table) if row.get("train/loss")]
+    assert steps == list(range(10)), "a step stands there twice, or not at all"

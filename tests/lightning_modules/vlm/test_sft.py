@@ -250,7 +250,7 @@ def test_rate_padding_and_shortened_are_those_of_each_batch_over_all_processes(
         monkeypatch.setattr(module, "log", lambda *said, seen=logged, **how: seen.append((*said, how)))
         module.on_train_epoch_start()
         for batch in batches:
-            module.on_train_batch_end(None, batch, 0)
+            module.log_tokens(batch)
         for number, (rate, padding, shortened) in enumerate(figures):
             options = {"batch_size": 4}
             assert logged[3 * number : 3 * number + 3] == [
