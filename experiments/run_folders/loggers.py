@@ -16,7 +16,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from datamodules.files.text_files import read_text
 from experiments.lightning_internals import OpenedCsvLogger, OpenedCsvWriter
-from experiments.run_folders.run_folder import RunFolder, write_whole
+from experiments.run_folders.run_folder import RunError, RunFolder, relative, write_whole
 from experiments.run_folders.whole_files import named_in_errors
 
 
@@ -53,9 +53,19 @@ class MetricsTable(OpenedCsvLogger):
             super().log_metrics(metrics, step)
 
     def save(self) -> None:
-        """Write what was logged; a full disk is said with the table's name."""
-        with named_in_errors(self.table):
-            super().save()
+        """Write what was logged; a full disk is said with the table's name.
+
+        Raises:
+            RunError: the run's folder is gone.
+        """
+        try:
+            with named_in_errors(self.table):
+                super().save()
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{relative(self.table)} cannot be written: the run's folder is gone. Was it deleted "
+                "while it trained? Start the run again."
+            ) from error
 
     def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
         """From its first checkpoint on, the run is one that others may go on from."""
@@ -67,7 +77,9 @@ def drop_rows_from(table: Path, step: int) -> None:
     """Forget what was logged at `step` (0-based) or later: a run resumed there logs it again."""
     rows = [row for row in read_rows(table) if int(row["step"]) < step]
     if rows:
-        write_rows(table, rows)
+        # A column that only these had is gone with them.
+        filled = [name for name in rows[0] if any(row[name] for row in rows)]
+        write_rows(table, [{name: row[name] for name in filled} for row in rows])
     else:
         table.unlink(missing_ok=True)
 
