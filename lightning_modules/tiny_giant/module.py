@@ -73,9 +73,7 @@ class TinyGiant(SpatialModule):
     ) -> None:
         super().__init__(optimizer, schedule, decay)
         if network.relations and network.geometry == "none":
-            raise ModelError(
-                "relations: true needs numbers to make relations from: geometry must not be none."
-            )
+            raise ModelError("relations: true needs numbers to make relations from: set geometry to another.")
         if not phases or any(phase.epochs < 0 for phase in phases) or not sum(p.epochs for p in phases):
             raise ModelError("phases must hold at least one epoch, for example one phase `normalized` of 4.")
         self.writes_chains = any(phase.objective == "chain" for phase in phases)
