@@ -8,10 +8,18 @@ from typing import Any
 import yaml
 
 from experiments.experiment_files.yaml_texts import plain_values
+from experiments.run_folders.run_folder import RunError
+
+DEEPEST = 50
+"""No setting lies so many keys deep."""
 
 
 def as_tree(typed: Sequence[str]) -> dict[str, Any]:
-    """Typed options (`--a.b 1`, `--a.b=1`) as the tree of keys that a file would have."""
+    """Typed options (`--a.b 1`, `--a.b=1`) as the tree of keys that a file would have.
+
+    Raises:
+        RunError: a key has more parts than any configuration.
+    """
     tree: dict[str, Any] = {}
     for number, option in enumerate(typed):
         if not option.startswith("--"):
@@ -19,6 +27,10 @@ def as_tree(typed: Sequence[str]) -> dict[str, Any]:
         key, equals, value = option.removeprefix("--").partition("=")
         following = typed[number + 1] if number + 1 < len(typed) else ""
         *above, last = key.removesuffix("+").split(".")
+        if len(above) > DEEPEST:
+            raise RunError(
+                f"--{key[:40]}... has {len(above) + 1:,} parts, more than any key of an experiment."
+            )
         inner = tree
         for name in above:
             if not isinstance(inner.get(name), dict):

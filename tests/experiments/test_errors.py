@@ -97,6 +97,7 @@ BAD_STARTS = {
         ["/etc/hosts", "ends in .ckpt"],
     ),
     "an experiment that is another file": (("fit", "-c", "/etc/hosts"), ["/etc/hosts", "ends in .yaml"]),
+    "an option of many parts": (("print", "-c", "quickstart", "--a" + ".b" * 900), ["has 901 parts"]),
     "a name that is none": ((*TINY, "--name=None"), ["name is 'null'"]),
 }
 
