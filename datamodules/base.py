@@ -377,10 +377,12 @@ class SpatialDataModule(LightningDataModule, ABC):
 
     def _kept_images(self) -> KeptImages | None:
         """Where the module's collator finds images that it has prepared; None where it does not do so."""
-        if not self.kept_images_gb or not isinstance(self.collator, PreparesImages):
+        # A module's collator is given inside of one that makes its batches whole.
+        collator = getattr(self.collator, "collator", self.collator)
+        if not self.kept_images_gb or not isinstance(collator, PreparesImages):
             return None
         writers = max(self.num_workers, 1) * self._rank()[1]
-        return KeptImages(self.collator, int(self.kept_images_gb * 1e9), writers)
+        return KeptImages(collator, int(self.kept_images_gb * 1e9), writers)
 
     def _loader_options(self, loading: ImageLoading) -> dict[str, Any]:
         """What all loaders share; read late, when the module has given its collator."""

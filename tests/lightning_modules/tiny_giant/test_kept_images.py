@@ -20,6 +20,7 @@ from datamodules.loading.kept_images import KeptImages
 from datamodules.samples import AnswerType, ImageFile, KeptImage, Region, SpatialSample, UnreadableImage
 from datamodules.views import Grayscale
 from lightning_modules.tiny_giant.collator import CollatorError, TinyGiantCollator
+from lightning_modules.whole_batches import WholeBatches
 from tests.helpers.listed_data import ListedData
 from tests.helpers.scenes import as_image, floor_depth
 from tests.helpers.small_tiny_giant import collator_for
@@ -305,7 +306,8 @@ def test_a_run_keeps_images_for_all_its_loading_processes(
 
     def batches(gigabytes: float) -> list[dict[str, Any]]:
         data = ListedData(samples, num_workers=2, batch_size=2, kept_images_gb=gigabytes)
-        data.collator = collator_for()
+        # As a module gives it.
+        data.collator = WholeBatches(collator_for())
         loader = data.test_dataloader()
         return [*loader, *loader]
 
