@@ -5,6 +5,7 @@ The result is again a command line, so that LightningCLI checks every key and ty
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ from experiments.experiment_files.tiny_overlay import tiny_overlays
 from experiments.experiment_files.typed_options import as_tree
 from experiments.run_folders.find_run import find_run, runs_in
 from experiments.run_folders.run_folder import RUNS, RunError, RunFolder, relative
+
+_DEEP = re.compile(r"(?P<above>--(?:model|data)\.(?:init_args\.)?(?!init_args\.)\w+(?:\.\w+)*)\.(?P<key>\w+)")
+"""An option for an argument of an argument of the model or of the data, as in `--model.network.width`."""
 
 
 @dataclass
@@ -79,7 +83,7 @@ def compose(typed: Sequence[str], runs: Path = RUNS) -> ConfigFiles:
 
 def _composed(typed: list[str], runs: Path) -> ConfigFiles:
     subcommand, *options = typed
-    options = typed_in_full([_null(option) for option in options])
+    options = typed_in_full(_with_nulls(options))
     files, options = _take(options, "-c", "--config")
     resume, options = _take(options, "--resume")
     if resume:
@@ -224,10 +228,22 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _null(option: str) -> str:
-    """`--key=null` for `--key=None`, in which a sweep of wandb writes an empty value."""
-    flag, equals, value = option.partition("=")
-    return f"{flag}=null" if equals and value == "None" and flag.startswith("--") else option
+def _with_nulls(options: Sequence[str]) -> list[str]:
+    """Options whose value is empty, as the parser takes them.
+
+    A sweep of wandb writes an empty value as `None`. And the parser takes the empty value of an argument of
+    an argument (`--model.network.depth_backbone=null`) for a text, but not where it stands in braces.
+    """
+    joined: list[str] = []
+    for option in options:
+        if option in ("null", "None") and joined and _DEEP.fullmatch(joined[-1]):
+            option = f"{joined.pop()}={option}"
+        flag, equals, value = option.partition("=")
+        if equals and flag.startswith("--") and value in ("null", "None"):
+            deep = _DEEP.fullmatch(flag)
+            option = f"{deep['above']}={{{deep['key']}: null}}" if deep else f"{flag}=null"
+        joined.append(option)
+    return joined
 
 
 def _continue(typed: list[str], files: list[str], options: list[str], run: str, runs: Path) -> ConfigFiles:

@@ -76,6 +76,11 @@ def regions_of(steps: Sequence[Step]) -> list[int]:
     return [region for step in steps for region in step]
 
 
+def mentioned_regions(sample: SpatialSample) -> list[int]:
+    """All regions that a question's rationale names, in the order of the text, some of them repeatedly."""
+    return [region for group in _mentioned(sample.rationale, len(sample.regions)) for region in group]
+
+
 def written_regions(sample: SpatialSample, chain: Chain, other: SpatialSample) -> list[int]:
     """The regions that a model is taught to write before an answer.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,15 +26,20 @@ from datamodules.samples import (
     open_rgb,
 )
 from lightning_modules.base import Batch
-from lightning_modules.tiny_giant import floor_rectangles, geometry
+from lightning_modules.tiny_giant import floor_image, floor_rectangles, geometry
 from lightning_modules.tiny_giant.chains import ANSWER, FILLER, FILLERS, Chain, is_counted, written_regions
+from lightning_modules.tiny_giant.floor_image import DepthEncoding
 from lightning_modules.tiny_giant.geometry import (
+    LOG_DISTANCE,
+    ON_FLOOR,
+    SUPPORT,
     Geometry,
     describe_regions,
     feature_count,
     fill_rows,
     relation_count,
 )
+from lightning_modules.tiny_giant.picture_scale import measured_pair
 from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START, Encoded, Vocabulary, without_masks
 
 MASK_STRIDE = 8
@@ -54,7 +60,7 @@ class PreparedImage:
             visible pixels, and what stands inside it.
         features: numbers that describe the regions, `[regions, features]`.
         relations: numbers that describe pairs, `[regions, regions, relations]`.
-        depth: `[1, height, width]`, uint8, or None.
+        depth: `[channels, height, width]`, uint8, or None.
     """
 
     rgb: Tensor
@@ -77,6 +83,7 @@ class TinyGiantCollator:
         geometry: which numbers describe the regions.
         field_of_view: the camera's assumed horizontal field of view, in degrees.
         use_depth: whether the depth image is read.
+        depth_encoding: what is made of it for the depth backbone.
         maximum_words: longest question or answer, in tokens.
         maximum_regions: most regions in one question.
         with_labels: whether the answers are learnt from, so that each question has to have one.
@@ -93,6 +100,7 @@ class TinyGiantCollator:
     maximum_regions: int
     with_labels: bool = False
     chain: Chain | None = None
+    depth_encoding: DepthEncoding = "raw"
 
     def __call__(self, samples: Sequence[SpatialSample]) -> Batch:
         """The batch of these samples.
@@ -100,13 +108,15 @@ class TinyGiantCollator:
         Beside the samples themselves ("samples"), with I images, R regions in the image with most of them,
         Q questions, L words, M regions in a question:
 
-        - `rgb` `[I, 3, height, width]` and `depth` `[I, 1, height, width]`, uint8; `has_depth` `[I]`
+        - `rgb` `[I, 3, height, width]` and `depth` `[I, channels, height, width]`, uint8; `has_depth` `[I]`
         - `masks` `[I, R, 2, height / 8, width / 8]`, `region_features` `[I, R, features]`
         - `image_of` `[Q]`: the question's image, -1 for a question without one
         - `question` `[Q, L]`: tokens
         - `regions` `[Q, M]`: number in the image of the region each `<mask>` names, -1 where there is no
           image of it; `region_named` `[Q, M]`: whether there is such a `<mask>`
         - `relations` `[Q, M, M, relations]`
+        - `log_height` `[Q]`: logarithm of the camera's height in metres, as a distance that is learnt from
+          has it; `height_known` `[Q]`: whether there is such a distance
         - `normalized`, `free_form` and, where chains are written, `chain` `[Q, T]` with `..._values`: the
           answers between start and end token; empty (`T` = 0) where no sample has one
         - `answer_words`: how many words there are to learn in each of them
@@ -130,6 +140,7 @@ class TinyGiantCollator:
         )
         batch.update(self._questions(samples, batch["image_of"].tolist(), numbers, prepared))
         batch.update(self._targets(samples))
+        batch["log_height"], batch["height_known"] = self._log_heights(samples, batch)
         batch["answer_words"] = {
             objective: int(self.vocabulary.learnt(batch[objective][:, 1:]).sum())
             for objective in self._objectives
@@ -151,12 +162,16 @@ class TinyGiantCollator:
 
     def preparation(self) -> str:
         """What the tensors of an image depend on beside it and its regions: settings, this code, Pillow."""
-        settings = (self.image_size, self.geometry_size, self.geometry, self.field_of_view, self.use_depth)
-        code = (
-            inspect.getsource(sys.modules[__name__]),
-            inspect.getsource(geometry),
-            inspect.getsource(floor_rectangles),
+        settings = (
+            self.image_size,
+            self.geometry_size,
+            self.geometry,
+            self.field_of_view,
+            self.use_depth,
+            self.depth_encoding,
         )
+        modules = (sys.modules[__name__], geometry, floor_rectangles, floor_image)
+        code = tuple(map(inspect.getsource, modules))
         return repr((settings, code, PIL.__version__))
 
     def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> dict[str, Tensor]:
@@ -171,9 +186,9 @@ class TinyGiantCollator:
         depth = fine_depth = None
         if self.use_depth and sample.depth is not None:
             image = open_depth(sample.depth)
-            depth = torch.from_numpy(np.array(image.resize(self.image_size, Image.Resampling.BILINEAR)))[None]
             # Nearest: a mean across an object's edge would be a depth where nothing is.
             fine_depth = np.asarray(image.resize(self.geometry_size, Image.Resampling.NEAREST))
+            depth = torch.from_numpy(self._depth_channels(image, fine_depth))
         width, height = self.geometry_size
         masks = np.zeros((len(regions), height, width), bool)
         for index, region in enumerate(regions):
@@ -194,6 +209,15 @@ class TinyGiantCollator:
             **({} if depth is None else {"depth": depth}),
         }
 
+    def _depth_channels(self, image: Image.Image, fine_depth: np.ndarray) -> np.ndarray:
+        """What the depth backbone sees, `[channels, height, width]` in uint8."""
+        channels = [image]
+        if self.depth_encoding == "floor":
+            channels += map(Image.fromarray, floor_image.floor_image(fine_depth, self.field_of_view))
+        return np.stack(
+            [np.asarray(each.resize(self.image_size, Image.Resampling.BILINEAR)) for each in channels]
+        )
+
     def _grid(self) -> tuple[int, int]:
         """Rows and columns of a backbone's feature map."""
         width, height = self.image_size
@@ -205,7 +229,8 @@ class TinyGiantCollator:
         most = max((len(image.masks) for image in prepared), default=0)
         masks = torch.zeros(count, most, 2, *self._grid())
         features = torch.zeros(count, most, feature_count(self.geometry))
-        depth = torch.zeros(count, 1, height, width, dtype=torch.uint8)
+        channels = floor_image.CHANNELS[self.depth_encoding]
+        depth = torch.zeros(count, channels, height, width, dtype=torch.uint8)
         for index, image in enumerate(prepared):
             masks[index, : len(image.masks)] = image.masks
             features[index, : len(image.features)] = image.features
@@ -288,6 +313,18 @@ class TinyGiantCollator:
             result[name] = _pad(rows, PAD, torch.long)
             result[f"{name}_values"] = _pad(values, 0.0, torch.float32)
         return result
+
+    def _log_heights(self, samples: Sequence[SpatialSample], batch: Batch) -> tuple[Tensor, Tensor]:
+        """The camera's height by each question: its distance in metres over that in camera heights."""
+        heights, known = torch.zeros(len(samples)), torch.zeros(len(samples), dtype=torch.bool)
+        for index, sample in enumerate(samples) if self.with_labels and self.geometry in ON_FLOOR else ():
+            pair, image = measured_pair(sample), int(batch["image_of"][index])
+            if pair is None or image < 0 or not batch["region_features"][image, 0, SUPPORT]:
+                continue
+            in_heights = batch["relations"][index, *pair, LOG_DISTANCE]
+            heights[index] = math.log(float(sample.answer or 0)) - in_heights
+            known[index] = True
+        return heights, known
 
     @property
     def _objectives(self) -> tuple[str, ...]:

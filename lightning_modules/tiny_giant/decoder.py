@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.tiny_giant.count_head import CountHead
+from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.fusion import Attention
-
-
-@dataclass
-class Encoded:
-    """What the encoder hands to the decoder.
-
-    Attributes:
-        tokens: fused words, `[questions, words, width]`.
-        words: which of them are words, `[questions, words]`.
-        summary: their mean, `[questions, width]`.
-        regions: fused region states, `[questions, regions, width]`.
-        named: which regions exist, `[questions, regions]`.
-        relations: embedded pairs, `[questions, regions, regions, relations]`, or None.
-        log_distance: logarithm of the floor distance of pairs in camera heights,
-            `[questions, regions, regions]`, or None where the floor was not fitted.
-        log_size: logarithm of the regions' sizes on the floor in camera heights, `[questions, regions]`, or
-            None likewise.
-    """
-
-    tokens: Tensor
-    words: Tensor
-    summary: Tensor
-    regions: Tensor
-    named: Tensor
-    relations: Tensor | None
-    log_distance: Tensor | None
-    log_size: Tensor | None
+from lightning_modules.tiny_giant.vocabulary import DIGITS
 
 
 class DecoderLayer(nn.Module):
@@ -74,16 +48,19 @@ class Reinspection(nn.Module):
 
     Where the floor was fitted it also measures: the distance of the pair it looks at, over the size of the
     region it chooses as its ruler. Both are in camera heights, so that the unknown height cancels, and the
-    size in metres of a thing like the ruler is left for the value head to know.
+    size in metres of a thing like the ruler is left for the value head to know. Where the camera's height is
+    estimated, the picture is one more ruler, a metre long.
 
     Args:
         width: size of a state.
         heads: number of attention heads.
         relations: size of embedded relations, 0 for none.
+        picture_scale: whether the camera's height is estimated.
     """
 
-    def __init__(self, width: int, heads: int, relations: int) -> None:
+    def __init__(self, width: int, heads: int, relations: int, picture_scale: bool) -> None:
         super().__init__()
+        self.picture_ruler = nn.Parameter(torch.zeros(width)) if picture_scale else None
         self.norm = nn.LayerNorm(width)
         self.attend_regions = Attention(width, heads)
         self.pairs = None
@@ -126,11 +103,23 @@ class Reinspection(nn.Module):
             change = change + self.pairs["value"](gathered)
             if encoded.log_distance is not None and encoded.log_size is not None:
                 distance = encoded.log_distance.flatten(1).to(attention.dtype)
-                scores = torch.einsum("qtw,qrw->qtr", self.pairs["ruler"](normed), regions)
-                ruler = (scores / regions.shape[-1] ** 0.5).masked_fill(~visible[:, None], -1e4).softmax(-1)
-                size = torch.einsum("qtr,qr->qt", ruler, encoded.log_size.to(ruler.dtype))
-                measured = torch.einsum("qtp,qp->qt", attention, distance) - size
+                measured = torch.einsum("qtp,qp->qt", attention, distance) - self._ruler(normed, encoded)
         return states + change * has_regions[..., None], measured * has_regions
+
+    def _ruler(self, normed: Tensor, encoded: Encoded) -> Tensor:
+        """Logarithm of the size of what is chosen as a ruler, in camera heights, `[questions, answer]`."""
+        assert self.pairs is not None and encoded.log_size is not None
+        rulers, sizes, there = encoded.regions, encoded.log_size, encoded.named
+        if self.picture_ruler is not None and encoded.log_height is not None:
+            count = len(rulers)
+            rulers = torch.cat([rulers, self.picture_ruler.expand(count, 1, -1).to(rulers.dtype)], dim=1)
+            sizes = torch.cat([sizes, -encoded.log_height[:, None]], dim=1)
+            there = torch.cat([there, there.new_ones(count, 1)], dim=1)
+        # A question without regions sees all places; what it measures counts for nothing.
+        there = there | ~there.any(1, keepdim=True)
+        scores = torch.einsum("qtw,qrw->qtr", self.pairs["ruler"](normed), rulers)
+        chosen = (scores / rulers.shape[-1] ** 0.5).masked_fill(~there[:, None], -1e4).softmax(-1)
+        return torch.einsum("qtr,qr->qt", chosen, sizes.to(chosen.dtype))
 
     def _attend_pairs(self, normed: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Attention over pairs, `[questions, answer, pairs]`, and the pairs' keys."""
@@ -160,6 +149,8 @@ class Decoder(nn.Module):
         relations: size of embedded relations, 0 for none.
         maximum_words: longest answer, in tokens.
         dropout: share of each sub-layer's output that is dropped in training.
+        picture_scale: whether the camera's height is estimated from the picture.
+        counts: whether digits are written by how near they are to a sum.
     """
 
     def __init__(
@@ -172,6 +163,8 @@ class Decoder(nn.Module):
         relations: int,
         maximum_words: int,
         dropout: float,
+        picture_scale: bool,
+        counts: bool,
     ) -> None:
         super().__init__()
         self.embedding = embedding
@@ -180,11 +173,12 @@ class Decoder(nn.Module):
         self.read_region = nn.Linear(width, width)
         self.read_summary = nn.Linear(width, width)
         self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
-        self.reinspect = Reinspection(width, heads, relations)
+        self.reinspect = Reinspection(width, heads, relations, picture_scale)
         self.norm = nn.LayerNorm(width)
         self.word_bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
         self.point = nn.Linear(width, width)
         self.value = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.counts = CountHead(width, relations) if counts else None
 
     def forward(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Logits of the word after each one, and the log of the value it would have as a `<number>`.
@@ -203,6 +197,9 @@ class Decoder(nn.Module):
         states, measured = self.reinspect(states, encoded)
         states = self.norm(states)
         words = nn.functional.linear(states, self.embedding.weight, self.word_bias)
+        if self.counts is not None and encoded.regions.shape[1]:
+            nearness, _ = self.counts(states, encoded)
+            words[..., DIGITS.start : DIGITS.stop] += nearness.to(words.dtype)
         pointers = torch.einsum("qtw,qrw->qtr", self.point(states), encoded.regions)
         pointers = pointers / states.shape[-1] ** 0.5
         pointers = pointers.masked_fill(~encoded.named[:, None], -1e4)

@@ -35,6 +35,8 @@ MASK_RELATIONS = 9
 FLOOR_RELATIONS = 5
 LOG_SIZE = MASK_FEATURES + 8
 """Which feature is the logarithm of a region's size on the floor, in camera heights."""
+SUPPORT = MASK_FEATURES + 16
+"""Which feature is the share of the image's rows that show the floor, 0 where none was found."""
 LOG_DISTANCE = MASK_RELATIONS + 3
 """Which relation is the logarithm of two regions' distance on the floor, in camera heights."""
 FAR = 8.0

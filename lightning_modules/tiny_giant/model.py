@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from datamodules.samples import SmallSpatialError
 from lightning_modules.tiny_giant.backbones import STRIDES, Backbone
-from lightning_modules.tiny_giant.decoder import Decoder, Encoded
+from lightning_modules.tiny_giant.decoder import Decoder
+from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.experts import Routing
+from lightning_modules.tiny_giant.floor_image import CHANNELS, DepthEncoding
 from lightning_modules.tiny_giant.fusion import FusionLayer, Words
 from lightning_modules.tiny_giant.geometry import (
     LOG_DISTANCE,
@@ -22,6 +24,7 @@ from lightning_modules.tiny_giant.geometry import (
     feature_count,
     relation_count,
 )
+from lightning_modules.tiny_giant.picture_scale import PictureScale
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
 from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START
 
@@ -54,8 +57,9 @@ class TinyGiantConfig:
     """The shape of a TinyGiant; the defaults make the small one of the quick start.
 
     Args:
-        rgb_backbone: timm name of the RGB backbone.
-        depth_backbone: timm name of the depth backbone, or None for RGB alone.
+        rgb_backbone: timm name of the RGB backbone, or None for none.
+        depth_backbone: timm name of the depth backbone, or None for none.
+        depth_encoding: what the depth backbone sees: raw depth, or beside it (floor) places over the floor.
         pretrained: first weights of the RGB backbone: none, hub, package, or the path of a file.
         pretrained_depth: likewise for the depth backbone.
         image_size: width and height of the images that the backbones see, multiples of 32.
@@ -74,6 +78,9 @@ class TinyGiantConfig:
             floor_rectangles (and which stand inside which others there).
         relations: whether numbers that describe pairs of regions are used.
         relation_width: size of embedded relations.
+        picture_scale: whether the camera's height is estimated from the picture and distances may be measured
+            by it.
+        count_head: whether digits are written by how near they are to a sum over regions.
         field_of_view: assumed horizontal field of view, in degrees.
         vocabulary_size: rows of the word table.
         maximum_words: longest question or answer, in tokens.
@@ -84,8 +91,9 @@ class TinyGiantConfig:
         ShapeError: a number is out of range, or two do not fit together.
     """
 
-    rgb_backbone: str = "lcnet_050"
+    rgb_backbone: str | None = "lcnet_050"
     depth_backbone: str | None = "lcnet_050"
+    depth_encoding: DepthEncoding = "raw"
     pretrained: str = "none"
     pretrained_depth: str = "none"
     image_size: tuple[int, int] = (96, 64)
@@ -103,6 +111,8 @@ class TinyGiantConfig:
     geometry: Geometry = "floor_fit"
     relations: bool = True
     relation_width: int = 32
+    picture_scale: bool = False
+    count_head: bool = False
     field_of_view: float = 70.0
     vocabulary_size: int = 1024
     maximum_words: int = 256
@@ -134,6 +144,18 @@ class TinyGiantConfig:
                 f"network.top_k is {self.top_k}, but there are only {self.experts} experts "
                 "(network.experts) for a token to pass through."
             )
+        if self.rgb_backbone is None and self.depth_backbone is None:
+            if self.geometry == "none":
+                raise ShapeError("The network would see nothing: give it a backbone, or geometry.")
+            if self.picture_scale:
+                raise ShapeError("network.picture_scale needs a backbone to see the picture with.")
+        if self.picture_scale and not (self.relations and self.geometry in ON_FLOOR):
+            raise ShapeError(
+                "network.picture_scale turns distances in camera heights into metres: set relations to true "
+                f"and geometry to one of {', '.join(ON_FLOOR)}."
+            )
+        if self.count_head and not self.relations:
+            raise ShapeError("network.count_head counts regions by their relations: set relations to true.")
         if not 0 <= self.dropout < 1:
             raise ShapeError(f"network.dropout is {self.dropout}; it must be at least 0 and below 1.")
         if not 0 < self.field_of_view < 180:
@@ -186,15 +208,19 @@ class TinyGiantNetwork(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.rgb = Backbone(config.rgb_backbone, 3, config.visual_width, config.pretrained)
-        self.depth = None
+        self.rgb = self.depth = None
+        if config.rgb_backbone is not None:
+            self.rgb = Backbone(config.rgb_backbone, 3, config.visual_width, config.pretrained)
         if config.depth_backbone is not None:
-            self.depth = Backbone(config.depth_backbone, 1, config.visual_width, config.pretrained_depth)
-        maps = 1 if self.depth is None else 2
+            channels = CHANNELS[config.depth_encoding]
+            self.depth = Backbone(
+                config.depth_backbone, channels, config.visual_width, config.pretrained_depth
+            )
+        maps = (self.rgb is not None) + (self.depth is not None)
         self.no_depth = nn.Parameter(torch.zeros(config.visual_width, 1, 1))
         rows, columns = config.global_grid
         self.shrink = nn.AdaptiveAvgPool2d((rows, columns))
-        self.global_tokens = nn.Linear(config.visual_width * maps, width)
+        self.global_tokens = nn.Linear(config.visual_width * maps, width) if maps else None
         self.global_position = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
         self.no_image = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
         self.regions = RegionEncoder(config.visual_width, maps, feature_count(config.geometry), width)
@@ -228,7 +254,12 @@ class TinyGiantNetwork(nn.Module):
             relation_width,
             config.maximum_words,
             config.dropout,
+            config.picture_scale,
+            config.count_head,
         )
+        self.picture_scale = None
+        if config.picture_scale:
+            self.picture_scale = PictureScale(config.visual_width * maps, config.visual_width)
 
     def encode(self, batch: dict[str, Any]) -> tuple[Encoded, list[Routing]]:
         """Encode every image once and fuse it with each of its questions.
@@ -239,7 +270,7 @@ class TinyGiantNetwork(nn.Module):
         Returns:
             the encoded questions, and what each fusion layer's router did.
         """
-        image_tokens, regions = self._see(batch)
+        image_tokens, regions, log_heights = self._see(batch)
         image_of = batch["image_of"] % image_tokens.shape[0]
         question, named = batch["question"], batch["region_named"]
         present = question != PAD
@@ -262,12 +293,16 @@ class TinyGiantNetwork(nn.Module):
         tokens = self.norm(tokens)
         summary = (tokens * present[..., None]).sum(1) / present.sum(1, keepdim=True)
         states = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))
-        log_distance = log_size = None
+        log_distance = log_size = log_height = None
         if self.relations is not None and self.config.geometry in ON_FLOOR:
             log_distance = batch["relations"][..., LOG_DISTANCE]
             log_size = _of_questions(batch["region_features"][..., LOG_SIZE], image_of, batch["regions"])
             log_size = log_size * (batch["regions"] >= 0)
-        return Encoded(tokens, present, summary, states, named, relations, log_distance, log_size), routings
+            log_height = None if log_heights is None else log_heights[image_of]
+        encoded = Encoded(
+            tokens, present, summary, states, named, relations, log_distance, log_size, log_height, None
+        )
+        return encoded, routings
 
     @torch.no_grad()
     def write(
@@ -316,21 +351,32 @@ class TinyGiantNetwork(nn.Module):
                 break
         return tokens[:, 1:], values[:, 1:]
 
-    def _see(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Tokens of each image and of "no image", and embeddings of each image's regions."""
+    def _see(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Tokens of each image and of "no image", embeddings of each image's regions, and log heights.
+
+        The heights are of each image's camera and of none, None where they are not estimated.
+        """
         nothing = self.no_image[None]
         if batch["rgb"].shape[0] == 0:
-            return nothing, nothing.new_zeros(1, 1, self.config.width)
-        maps = [self.rgb(batch["rgb"])]
+            typical = None if self.picture_scale is None else self.picture_scale.typical[None]
+            return nothing, nothing.new_zeros(1, 1, self.config.width), typical
+        maps = [] if self.rgb is None else [self.rgb(batch["rgb"])]
         if self.depth is not None:
             seen = self.depth(batch["depth"])
             maps.append(
                 torch.where(batch["has_depth"][:, None, None, None], seen, self.no_depth.to(seen.dtype))
             )
-        shrunk = self.shrink(torch.cat(maps, dim=1)).flatten(2).transpose(1, 2)
-        image_tokens = self.global_tokens(shrunk) + self.global_position
         regions = self.regions(maps, batch["masks"], batch["region_features"])
-        return torch.cat([image_tokens, nothing.to(image_tokens.dtype)]), regions
+        if self.global_tokens is None:
+            unseen = self.global_position.expand(len(batch["rgb"]), -1, -1)
+            return torch.cat([unseen, nothing]), regions, None
+        all_maps = torch.cat(maps, dim=1)
+        shrunk = self.shrink(all_maps).flatten(2).transpose(1, 2)
+        image_tokens = self.global_tokens(shrunk) + self.global_position
+        log_heights = None
+        if self.picture_scale is not None:
+            log_heights = torch.cat([self.picture_scale(all_maps), self.picture_scale.typical[None]])
+        return torch.cat([image_tokens, nothing.to(image_tokens.dtype)]), regions, log_heights
 
     def _described_regions(self, regions: Tensor, image_of: Tensor, numbers: Tensor) -> Tensor:
         """What each question's regions look like, plus their order, `[questions, regions, width]`."""

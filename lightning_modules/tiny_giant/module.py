@@ -23,7 +23,7 @@ from lightning_modules.tiny_giant.chain_grammar import LONGEST_CHAIN, ChainGramm
 from lightning_modules.tiny_giant.chain_scores import ChainScores, true_chains, written
 from lightning_modules.tiny_giant.chains import ANSWER, CHAIN_WORDS, Chain
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
-from lightning_modules.tiny_giant.decoder import Encoded
+from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.geometry import ON_FLOOR
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
@@ -48,6 +48,7 @@ class TinyGiant(SpatialModule):
         balance_weight: weight of the experts' load-balancing loss.
         z_weight: weight of the router z-loss.
         value_weight: weight of the loss on the logarithm of numbers.
+        scale_weight: weight of the loss on the camera's height, where the network estimates it.
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
         decay: which weights decay; `matrices` spares biases, norms and scales.
@@ -66,6 +67,7 @@ class TinyGiant(SpatialModule):
         balance_weight: float = 0.01,
         z_weight: float = 0.001,
         value_weight: float = 2.0,
+        scale_weight: float = 1.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: Schedule | None = None,
         decay: Decay = "matrices",
@@ -85,6 +87,7 @@ class TinyGiant(SpatialModule):
         self.balance_weight = balance_weight
         self.z_weight = z_weight
         self.value_weight = value_weight
+        self.scale_weight = scale_weight
         self._always_given: frozenset[str] | None = None
         self.vocabulary = Vocabulary(network.vocabulary_size, numbers)
         self.network = TinyGiantNetwork(network)
@@ -134,6 +137,7 @@ class TinyGiant(SpatialModule):
             maximum_regions=shape.maximum_regions,
             with_labels=stage in ("fit", "validate"),
             chain=self.chain if self.writes_chains else None,
+            depth_encoding=shape.depth_encoding,
         )
 
     @property
@@ -179,7 +183,11 @@ class TinyGiant(SpatialModule):
         learnt = target[:, 1:].masked_fill(~self.vocabulary.learnt(target[:, 1:]), PAD)
         sums = answer_sums(at_least_float32(logits), at_least_float32(log_values), learnt, values[:, 1:])
         total, count = sums["number_loss"]
-        return {**sums, "number_loss": (self.value_weight * total, count)}, routings
+        sums["number_loss"] = self.value_weight * total, count
+        if encoded.log_height is not None:
+            total, count = height_sum(encoded.log_height, batch["log_height"], batch["height_known"])
+            sums["scale_loss"] = self.scale_weight * total, count
+        return sums, routings
 
     def answer(self, batch: Batch) -> list[Answer]:
         """The normalised answer, or the whole sentence where that is all the model was taught.
@@ -256,7 +264,9 @@ class TinyGiant(SpatialModule):
         self._always_given = frozenset(checkpoint.get("always_given", ()))
 
     def _log_routers(self, routings: Sequence[Routing], count: int) -> None:
-        if not self.trainer.training:
+        # Only in steps that loggers write down: these figures would take a twentieth of each step.
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not self.trainer.training or not every or (self.trainer.global_step + 1) % every:
             return
         # One copy to the host, as in `training_step`.
         figures = torch.stack([torch.cat([each.entropy[None], each.load]) for each in routings])
@@ -293,6 +303,18 @@ def answer_sums(
         "word_loss": ((words.view_as(target) * real).sum(), real.sum()),
         "number_loss": ((huber * is_number).sum(), len(target)),
     }
+
+
+def height_sum(log_height: Tensor, true: Tensor, known: Tensor) -> tuple[Tensor, int]:
+    """The Huber loss of the logarithm of cameras' heights, as a sum and the number of questions.
+
+    Args:
+        log_height: as the picture has it, `[questions]`.
+        true: as the questions' distances have it, `[questions]`.
+        known: for which questions there is one, `[questions]`.
+    """
+    error = (log_height.float() - true) * known
+    return nn.functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.1, reduction="sum"), len(known)
 
 
 def _at_least_one(count: Tensor | int) -> Tensor | int:

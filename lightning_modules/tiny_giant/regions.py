@@ -35,9 +35,10 @@ class RegionEncoder(nn.Module):
     def __init__(self, visual_width: int, backbones: int, geometry_features: int, width: int) -> None:
         super().__init__()
         # Two layers a mask: the region's visible pixels and what stands inside it, and the share of each.
-        self.visual = nn.Sequential(
-            nn.LayerNorm(visual_width * backbones * 2), nn.Linear(visual_width * backbones * 2, width)
-        )
+        self.visual = None
+        if backbones:
+            channels = visual_width * backbones * 2
+            self.visual = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
         self.geometry = None
         if geometry_features:
             self.geometry = nn.Sequential(
@@ -52,10 +53,12 @@ class RegionEncoder(nn.Module):
             masks: `[images, regions, 2, rows, columns]`.
             geometry: `[images, regions, features]`.
         """
-        embedded = self.visual(torch.cat([pool_regions(features, masks) for features in maps], dim=-1))
+        parts = []
+        if self.visual is not None:
+            parts.append(self.visual(torch.cat([pool_regions(each, masks) for each in maps], dim=-1)))
         if self.geometry is not None:
-            embedded = embedded + self.geometry(geometry)
-        return embedded
+            parts.append(self.geometry(geometry))
+        return sum(parts[1:], parts[0])
 
 
 class RelationLayer(nn.Module):

@@ -18,6 +18,8 @@ NumberForm = Literal["value", "digits"]
 
 PAD, START, END, UNKNOWN, MASK, NUMBER = range(6)
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unknown>", MASK_PLACEHOLDER, "<number>")
+DIGITS = range(len(SPECIAL_WORDS), len(SPECIAL_WORDS) + 10)
+"""The words 0 to 9."""
 FIXED_WORDS = (*SPECIAL_WORDS, *"0123456789", ".", ",", "?", "left", "right")
 
 _TOKEN = re.compile(
@@ -29,7 +31,8 @@ _TOKEN = re.compile(
     r"|(?P<mark>[^\w\s])",
     re.IGNORECASE,
 )
-_METRES = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+METRES = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+"""How a length in metres is written as a normalised answer."""
 _NO_SPACE_BEFORE = frozenset(".,?!;:)")
 
 
@@ -122,7 +125,7 @@ class Vocabulary:
             )
         if answer_type is AnswerType.REGION and text.strip().isdigit():
             return Encoded([self.size + int(text)], [0.0])
-        if answer_type is AnswerType.DISTANCE and self.numbers == "value" and _METRES.fullmatch(text.strip()):
+        if answer_type is AnswerType.DISTANCE and self.numbers == "value" and METRES.fullmatch(text.strip()):
             return Encoded([NUMBER], [float(text)])
         tokens: list[int] = []
         values: list[float] = []

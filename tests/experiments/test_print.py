@@ -9,6 +9,7 @@ import yaml
 
 from experiments.commands import print as print_command
 from experiments.commands.print import annotated, as_tree, set_by
+from tests.helpers.commands import Command
 
 CONFIG = {
     "name": "x",
@@ -88,3 +89,19 @@ def test_an_experiment_says_where_its_settings_come_from(capsys: pytest.CaptureF
     assert {key: found[key].rpartition("/")[2].removesuffix(".yaml") for key in expected} == expected
     assert found["weights_only"].endswith("experiments/base.yaml")
     assert found["starts_from"].endswith("warehouse/moe_both.yaml")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("--model.network.depth_backbone=null",),
+        ("--model.network.depth_backbone", "null"),
+        ("--model.network.depth_backbone=None",),
+        ("--model.init_args.network.depth_backbone=null",),
+    ],
+)
+def test_an_argument_of_an_argument_may_be_empty(typed: tuple[str, ...], command: Command) -> None:
+    said = command("print", "-c", "quickstart", *typed, "--model.network.width=48").stdout
+    network = yaml.safe_load(said)["model"]["init_args"]["network"]
+    assert network["depth_backbone"] is None
+    assert network["width"] == 48 and network["geometry"] == "floor_fit"

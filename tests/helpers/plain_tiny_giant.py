@@ -43,7 +43,9 @@ class PlainTinyGiant:
 
     def __call__(self, batch: dict[str, Any], objective: str) -> list[tuple[Tensor, Tensor]]:
         """Logits and log metres of each question's answer, the true words before each given."""
-        maps = [self.see("rgb", batch["rgb"], IMAGENET)]
+        maps = []
+        if self.config.rgb_backbone is not None:
+            maps.append(self.see("rgb", batch["rgb"], IMAGENET))
         if self.config.depth_backbone is not None:
             seen = self.see("depth", batch["depth"], GREY)
             nothing = self.weights["no_depth"].expand_as(seen[0])
@@ -66,6 +68,8 @@ class PlainTinyGiant:
         image, numbers = int(batch["image_of"][q]), [int(n) for n in batch["regions"][q] if n >= 0]
         if image < 0:
             image_tokens = self.weights["no_image"]
+        elif not maps:
+            image_tokens = self.weights["global_position"]
         else:
             image_tokens = self.image_tokens(torch.cat([each[image] for each in maps]))
         places = [place for place, word in enumerate(words) if word == MASK]
@@ -84,14 +88,31 @@ class PlainTinyGiant:
             tokens = self.fuse(layer, tokens, image_tokens, places, pairs)
         tokens = self.norm("norm", tokens)
         distances, sizes = torch.zeros(count, count), torch.zeros(count)
-        if self.config.geometry == "floor_fit":
+        if self.config.geometry.startswith("floor"):
             distances = relations[..., LOG_DISTANCE]
             if numbers:
                 sizes = batch["region_features"][image, numbers, LOG_SIZE]
         target = batch[objective][q]
         length = int((target != PAD).sum()) - 1
         values = batch[f"{objective}_values"][q, :length]
-        return self.decode(target[:length], values, tokens, tokens[places], pairs, distances, sizes)
+        height = None
+        if self.config.picture_scale:
+            height = self.log_height([each[image] for each in maps] if image >= 0 else [])
+        return self.decode(target[:length], values, tokens, tokens[places], pairs, distances, sizes, height)
+
+    def log_height(self, maps: list[Tensor]) -> Tensor:
+        """The mean of what the squares of a picture guess, each weighed by how sure it is."""
+        weights, guesses = [], []
+        for square in torch.cat(maps).flatten(1).T if maps else ():
+            hidden = gelu(self.convolved("picture_scale.squares.0", square))
+            sure, guess = self.convolved("picture_scale.squares.2", hidden)
+            weights.append(sure.exp())
+            guesses.append(guess * sure.exp())
+        typical = self.weights["picture_scale.typical"]
+        return typical + sum(guesses) / sum(weights) if weights else typical
+
+    def convolved(self, name: str, x: Tensor) -> Tensor:
+        return self.weights[f"{name}.weight"][:, :, 0, 0] @ x + self.weights[f"{name}.bias"]
 
     def image_tokens(self, features: Tensor) -> Tensor:
         rows, columns = self.config.global_grid
@@ -100,6 +121,8 @@ class PlainTinyGiant:
         return self.linear("global_tokens", means) + self.weights["global_position"]
 
     def region(self, maps: list[Tensor], masks: Tensor, features: Tensor) -> Tensor:
+        if not maps:
+            return self.linear("regions.geometry.2", gelu(self.linear("regions.geometry.0", features)))
         pooled = [(each * mask).sum((1, 2)) / mask.sum().clamp(min=1e-3) for each in maps for mask in masks]
         found = self.linear("regions.visual.1", self.norm("regions.visual.0", torch.cat(pooled)))
         if len(features):
@@ -181,6 +204,7 @@ class PlainTinyGiant:
         pairs: list[list[Tensor]],
         distances: Tensor,
         sizes: Tensor,
+        height: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         states = torch.stack(
             [
@@ -200,10 +224,12 @@ class PlainTinyGiant:
             hidden = gelu(self.linear(f"{name}.feed.1", self.norm(f"{name}.feed.0", states)))
             states = states + self.kept * self.linear(f"{name}.feed.3", hidden)
         changes, measured = zip(
-            *(self.inspect(state, regions, pairs, distances, sizes) for state in states), strict=True
+            *(self.inspect(state, regions, pairs, distances, sizes, height) for state in states), strict=True
         )
         states = self.norm("decoder.norm", states + torch.stack(changes))
         words = states @ self.weights["embedding.weight"].T + self.weights["decoder.word_bias"]
+        if self.config.count_head and len(regions):
+            words[:, 6:16] += torch.stack([self.digits(state, regions, pairs) for state in states])
         pointers = self.linear("decoder.point", states) @ regions.T / self.config.width**0.5
         log_values = self.linear("decoder.value.2", gelu(self.linear("decoder.value.0", states)))[:, 0]
         return torch.cat([words, pointers], -1), log_values + torch.stack(measured)
@@ -216,8 +242,27 @@ class PlainTinyGiant:
             return word
         return word + self.linear("decoder.read_value", torch.tensor([max(value, 0.05)]).log())
 
+    def digits(self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
+        """How near each digit is to the number of regions that lie in the container."""
+        name, scale = "decoder.counts", self.config.width**0.5
+        container = torch.softmax(regions @ self.linear(f"{name}.container", state) / scale, 0)
+        total = torch.zeros(1)
+        for i, region in enumerate(regions):
+            relation = sum((share * pairs[i][j] for j, share in enumerate(container)), torch.zeros(()))
+            inside = self.linear(f"{name}.inside.2", gelu(self.linear(f"{name}.inside.0", relation)))
+            wanted = region @ self.linear(f"{name}.wanted", state) / scale
+            total = total + torch.sigmoid(inside + wanted)
+        steep = (1 + self.weights[f"{name}.sharpness"].exp()).log()
+        return torch.cat([-steep * (total - digit) ** 2 for digit in range(10)])
+
     def inspect(
-        self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]], distances: Tensor, sizes: Tensor
+        self,
+        state: Tensor,
+        regions: Tensor,
+        pairs: list[list[Tensor]],
+        distances: Tensor,
+        sizes: Tensor,
+        height: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         if not len(regions):
             return torch.zeros_like(state), torch.zeros(())
@@ -238,6 +283,9 @@ class PlainTinyGiant:
                 places.append(distances[i, j])
         shares = torch.softmax(torch.stack(scores), 0)
         change = change + self.linear(f"{name}.pairs.value", shares @ torch.stack(keys))
+        if height is not None:
+            regions = torch.cat([regions, self.weights[f"{name}.picture_ruler"][None]])
+            sizes = torch.cat([sizes, -height[None]])
         ruler = torch.softmax(
             regions @ self.linear(f"{name}.pairs.ruler", normed) / self.config.width**0.5, 0
         )

@@ -24,4 +24,5 @@ def collator_for(config: TinyGiantConfig = CONFIG) -> TinyGiantCollator:
         True,
         config.maximum_words,
         config.maximum_regions,
+        depth_encoding=config.depth_encoding,
     )

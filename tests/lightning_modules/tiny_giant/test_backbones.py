@@ -61,7 +61,7 @@ def test_weights_and_statistics_of_each_backbone_are_its_own(
         global_grid=(2, 2),
     )
     giant, stored = TinyGiant(shape, [Phase("normalized", 2)]), torch.load(weights)
-    assert giant.network.depth is not None
+    assert giant.network.rgb is not None and giant.network.depth is not None
     loaded = [backbone.network.state_dict() for backbone in (giant.network.rgb, giant.network.depth)]
     for state, asked in zip(loaded, (rgb, depth), strict=True):
         # The stem of the depth backbone is the sum over colours.

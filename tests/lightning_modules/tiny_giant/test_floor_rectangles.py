@@ -58,7 +58,8 @@ def test_who_is_inside_is_inside(
     clear = np.abs(margins) > 0.06 * max(size)
     assert ((margins > 0) == is_inside(places, corners))[clear].all() and clear.mean() > 0.5
     middle = found.margins(*(np.array([value]) for value in centre))
-    assert middle[0] == pytest.approx(min(size) / 2, rel=0.1)
+    # Half a step of the angle turns a long side by so much.
+    assert middle[0] == pytest.approx(min(size) / 2, abs=0.05 * min(size) + 0.03 * max(size))
 
 
 def mask_of(corners: np.ndarray) -> np.ndarray:

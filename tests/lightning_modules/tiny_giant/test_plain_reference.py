@@ -31,6 +31,11 @@ CONFIGURATIONS = {
     "everything": FULL,
     "three experts a word": dataclasses.replace(FULL, top_k=3, fusion_layers=1, decoder_layers=1),
     "paper": dataclasses.replace(FULL, geometry="none", relations=False, fusion_layers=1),
+    "all that measures": dataclasses.replace(
+        FULL, geometry="floor_rectangles", picture_scale=True, count_head=True, depth_encoding="floor"
+    ),
+    "depth alone": dataclasses.replace(FULL, rgb_backbone=None, picture_scale=True),
+    "geometry alone": dataclasses.replace(FULL, rgb_backbone=None, depth_backbone=None, count_head=True),
     "rgb alone": dataclasses.replace(FULL, depth_backbone=None, geometry="mask", experts=0),
 }
 
@@ -119,7 +124,7 @@ def test_a_step_of_training_descends_the_four_losses_and_logs_them() -> None:
     torch.manual_seed(0)
     giant = TinyGiant(FULL, [Phase("normalized", 1)], optimizer=descend, schedule=constant, **weights)
     unsettled(giant)
-    first, trainer = FirstBatch(), bare_trainer(max_steps=1)
+    first, trainer = FirstBatch(), bare_trainer(max_steps=1, log_every_n_steps=1)
     trainer.callbacks.append(first)  # type: ignore[attr-defined]
     trainer.fit(giant, MemoryData(images=1, batch_size=1))
     plain = PlainTinyGiant(first.network)

@@ -1,0 +1,80 @@
+"""The counting head with weights set by hand, whose counts are then known."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from lightning_modules.tiny_giant.count_head import CountHead
+from lightning_modules.tiny_giant.encoded import Encoded
+
+WIDTH, RELATIONS = 8, 4
+CERTAIN = 40.0
+
+
+def head_that_knows() -> CountHead:
+    """Region 0 is the container; the first number of a relation to it says who is inside."""
+    head = CountHead(WIDTH, RELATIONS)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.zero_()
+        head.container.bias[0] = CERTAIN * WIDTH**0.5
+        first, last = head.inside[0], head.inside[2]
+        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+        first.weight[0, 0] = CERTAIN
+        last.weight[0, 0] = 2.0
+        last.bias.fill_(-CERTAIN)
+        head.sharpness.fill_(1.0)
+    return head
+
+
+def asked(inside: list[bool], more: int = 0) -> Encoded:
+    """A container (region 0), regions that lie inside of it or not, and places where no region is."""
+    count = 1 + len(inside) + more
+    regions = torch.zeros(1, count, WIDTH)
+    regions[0, 0, 0] = 1.0
+    relations = torch.zeros(1, count, count, RELATIONS)
+    relations[0, 1 : 1 + len(inside), 0, 0] = torch.tensor(inside).float()
+    relations[0, count - more :, 0, 0] = 1.0  # would be inside if they were there
+    named = torch.arange(count)[None] < count - more
+    nothing = torch.zeros(1, 1, WIDTH)
+    return Encoded(nothing, named[:, :1], nothing[0], regions, named, relations, None, None, None, None)
+
+
+def counted(encoded: Encoded) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        nearness, counts = head_that_knows()(torch.zeros(1, 1, WIDTH), encoded)
+    return nearness[0, 0], counts[0, 0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.integers(0, 3))
+def test_regions_inside_are_counted_and_the_nearest_digit_is_the_likeliest(
+    inside: list[bool], more: int
+) -> None:
+    nearness, count = counted(asked(inside, more))
+    assert abs(float(count) - sum(inside)) < 0.01
+    assert int(nearness.argmax()) == sum(inside)
+    by_distance = sorted(range(10), key=lambda digit: abs(digit - sum(inside)))
+    assert all(nearness[a] >= nearness[b] - 0.05 for a, b in pairwise(by_distance))
+
+
+def test_a_question_without_regions_keeps_its_digits() -> None:
+    bare = asked([True, True])
+    bare = dataclasses.replace(bare, named=torch.zeros_like(bare.named))
+    nearness, _ = counted(bare)
+    assert torch.equal(nearness, torch.zeros(10))
+
+
+def test_what_the_picture_shows_in_the_container_counts_where_nothing_is_listed() -> None:
+    head = head_that_knows()
+    with torch.no_grad():
+        head.is_listed.bias.fill_(-CERTAIN)
+        encoded = dataclasses.replace(asked([True, False]), shown=torch.tensor([[3.0, 5.0, 7.0]]))
+        nearness, count = head(torch.zeros(1, 1, WIDTH), encoded)
+    assert abs(float(count) - 3) < 0.01 and int(nearness.argmax()) == 3
