@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.tiny_giant.encoded import Encoded
+from lightning_modules.tiny_giant.focus import pointed
 from lightning_modules.tiny_giant.vocabulary import DIGITS
 
 RARELY = -2.0
@@ -19,9 +20,9 @@ RARELY = -2.0
 class CountHead(nn.Module):
     """Adds to the logits of the ten digits how near each is to what is counted.
 
-    The state of an answer chooses a container among the regions. A region counts as far as its relation to
-    the container and the question's wish for regions like it say; beside these, what the picture shows in the
-    container counts where nothing is listed.
+    The container is the region in focus. A region counts as far as its relation to the container, and what
+    the answer's state wants of regions, say; beside these, what the picture shows in the container counts
+    where nothing is listed.
 
     Args:
         width: size of a state.
@@ -30,7 +31,6 @@ class CountHead(nn.Module):
 
     def __init__(self, width: int, relations: int) -> None:
         super().__init__()
-        self.container = nn.Linear(width, width)
         self.wanted = nn.Linear(width, width)
         decides = nn.Linear(relations, 1)
         nn.init.constant_(decides.bias, RARELY)
@@ -38,25 +38,22 @@ class CountHead(nn.Module):
         self.is_listed = nn.Linear(width, 1)
         self.sharpness = nn.Parameter(torch.zeros(()))
 
-    def forward(self, states: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, states: Tensor, container: Tensor, relations: Tensor, encoded: Encoded
+    ) -> tuple[Tensor, Tensor]:
         """What is added to the logits of the digits, and what was counted.
 
         Args:
             states: of the answer, `[questions, answer, width]`.
-            encoded: the encoder's result, with relations.
+            container: how much each region is in focus, `[questions, answer, regions]`.
+            relations: of all regions to it, `[questions, answer, regions, relations]`.
+            encoded: the encoder's result.
 
         Returns:
-            `[questions, answer, 10]` and the counts `[questions, answer]`.
+            `[questions, answer, 10]`, 0 for a question without regions, and the counts `[questions, answer]`.
         """
-        assert encoded.relations is not None
-        regions, named = encoded.regions, encoded.named
-        # A question without regions would choose nothing, which is not a number: it chooses among places that
-        # others have, and its digits stay as they are.
-        has_regions = named.any(1)[:, None, None]
-        chosen = self._scores(self.container(states), regions)
-        container = chosen.masked_fill(~(named[:, None] | ~has_regions), -1e4).softmax(-1)
-        relations = torch.einsum("qtj,qijr->qtir", container, encoded.relations)
-        member = self.inside(relations).squeeze(-1) + self._scores(self.wanted(states), regions)
+        named = encoded.named
+        member = self.inside(relations).squeeze(-1) + pointed(self.wanted(states), encoded.regions)
         counts = (torch.sigmoid(member.float()) * named[:, None]).sum(-1)
         if encoded.shown is not None:
             shown = torch.einsum("qtj,qj->qt", container.float(), encoded.shown)
@@ -64,8 +61,4 @@ class CountHead(nn.Module):
             counts = listed * counts + (1 - listed) * shown
         digits = torch.arange(len(DIGITS), device=states.device)
         nearness = -nn.functional.softplus(self.sharpness) * (counts[..., None] - digits).square()
-        return nearness * has_regions, counts
-
-    @staticmethod
-    def _scores(queries: Tensor, regions: Tensor) -> Tensor:
-        return torch.einsum("qtw,qrw->qtr", queries, regions) / regions.shape[-1] ** 0.5
+        return nearness * named.any(1)[:, None, None], counts

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lightning_modules.tiny_giant.count_head import CountHead
 from lightning_modules.tiny_giant.encoded import Encoded
+from lightning_modules.tiny_giant.focus import Focus, FocusedPointers, pointed
 from lightning_modules.tiny_giant.fusion import Attention
 from lightning_modules.tiny_giant.vocabulary import DIGITS
 
@@ -151,6 +152,7 @@ class Decoder(nn.Module):
         dropout: share of each sub-layer's output that is dropped in training.
         picture_scale: whether the camera's height is estimated from the picture.
         counts: whether digits are written by how near they are to a sum.
+        focused_pointers: whether a region is chosen by its relation to the one in focus, too.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class Decoder(nn.Module):
         dropout: float,
         picture_scale: bool,
         counts: bool,
+        focused_pointers: bool,
     ) -> None:
         super().__init__()
         self.embedding = embedding
@@ -178,7 +181,9 @@ class Decoder(nn.Module):
         self.word_bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
         self.point = nn.Linear(width, width)
         self.value = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.focus = Focus(width) if counts or focused_pointers else None
         self.counts = CountHead(width, relations) if counts else None
+        self.focused_pointers = FocusedPointers(width, relations) if focused_pointers else None
 
     def forward(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Logits of the word after each one, and the log of the value it would have as a `<number>`.
@@ -197,11 +202,14 @@ class Decoder(nn.Module):
         states, measured = self.reinspect(states, encoded)
         states = self.norm(states)
         words = nn.functional.linear(states, self.embedding.weight, self.word_bias)
-        if self.counts is not None and encoded.regions.shape[1]:
-            nearness, _ = self.counts(states, encoded)
-            words[..., DIGITS.start : DIGITS.stop] += nearness.to(words.dtype)
-        pointers = torch.einsum("qtw,qrw->qtr", self.point(states), encoded.regions)
-        pointers = pointers / states.shape[-1] ** 0.5
+        pointers = pointed(self.point(states), encoded.regions)
+        if self.focus is not None and encoded.regions.shape[1]:
+            in_focus, relations = self.focus(states, encoded)
+            if self.focused_pointers is not None:
+                pointers = pointers + self.focused_pointers(states, relations)
+            if self.counts is not None:
+                nearness, _ = self.counts(states, in_focus, relations, encoded)
+                words[..., DIGITS.start : DIGITS.stop] += nearness.to(words.dtype)
         pointers = pointers.masked_fill(~encoded.named[:, None], -1e4)
         log_value = self.value(states).squeeze(-1) + measured
         return torch.cat([words, pointers], dim=-1), log_value

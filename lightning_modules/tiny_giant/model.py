@@ -81,6 +81,7 @@ class TinyGiantConfig:
         picture_scale: whether the camera's height is estimated from the picture and distances may be measured
             by it.
         count_head: whether digits are written by how near they are to a sum over regions.
+        focused_pointers: whether a region is chosen by its relation to the one in focus, too.
         field_of_view: assumed horizontal field of view, in degrees.
         vocabulary_size: rows of the word table.
         maximum_words: longest question or answer, in tokens.
@@ -113,6 +114,7 @@ class TinyGiantConfig:
     relation_width: int = 32
     picture_scale: bool = False
     count_head: bool = False
+    focused_pointers: bool = False
     field_of_view: float = 70.0
     vocabulary_size: int = 1024
     maximum_words: int = 256
@@ -154,8 +156,9 @@ class TinyGiantConfig:
                 "network.picture_scale turns distances in camera heights into metres: set relations to true "
                 f"and geometry to one of {', '.join(ON_FLOOR)}."
             )
-        if self.count_head and not self.relations:
-            raise ShapeError("network.count_head counts regions by their relations: set relations to true.")
+        for name in ("count_head", "focused_pointers"):
+            if getattr(self, name) and not self.relations:
+                raise ShapeError(f"network.{name} looks at relations of regions: set relations to true.")
         if not 0 <= self.dropout < 1:
             raise ShapeError(f"network.dropout is {self.dropout}; it must be at least 0 and below 1.")
         if not 0 < self.field_of_view < 180:
@@ -256,6 +259,7 @@ class TinyGiantNetwork(nn.Module):
             config.dropout,
             config.picture_scale,
             config.count_head,
+            config.focused_pointers,
         )
         self.picture_scale = None
         if config.picture_scale:

@@ -231,6 +231,8 @@ class PlainTinyGiant:
         if self.config.count_head and len(regions):
             words[:, 6:16] += torch.stack([self.digits(state, regions, pairs) for state in states])
         pointers = self.linear("decoder.point", states) @ regions.T / self.config.width**0.5
+        if self.config.focused_pointers and len(regions):
+            pointers = pointers + torch.stack([self.focused(state, regions, pairs) for state in states])
         log_values = self.linear("decoder.value.2", gelu(self.linear("decoder.value.0", states)))[:, 0]
         return torch.cat([words, pointers], -1), log_values + torch.stack(measured)
 
@@ -242,15 +244,28 @@ class PlainTinyGiant:
             return word
         return word + self.linear("decoder.read_value", torch.tensor([max(value, 0.05)]).log())
 
+    def about(self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]]) -> list[Tensor]:
+        """How each region stands to the one in focus."""
+        focus = torch.softmax(regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5, 0)
+        return [
+            torch.stack([share * pairs[i][j] for j, share in enumerate(focus)]).sum(0)
+            for i in range(len(regions))
+        ]
+
+    def focused(self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
+        """What is added to the logit of each region."""
+        name, added = "decoder.focused_pointers", []
+        for relation in self.about(state, regions, pairs):
+            seen = gelu(self.linear(f"{name}.seen", relation))
+            added.append(self.linear(f"{name}.wanted", state) @ seen)
+        return torch.stack(added)
+
     def digits(self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
         """How near each digit is to the number of regions that lie in the container."""
-        name, scale = "decoder.counts", self.config.width**0.5
-        container = torch.softmax(regions @ self.linear(f"{name}.container", state) / scale, 0)
-        total = torch.zeros(1)
-        for i, region in enumerate(regions):
-            relation = sum((share * pairs[i][j] for j, share in enumerate(container)), torch.zeros(()))
+        name, total = "decoder.counts", torch.zeros(1)
+        for region, relation in zip(regions, self.about(state, regions, pairs), strict=True):
             inside = self.linear(f"{name}.inside.2", gelu(self.linear(f"{name}.inside.0", relation)))
-            wanted = region @ self.linear(f"{name}.wanted", state) / scale
+            wanted = region @ self.linear(f"{name}.wanted", state) / self.config.width**0.5
             total = total + torch.sigmoid(inside + wanted)
         steep = (1 + self.weights[f"{name}.sharpness"].exp()).log()
         return torch.cat([-steep * (total - digit) ** 2 for digit in range(10)])

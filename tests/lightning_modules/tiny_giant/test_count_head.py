@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from lightning_modules.tiny_giant.count_head import CountHead
 from lightning_modules.tiny_giant.encoded import Encoded
+from lightning_modules.tiny_giant.focus import Focus
 
 WIDTH, RELATIONS = 8, 4
 CERTAIN = 40.0
 
 
 def head_that_knows() -> CountHead:
-    """Region 0 is the container; the first number of a relation to it says who is inside."""
+    """The first number of a relation to the container says who is inside."""
     head = CountHead(WIDTH, RELATIONS)
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.zero_()
-        head.container.bias[0] = CERTAIN * WIDTH**0.5
         first, last = head.inside[0], head.inside[2]
         assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
         first.weight[0, 0] = CERTAIN
@@ -31,6 +31,16 @@ def head_that_knows() -> CountHead:
         last.bias.fill_(-CERTAIN)
         head.sharpness.fill_(1.0)
     return head
+
+
+def container() -> Focus:
+    """Region 0 is the container: the only one with a first number."""
+    focus = Focus(WIDTH)
+    with torch.no_grad():
+        focus.query.weight.zero_()
+        focus.query.bias.zero_()
+        focus.query.bias[0] = CERTAIN * WIDTH**0.5
+    return focus
 
 
 def asked(inside: list[bool], more: int = 0) -> Encoded:
@@ -46,9 +56,11 @@ def asked(inside: list[bool], more: int = 0) -> Encoded:
     return Encoded(nothing, named[:, :1], nothing[0], regions, named, relations, None, None, None, None)
 
 
-def counted(encoded: Encoded) -> tuple[Tensor, Tensor]:
+def counted(encoded: Encoded, head: CountHead | None = None) -> tuple[Tensor, Tensor]:
+    """What is added to the digits, and the count."""
+    states = torch.zeros(1, 1, WIDTH)
     with torch.no_grad():
-        nearness, counts = head_that_knows()(torch.zeros(1, 1, WIDTH), encoded)
+        nearness, counts = (head or head_that_knows())(states, *container()(states, encoded), encoded)
     return nearness[0, 0], counts[0, 0]
 
 
@@ -73,8 +85,7 @@ def test_a_question_without_regions_keeps_its_digits() -> None:
 
 def test_what_the_picture_shows_in_the_container_counts_where_nothing_is_listed() -> None:
     head = head_that_knows()
-    with torch.no_grad():
-        head.is_listed.bias.fill_(-CERTAIN)
-        encoded = dataclasses.replace(asked([True, False]), shown=torch.tensor([[3.0, 5.0, 7.0]]))
-        nearness, count = head(torch.zeros(1, 1, WIDTH), encoded)
+    torch.nn.init.constant_(head.is_listed.bias, -CERTAIN)
+    encoded = dataclasses.replace(asked([True, False]), shown=torch.tensor([[3.0, 5.0, 7.0]]))
+    nearness, count = counted(encoded, head)
     assert abs(float(count) - 3) < 0.01 and int(nearness.argmax()) == 3

@@ -32,9 +32,14 @@ CONFIGURATIONS = {
     "three experts a word": dataclasses.replace(FULL, top_k=3, fusion_layers=1, decoder_layers=1),
     "paper": dataclasses.replace(FULL, geometry="none", relations=False, fusion_layers=1),
     "all that measures": dataclasses.replace(
-        FULL, geometry="floor_rectangles", picture_scale=True, count_head=True, depth_encoding="floor"
+        FULL,
+        geometry="floor_rectangles",
+        picture_scale=True,
+        count_head=True,
+        focused_pointers=True,
+        depth_encoding="floor",
     ),
-    "depth alone": dataclasses.replace(FULL, rgb_backbone=None, picture_scale=True),
+    "depth alone": dataclasses.replace(FULL, rgb_backbone=None, picture_scale=True, focused_pointers=True),
     "geometry alone": dataclasses.replace(FULL, rgb_backbone=None, depth_backbone=None, count_head=True),
     "rgb alone": dataclasses.replace(FULL, depth_backbone=None, geometry="mask", experts=0),
 }
