@@ -8,6 +8,7 @@ sample unless a view says that it removes them.
 from datamodules.views.boxes import BoxesInText
 from datamodules.views.image_views import Blind, DepthAsImage, DepthImage, GrayImage, Grayscale, NoDepth
 from datamodules.views.marks import Marked, MarkedImage
+from datamodules.views.mirrored import Mirrored, MirroredDepthImage, MirroredImage
 from datamodules.views.multiple_choice import AsMultipleChoice
 from datamodules.views.rotated_choices import RotatedChoices
 from datamodules.views.view import DerivedImage, View
@@ -23,6 +24,9 @@ __all__ = [
     "Grayscale",
     "Marked",
     "MarkedImage",
+    "Mirrored",
+    "MirroredDepthImage",
+    "MirroredImage",
     "NoDepth",
     "RotatedChoices",
     "View",

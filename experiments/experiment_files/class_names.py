@@ -27,6 +27,7 @@ CLASSES = {
     "DepthAsImage": _VIEWS,
     "Grayscale": _VIEWS,
     "Marked": _VIEWS,
+    "Mirrored": _VIEWS,
     "NoDepth": _VIEWS,
     "RotatedChoices": _VIEWS,
 }
