@@ -6,6 +6,7 @@ sample unless a view says that it removes them.
 """
 
 from datamodules.views.boxes import BoxesInText
+from datamodules.views.depth_views import DroppedDepth, NoisyDepth, NoisyDepthImage
 from datamodules.views.image_views import Blind, DepthAsImage, DepthImage, GrayImage, Grayscale, NoDepth
 from datamodules.views.marks import Marked, MarkedImage
 from datamodules.views.mirrored import Mirrored, MirroredDepthImage, MirroredImage
@@ -20,6 +21,7 @@ __all__ = [
     "DepthAsImage",
     "DepthImage",
     "DerivedImage",
+    "DroppedDepth",
     "GrayImage",
     "Grayscale",
     "Marked",
@@ -28,6 +30,8 @@ __all__ = [
     "MirroredDepthImage",
     "MirroredImage",
     "NoDepth",
+    "NoisyDepth",
+    "NoisyDepthImage",
     "RotatedChoices",
     "View",
 ]

@@ -23,11 +23,13 @@ from datamodules.views import (
     Blind,
     BoxesInText,
     DepthAsImage,
+    DroppedDepth,
     GrayImage,
     Grayscale,
     Marked,
     Mirrored,
     NoDepth,
+    NoisyDepth,
     RotatedChoices,
     View,
 )
@@ -457,6 +459,8 @@ def test_what_cannot_become_a_choice_stays(sample: SpatialSample) -> None:
         Blind(),
         Grayscale(),
         Mirrored(),
+        NoisyDepth(2.0),
+        DroppedDepth(0.5),
     ],
 )
 def test_views_pickle_and_open_nothing(view: View) -> None:
@@ -473,10 +477,12 @@ VIEWS = {
     "Blind": Blind(),
     "BoxesInText": BoxesInText(),
     "DepthAsImage": DepthAsImage(),
+    "DroppedDepth": DroppedDepth(0.5),
     "Grayscale": Grayscale(),
     "Marked": Marked(),
     "Mirrored": Mirrored(),
     "NoDepth": NoDepth(),
+    "NoisyDepth": NoisyDepth(2.0),
     "RotatedChoices": RotatedChoices(1),
 }
 """One of each view there is."""
