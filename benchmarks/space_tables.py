@@ -89,8 +89,10 @@ def distance_bands(answers: Answers) -> list[Row]:
         for kind, holds in kinds:
             chosen = [each for each in distances if low <= _metres(each.sample.answer) < high and holds(each)]
             errors = [_relative_error(each) for each in chosen]
-            median = 100 * float(np.median(errors)) if errors else None
-            rows.append({**share_row(f"{name}{kind}", chosen), "median relative error": median})
+            median = float(np.median(errors)) if errors else np.inf
+            # Where most cannot be read there is none.
+            shown = 100 * median if np.isfinite(median) else None
+            rows.append({**share_row(f"{name}{kind}", chosen), "median relative error": shown})
     return rows
 
 

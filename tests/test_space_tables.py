@@ -162,6 +162,10 @@ def test_distances_stand_in_the_band_of_the_true_one() -> None:
         "interval": None,
         "median relative error": None,
     }
+    unreadable = distance_bands(
+        answers(judged("a", "distance", "6", None), judged("b", "distance", "7", "far"))
+    )
+    assert row(unreadable, "5 m and more")["median relative error"] is None
     everything = sum(each["n"] for each in rows if "," not in each["what"])
     assert everything == sum(each["n"] for each in rows if "," in each["what"]) == 6
 

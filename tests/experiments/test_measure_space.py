@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure_space import arguments_for, opened
+from benchmarks.measure_space import arguments_for, asked_alone, made_data, opened
 from datamodules.samples import AnswerType
 from datamodules.views import Mirrored, NoDepth, NoisyDepth
 from experiments.run_folders.run_folder import RunError
@@ -67,6 +67,15 @@ def test_a_run_is_measured_in_one_go(
         assert each.sample.depth is not None
         flips = each.sample.answer_type is AnswerType.SIDE
         assert (mirrored[name].sample.answer != each.sample.answer) == flips
+    data = made_data({**measured.data, **asked_alone()})
+    data.prepare_split("test")
+    data.collator = measured.module.collator("test")
+    asked = 0
+    for batch in data.test_dataloader():
+        assert batch["image_of"].tolist() == list(range(len(batch["samples"]))), "an image has two questions"
+        assert len(batch["rgb"]) == len(batch["samples"]) > 1
+        asked += len(batch["samples"])
+    assert asked == len(questions)
     for view in (NoDepth(), NoisyDepth(8.0)):
         other = measured.answers(view)
         assert any(other[name].prediction != each.prediction for name, each in plain_answers.items())
