@@ -72,7 +72,7 @@ data: $(READY)  ## NAME=ai_city_track3|cv_bench|omni_spatial|space_thinker TO=/f
 	@.venv/bin/python -m experiments.commands.fetch --name '$(NAME)' --to '$(TO)'
 
 bench: $(READY) .venv/.bench  ## measure what this project claims to be fast at, into runs/bench/
-	@for file in $$(grep -l __main__ benchmarks/*.py | grep -v /on_gpu.py); do \
+	@for file in $$(grep -l __main__ benchmarks/*.py | grep -v -e /on_gpu.py -e /measure_space.py); do \
 		echo "== $$file"; .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)" || exit 1; done
 
 figures: $(READY)  ## the images of the README, into docs/

@@ -6,8 +6,10 @@ sample unless a view says that it removes them.
 """
 
 from datamodules.views.boxes import BoxesInText
+from datamodules.views.depth_views import DroppedDepth, NoisyDepth, NoisyDepthImage
 from datamodules.views.image_views import Blind, DepthAsImage, DepthImage, GrayImage, Grayscale, NoDepth
 from datamodules.views.marks import Marked, MarkedImage
+from datamodules.views.mirrored import Mirrored, MirroredDepthImage, MirroredImage
 from datamodules.views.multiple_choice import AsMultipleChoice
 from datamodules.views.rotated_choices import RotatedChoices
 from datamodules.views.view import DerivedImage, View
@@ -19,11 +21,17 @@ __all__ = [
     "DepthAsImage",
     "DepthImage",
     "DerivedImage",
+    "DroppedDepth",
     "GrayImage",
     "Grayscale",
     "Marked",
     "MarkedImage",
+    "Mirrored",
+    "MirroredDepthImage",
+    "MirroredImage",
     "NoDepth",
+    "NoisyDepth",
+    "NoisyDepthImage",
     "RotatedChoices",
     "View",
 ]

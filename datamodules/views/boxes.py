@@ -11,7 +11,8 @@ from datamodules.views.view import View
 SCALE = 1000
 """Boxes are written in thousandths of the image's width and height."""
 
-_BOX = re.compile(r" \(box \d+ \d+ \d+ \d+\)")
+_BOX = re.compile(r" \(box (?:\d+ ){3}\d+\)")
+_SIDES_OF_BOX = re.compile(r"(?<= \(box )(\d+) (\d+) (\d+)(?= \d+\))")
 _NAMED = re.compile(rf"{re.escape(MASK_PLACEHOLDER)}|\[Region (\d+)\](?!{_BOX.pattern})")
 
 
@@ -58,3 +59,8 @@ def box_text(region: Region) -> str:
 def without_boxes(text: str) -> str:
     """The text without the boxes that `BoxesInText` wrote."""
     return _BOX.sub("", text)
+
+
+def with_mirrored_boxes(text: str) -> str:
+    """The text with the boxes that `BoxesInText` would write of the mirrored image."""
+    return _SIDES_OF_BOX.sub(lambda box: f"{SCALE - int(box[3])} {box[2]} {SCALE - int(box[1])}", text)

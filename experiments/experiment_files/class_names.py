@@ -25,9 +25,12 @@ CLASSES = {
     "Blind": _VIEWS,
     "BoxesInText": _VIEWS,
     "DepthAsImage": _VIEWS,
+    "DroppedDepth": _VIEWS,
     "Grayscale": _VIEWS,
     "Marked": _VIEWS,
+    "Mirrored": _VIEWS,
     "NoDepth": _VIEWS,
+    "NoisyDepth": _VIEWS,
     "RotatedChoices": _VIEWS,
 }
 """The module of each class, by the class's name."""

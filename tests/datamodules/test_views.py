@@ -23,10 +23,13 @@ from datamodules.views import (
     Blind,
     BoxesInText,
     DepthAsImage,
+    DroppedDepth,
     GrayImage,
     Grayscale,
     Marked,
+    Mirrored,
     NoDepth,
+    NoisyDepth,
     RotatedChoices,
     View,
 )
@@ -447,7 +450,18 @@ def test_what_cannot_become_a_choice_stays(sample: SpatialSample) -> None:
 
 @pytest.mark.parametrize(
     "view",
-    [Marked(), BoxesInText(), DepthAsImage(), RotatedChoices(1), AsMultipleChoice(), Blind(), Grayscale()],
+    [
+        Marked(),
+        BoxesInText(),
+        DepthAsImage(),
+        RotatedChoices(1),
+        AsMultipleChoice(),
+        Blind(),
+        Grayscale(),
+        Mirrored(),
+        NoisyDepth(2.0),
+        DroppedDepth(0.5),
+    ],
 )
 def test_views_pickle_and_open_nothing(view: View) -> None:
     image = StubImage()
@@ -463,9 +477,12 @@ VIEWS = {
     "Blind": Blind(),
     "BoxesInText": BoxesInText(),
     "DepthAsImage": DepthAsImage(),
+    "DroppedDepth": DroppedDepth(0.5),
     "Grayscale": Grayscale(),
     "Marked": Marked(),
+    "Mirrored": Mirrored(),
     "NoDepth": NoDepth(),
+    "NoisyDepth": NoisyDepth(2.0),
     "RotatedChoices": RotatedChoices(1),
 }
 """One of each view there is."""
@@ -508,7 +525,9 @@ def test_a_changed_question_is_no_longer_in_the_benchmarks_own_words(view: View)
         assert seen.prompt == ("" if changed else "own words")
 
 
-@pytest.mark.parametrize("view", ["AsMultipleChoice", "Blind", "BoxesInText", "DepthAsImage", "Marked"])
+@pytest.mark.parametrize(
+    "view", ["AsMultipleChoice", "Blind", "BoxesInText", "DepthAsImage", "Marked", "Mirrored"]
+)
 def test_views_of_the_question_change_one_of_these(view: str) -> None:
     assert any(VIEWS[view](sample).prompt == "" for sample in in_own_words())
     assert RotatedChoices(1)(in_own_words()[2]).prompt == ""

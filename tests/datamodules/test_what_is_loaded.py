@@ -39,6 +39,7 @@ from datamodules.views import (
     DepthAsImage,
     Grayscale,
     Marked,
+    Mirrored,
     NoDepth,
     RotatedChoices,
     View,
@@ -163,6 +164,11 @@ VIEWED: dict[str, tuple[list[View], dict[str, Any]]] = {
         {"question": "Is [Region 0] (box 0 0 250 500) left of [Region 1] (box 500 250 1000 1000)?"},
     ),
     "rotated": ([RotatedChoices(1)], {"choices": ("no", "maybe", "yes"), "answer": "C"}),
+    "mirrored": (
+        [Mirrored()],
+        {"question": "Is <mask> right of <mask>?", "regions": [(45, 0, 15, 20), (0, 10, 30, 30)]},
+    ),
+    "mirrored twice": ([Mirrored(), Mirrored()], {}),
     "choices there are": ([AsMultipleChoice()], {}),
     "boxes, then blind": (
         [BoxesInText(), Blind()],
