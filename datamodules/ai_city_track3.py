@@ -18,6 +18,9 @@ from datamodules.files.archives import unpack_images
 from datamodules.files.json_stream import stream_array
 from datamodules.hub.whole_copies import COPY, HubDataset, SplitCounts, missing_images
 from datamodules.layouts import RENDERED, LayoutArguments, OfficialLayout
+from datamodules.loading.epoch_sampler import EpochSampler, EveryImage
+from datamodules.loading.grouped import GroupedQuestions
+from datamodules.loading.with_mirrored import WithMirrored
 from datamodules.samples import DataError, ImageFile, Region, SpatialSample
 from datamodules.scoring.metrics import Track3Metric
 
@@ -101,6 +104,7 @@ class AiCityTrack3(OfficialLayout):
 
     Args:
         difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step) or "real".
+        mirrored: whether it is trained on each image in a mirror as well: an epoch has twice as many.
         shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
             `splits` names the JSON files (without `.json`; also the names of their image folders). A
             rendered test split has its answers in `test_truth.json`, which is read when it exists. Where the
@@ -128,10 +132,28 @@ class AiCityTrack3(OfficialLayout):
     def __init__(
         self,
         difficulty: Literal["easy", "real"] = "easy",
+        mirrored: bool = False,
         **shared: Unpack[LayoutArguments],
     ) -> None:
         super().__init__(**shared)
         self.difficulty: Literal["easy", "real"] = difficulty
+        self.mirrored = mirrored
+
+    def training_images(self) -> tuple[GroupedQuestions, EpochSampler]:
+        """The training images, and which of them each epoch draws.
+
+        Raises:
+            DataError: images are to be mirrored in a curriculum.
+        """
+        images, sampler = super().training_images()
+        if not self.mirrored:
+            return images, sampler
+        if self.curriculum:
+            raise DataError(
+                "`mirrored` and `curriculum` each say which images an epoch has: give one of them."
+            )
+        both = WithMirrored(images)
+        return both, EveryImage(len(both))
 
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -77,6 +77,15 @@ class ImageSource(Protocol):
 
     def open(self) -> Image.Image:
         """Decode the image fully; raises `UnreadableImage`."""
+        ...
+
+
+@runtime_checkable
+class HasContent(Protocol):
+    """An image that is told by the bytes it is read from."""
+
+    def content(self) -> bytes | None:
+        """What decides on the pixels; None where it cannot be read."""
         ...
 
 

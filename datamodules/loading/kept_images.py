@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from datamodules.files.index_folders import user_cache_folder
-from datamodules.samples import KeptImage, Region, SmallSpatialError, SpatialSample
+from datamodules.samples import HasContent, KeptImage, Region, SmallSpatialError, SpatialSample
 
 _DIGEST_BYTES = 16
 _REGIONS = "digests of the regions"
@@ -33,15 +33,6 @@ class PreparesImages(Protocol):
 
     def prepare(self, sample: SpatialSample, regions: Sequence[Region]) -> Mapping[str, torch.Tensor]:
         """The tensors of an image and some of its regions."""
-        ...
-
-
-@runtime_checkable
-class HasContent(Protocol):
-    """An image that is told by the bytes it is read from."""
-
-    def content(self) -> bytes | None:
-        """What decides on the pixels; None where it cannot be read."""
         ...
 
 
@@ -163,7 +154,7 @@ def _content(samples: Sequence[SpatialSample]) -> str | None:
     sources = [first.image] if first.depth is None else [first.image, first.depth]
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for source in sources:
-        # Images that a view changes, or that were made in memory, have no content to tell them by.
+        # Images that most views change, or that were made in memory, have no content to tell them by.
         content = source.content() if isinstance(source, HasContent) else None
         if content is None:
             return None

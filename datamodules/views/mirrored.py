@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from datamodules.samples import (
     AnswerType,
     DataError,
+    HasContent,
     ImageReading,
     ImageSource,
     Region,
@@ -66,6 +68,11 @@ class Mirrored(View):
 class MirroredImage(DerivedImage):
     """Another image with left and right exchanged."""
 
+    def content(self) -> bytes | None:
+        """What decides on the pixels; None where its source cannot tell."""
+        content = self.source.content() if isinstance(self.source, HasContent) else None
+        return None if content is None else b"mirrored " + content
+
     def change(self, image: Image.Image) -> Image.Image:
         """The mirror image."""
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -81,6 +88,7 @@ class MirroredDepthImage(MirroredImage):
         return depth_of
 
 
+@lru_cache(maxsize=1 << 16)
 def mirrored_region(region: Region) -> Region:
     """The region with left and right exchanged."""
     return Region.from_mask(np.ascontiguousarray(region.mask()[:, ::-1]))

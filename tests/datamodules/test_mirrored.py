@@ -2,6 +2,8 @@
 
 import json
 import pickle
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -285,14 +287,15 @@ def test_a_mirrored_image_is_not_taken_for_the_plain_one_that_is_kept(tmp_path: 
         return ImageLoading(ListedQuestions.grouped([sample]), views, kept=kept)[request].opened[0]
 
     for views in ((Mirrored(),), (), (Mirrored(),), ()):
-        # Twice mirrored is the plain one, which may be kept.
-        assert isinstance(loaded(*views).image, KeptImage) == (not views)
+        assert isinstance(loaded(*views).image, KeptImage)
         batch = collator([loaded(*views)])
         alone = ImageLoading(ListedQuestions.grouped([sample]), views)[request].opened[0]
         expected = collator([alone])
         for name in ("rgb", "depth", "masks", "region_features", "relations"):
             assert batch[name].equal(expected[name]), (views, name)
-    assert isinstance(loaded(Mirrored(), Mirrored()).image, KeptImage)
+    assert len([*(tmp_path / "kept").rglob("*.safetensors")]) == 2
+    loaded(Mirrored(), Mirrored())  # which is the plain one
+    assert len([*(tmp_path / "kept").rglob("*.safetensors")]) == 2
     plain, mirrored = collator([loaded()]), collator([loaded(Mirrored())])
     assert plain["rgb"].flip(-1).sub(mirrored["rgb"]).abs().float().mean() < 2
     assert not plain["rgb"].equal(mirrored["rgb"])
@@ -341,3 +344,37 @@ def test_real_questions_are_known_and_their_masks_flip(shared_data: Path, tmp_pa
     assert int(np.argmax(centres)) == int(seen.answer or "")
     assert seen.image is not None and extreme.image is not None
     assert np.array_equal(np.asarray(seen.image.open()), np.asarray(extreme.image.open())[:, ::-1])
+
+
+def test_training_images_are_seen_in_a_mirror_as_well(tmp_path: Path) -> None:
+    """Each once in an epoch, as it is and in the mirror; validation and test as they are."""
+
+    def data(mirrored: bool) -> AiCityTrack3:
+        made = AiCityTrack3(
+            difficulty="real",
+            mirrored=mirrored,
+            scenes={"train": 5, "val": 2, "test": 2},
+            cache=str(tmp_path),
+            num_workers=0,
+            batch_size=2,
+        )
+        made.prepare_data()
+        return made
+
+    plain, both = data(False), data(True)
+
+    def seen(loader: Iterable[Any]) -> Counter[SpatialSample]:
+        return Counter(sample for batch in loader for sample in batch["samples"])
+
+    once, twice = seen(plain.train_dataloader()), seen(both.train_dataloader())
+    assert twice == once + Counter(Mirrored()(sample) for sample in once)
+    for loaders in ("val_dataloader", "test_dataloader"):
+        assert seen(getattr(plain, loaders)()) == seen(getattr(both, loaders)())
+    training, _ = both.training_images()
+    assert training.lengths().tolist() == 2 * plain.training_images()[0].lengths().tolist()
+
+
+def test_a_curriculum_in_a_mirror_is_refused() -> None:
+    data = AiCityTrack3(mirrored=True, curriculum=[["count"]])
+    with pytest.raises(DataError, match="`mirrored` and `curriculum`"):
+        data.training_images()
