@@ -101,6 +101,8 @@ class AiCityTrack3(OfficialLayout):
 
     Args:
         difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step) or "real".
+        crowding: whether rendered scenes of held-out splits are fuller than those of the training split, as
+            in the real release ("by_split"), or all have as "few" or as "many" objects as one of these.
         shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
             `splits` names the JSON files (without `.json`; also the names of their image folders). A
             rendered test split has its answers in `test_truth.json`, which is read when it exists. Where the
@@ -128,10 +130,12 @@ class AiCityTrack3(OfficialLayout):
     def __init__(
         self,
         difficulty: Literal["easy", "real"] = "easy",
+        crowding: Literal["by_split", "few", "many"] = "by_split",
         **shared: Unpack[LayoutArguments],
     ) -> None:
         super().__init__(**shared)
         self.difficulty: Literal["easy", "real"] = difficulty
+        self.crowding: Literal["by_split", "few", "many"] = crowding
 
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""
@@ -140,6 +144,7 @@ class AiCityTrack3(OfficialLayout):
         return cached_warehouse(
             self.cache,
             difficulty=self.difficulty,
+            crowding=self.crowding,
             scenes=self.scenes,
             size=self.size,
             seed=self.scenes_seed,

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+Crowding = Literal["by_split", "few", "many"]
+"""How full scenes are: fuller in held-out splits, as in the real release, or few or many objects in all."""
 
 CATEGORIES = ("left_right", "mcq", "distance", "count")
 """The four kinds of question of the benchmark."""
@@ -143,8 +147,16 @@ REAL_HELD_OUT = Level(
 )
 
 
-def level_of(difficulty: str, split: str) -> Level:
-    """The level of a split ("train", "val" or "test") at a difficulty ("easy" or "real")."""
+def level_of(difficulty: str, split: str, crowding: Crowding = "by_split") -> Level:
+    """The level of a split at a difficulty.
+
+    Args:
+        difficulty: "easy" or "real".
+        split: "train", "val" or "test".
+        crowding: "few" gives every split the training level of "real", "many" the held-out one.
+    """
     if difficulty == "easy":
         return EASY
+    if crowding != "by_split":
+        return REAL_TRAIN if crowding == "few" else REAL_HELD_OUT
     return REAL_TRAIN if split == "train" else REAL_HELD_OUT

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from PIL import Image
 
-from datamodules.rendered.levels import CATEGORIES, level_of
+from datamodules.rendered.levels import CATEGORIES, Crowding, level_of
 from datamodules.rendered.questions import Candidate, candidates
 from datamodules.rendered.render import Rendering
 from datamodules.rendered.scene import draw_scene
@@ -57,6 +57,7 @@ def write_warehouse(
     folder: Path,
     *,
     difficulty: Difficulty,
+    crowding: Crowding = "by_split",
     scenes: Mapping[str, int],
     size: tuple[int, int],
     seed: int,
@@ -69,6 +70,8 @@ def write_warehouse(
     Args:
         folder: where to write; created if need be.
         difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release).
+        crowding: whether held-out scenes are fuller, as in the real release ("by_split"), or all scenes of
+            "real" have as few objects as its training split or as many as its held-out ones.
         scenes: number of scenes of every split that is wanted, among "train", "val" and "test".
         size: width and height of the images, in pixels.
         seed: the same seed gives the same files; no scene of one split occurs in another.
@@ -77,21 +80,21 @@ def write_warehouse(
     Raises:
         DataError: where an argument is not usable, or the folder already holds files.
     """
-    _check(difficulty, scenes, size, seed, processes)
+    _check(difficulty, crowding, scenes, size, seed, processes)
     folder = Path(folder)
     require_empty(folder)
     jobs = [(split, index) for split in SPLITS for index in range(scenes.get(split, 0))]
     for split in scenes:
         for kind in ("images", "depths"):
             (folder / split / kind).mkdir(parents=True)
-    render = partial(_render_job, folder, difficulty, size, seed)
+    render = partial(_render_job, folder, difficulty, crowding, size, seed)
     title = f"Rendering {len(jobs)} {difficulty} warehouse scenes"
     with (
         progress(title, len(jobs)) as advance,
         closing(in_order(render, jobs, processes)) as written,
     ):
         for split in SPLITS:
-            balance = Balance(level_of(difficulty, split))
+            balance = Balance(level_of(difficulty, split, crowding))
             records: list[dict[str, Any]] = []
             for scene in islice(written, scenes.get(split, 0)):
                 records.extend(_records(scene, balance, f"{seed}/{split}/{scene.frame}"))
@@ -104,6 +107,7 @@ def cached_warehouse(
     cache: Path,
     *,
     difficulty: Difficulty,
+    crowding: Crowding = "by_split",
     scenes: Mapping[str, int],
     size: tuple[int, int],
     seed: int,
@@ -115,34 +119,59 @@ def cached_warehouse(
     answers with old images. It appears at once and whole: an interrupted call leaves nothing behind that a
     later one would take for complete. The arguments are those of `write_warehouse`.
     """
-    _check(difficulty, scenes, size, seed, processes)
+    _check(difficulty, crowding, scenes, size, seed, processes)
     return cached_folder(
         cache,
         f"warehouse-{difficulty}-{size[0]}x{size[1]}",
-        [difficulty, sorted(scenes.items()), list(size), seed],
+        [difficulty, crowding, sorted(scenes.items()), list(size), seed],
         Path(__file__).parent.glob("*.py"),
         lambda target: write_warehouse(
-            target, difficulty=difficulty, scenes=scenes, size=size, seed=seed, processes=processes
+            target,
+            difficulty=difficulty,
+            crowding=crowding,
+            scenes=scenes,
+            size=size,
+            seed=seed,
+            processes=processes,
         ),
     )
 
 
 def _check(
-    difficulty: str, scenes: Mapping[str, int], size: tuple[int, int], seed: int, processes: int | None
+    difficulty: str,
+    crowding: str,
+    scenes: Mapping[str, int],
+    size: tuple[int, int],
+    seed: int,
+    processes: int | None,
 ) -> None:
     """Refuse arguments that cannot be rendered, with a sentence that says what to give instead."""
     if difficulty not in get_args(Difficulty):
         raise DataError(
             f'The difficulty {difficulty!r} of a rendered warehouse is unknown; give "easy" or "real".'
         )
+    if crowding not in get_args(Crowding):
+        raise DataError(
+            f'The crowding {crowding!r} of a rendered warehouse is unknown; give "by_split", "few" or "many".'
+        )
+    if difficulty == "easy" and crowding != "by_split":
+        raise DataError(
+            f'Scenes of difficulty "easy" are all equally full, and cannot have the crowding "{crowding}"; '
+            'leave it out, or take the difficulty "real".'
+        )
     check_scenes("a rendered warehouse", scenes, size, seed, processes)
 
 
 def draw_warehouse(
-    difficulty: str, split: str, index: int, size: tuple[int, int], seed: int
+    difficulty: str,
+    split: str,
+    index: int,
+    size: tuple[int, int],
+    seed: int,
+    crowding: Crowding = "by_split",
 ) -> tuple[Rendering, Sight, list[Candidate]]:
     """Draw the scene of an index until it offers enough questions; also what is seen, and the questions."""
-    level = level_of(difficulty, split)
+    level = level_of(difficulty, split, crowding)
     for attempt in range(REDRAWS):
         random = Random(f"{seed} {split} {index} {attempt}")
         rendering = Rendering(draw_scene(random, level, size))
@@ -162,11 +191,16 @@ def frame_name(split: str, index: int) -> str:
 
 
 def _render_job(
-    folder: Path, difficulty: str, size: tuple[int, int], seed: int, job: tuple[str, int]
+    folder: Path,
+    difficulty: str,
+    crowding: Crowding,
+    size: tuple[int, int],
+    seed: int,
+    job: tuple[str, int],
 ) -> _WrittenScene:
     """Draw one scene and write its images."""
     split, index = job
-    rendering, sight, offered = draw_warehouse(difficulty, split, index, size, seed)
+    rendering, sight, offered = draw_warehouse(difficulty, split, index, size, seed, crowding)
     frame = frame_name(split, index)
     image = Image.fromarray(rendering.colour_image())
     image.save(folder / split / "images" / f"{frame}.png", compress_level=1)
