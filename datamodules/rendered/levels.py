@@ -1,9 +1,9 @@
-"""The two levels of difficulty: how full a scene is, and how answers are to be spread over a split."""
+"""The levels of difficulty: how full a scene is, and how answers are to be spread over a split."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -54,6 +54,8 @@ class Level:
         shelves: fewest and most shelves.
         transporters: fewest and most transporters.
         clutter: fewest and most tables, pillars and loose crates.
+        depths: how many steps before the answer, one after the other, questions take, each about equally
+            often; none where that does not matter.
     """
 
     categories: Mapping[str, float]
@@ -69,6 +71,7 @@ class Level:
     shelves: tuple[int, int]
     transporters: tuple[int, int]
     clutter: tuple[int, int]
+    depths: tuple[int, ...] = ()
 
 
 def _equal(*answers: str) -> dict[str, float]:
@@ -147,16 +150,24 @@ REAL_HELD_OUT = Level(
 )
 
 
+COMPOSED_CATEGORIES = MappingProxyType(_equal("mcq", "distance", "count"))
+"""What the held-out splits of "composed" ask for; sides take no steps."""
+
+
 def level_of(difficulty: str, split: str, crowding: Crowding = "by_split") -> Level:
     """The level of a split at a difficulty.
 
     Args:
-        difficulty: "easy" or "real".
+        difficulty: "easy", "real" or "composed".
         split: "train", "val" or "test".
-        crowding: "few" gives every split the training level of "real", "many" the held-out one.
+        crowding: "few" gives every split the scenes of the training split of "real", "many" those of its
+            held-out splits.
     """
     if difficulty == "easy":
         return EASY
-    if crowding != "by_split":
-        return REAL_TRAIN if crowding == "few" else REAL_HELD_OUT
-    return REAL_TRAIN if split == "train" else REAL_HELD_OUT
+    if crowding == "by_split":
+        crowding = "few" if split == "train" else "many"
+    level = REAL_TRAIN if crowding == "few" else REAL_HELD_OUT
+    if difficulty == "composed" and split != "train":
+        return replace(level, categories=COMPOSED_CATEGORIES, depths=(2, 3))
+    return level

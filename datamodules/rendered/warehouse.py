@@ -20,8 +20,9 @@ from typing import Any, Literal, get_args
 
 from PIL import Image
 
-from datamodules.rendered.levels import CATEGORIES, Crowding, level_of
-from datamodules.rendered.questions import Candidate, candidates
+from datamodules.rendered.composed_questions import COMPOSED_FAMILIES
+from datamodules.rendered.levels import Crowding, level_of
+from datamodules.rendered.questions import FAMILIES, Candidate, candidates
 from datamodules.rendered.render import Rendering
 from datamodules.rendered.scene import draw_scene
 from datamodules.rendered.selection import Balance
@@ -36,7 +37,7 @@ from datamodules.rendered.writing import (
 )
 from datamodules.samples import DataError, Region
 
-Difficulty = Literal["easy", "real"]
+Difficulty = Literal["easy", "real", "composed"]
 
 LEAST_CANDIDATES = 12
 """A scene that offers fewer questions, or none in some category, is drawn anew."""
@@ -69,7 +70,8 @@ def write_warehouse(
 
     Args:
         folder: where to write; created if need be.
-        difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release).
+        difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release) or
+            "composed" (the same scenes; held-out questions take two or three steps, one after the other).
         crowding: whether held-out scenes are fuller, as in the real release ("by_split"), or all scenes of
             "real" have as few objects as its training split or as many as its held-out ones.
         scenes: number of scenes of every split that is wanted, among "train", "val" and "test".
@@ -148,7 +150,8 @@ def _check(
     """Refuse arguments that cannot be rendered, with a sentence that says what to give instead."""
     if difficulty not in get_args(Difficulty):
         raise DataError(
-            f'The difficulty {difficulty!r} of a rendered warehouse is unknown; give "easy" or "real".'
+            f"The difficulty {difficulty!r} of a rendered warehouse is unknown; "
+            'give "easy", "real" or "composed".'
         )
     if crowding not in get_args(Crowding):
         raise DataError(
@@ -172,12 +175,15 @@ def draw_warehouse(
 ) -> tuple[Rendering, Sight, list[Candidate]]:
     """Draw the scene of an index until it offers enough questions; also what is seen, and the questions."""
     level = level_of(difficulty, split, crowding)
+    families = COMPOSED_FAMILIES if level.depths else FAMILIES
     for attempt in range(REDRAWS):
         random = Random(f"{seed} {split} {index} {attempt}")
         rendering = Rendering(draw_scene(random, level, size))
         sight = look(rendering.scene, rendering.labels)
-        offered = candidates(sight, level, random)
-        if len(offered) >= LEAST_CANDIDATES and {found.category for found in offered} == set(CATEGORIES):
+        offered = candidates(sight, level, random, families)
+        if len(offered) >= LEAST_CANDIDATES and {found.category for found in offered} == set(
+            level.categories
+        ):
             return rendering, sight, offered
     raise DataError(
         f"Scene {index} of {split} could not be drawn with enough questions at {size[0]} x {size[1]} pixels; "
