@@ -288,8 +288,7 @@ def _row_of_floor(camera: Camera, ahead_m: float) -> float:
 
 def seen_points(camera: Camera, place: Rectangle) -> int:
     """How many of nine points of a floor rectangle (3 x 3, corners included) lie in the image."""
-    (right, _, _), _, (ahead_x, ahead_y, sink) = camera.axes.tolist()
-    side = camera.axes[0, 1]
+    (right_x, right_y, right_z), _, (ahead_x, ahead_y, sink) = camera.axes.tolist()
     down_x, down_y, down_z = camera.axes[1].tolist()
     half_width, half_height = camera.width / 2 / camera.focal_px, camera.height / 2 / camera.focal_px
     drop = -camera.height_m
@@ -299,7 +298,7 @@ def seen_points(camera: Camera, place: Rectangle) -> int:
         for step_y in (-1, 0, 1):
             y = place.y + step_y * place.half_y
             depth = x * ahead_x + y * ahead_y + drop * sink
-            across = x * right + y * side
+            across = x * right_x + y * right_y + drop * right_z
             along = x * down_x + y * down_y + drop * down_z
             count += abs(across) < half_width * depth and abs(along) < half_height * depth
     return count

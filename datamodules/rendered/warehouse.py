@@ -3,6 +3,10 @@
 `{train,val,test}.json` hold the records, `{split}/images/<frame>.png` the images and
 `{split}/depths/<frame>_depth.png` the depths. As in the real release the records of the test split carry no
 answers; these lie beside it in `test_truth.json`.
+
+Beyond the official layout, `{split}/instances/<frame>.png` holds the object that every pixel shows, whether a
+question names it or not (0 for the building, 1 + its index otherwise), and `{split}/instances.json` what kind
+each object is, and the camera. Readers of the official layout do not look at them.
 """
 
 from __future__ import annotations
@@ -18,13 +22,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal, get_args
 
+import numpy as np
 from PIL import Image
 
 from datamodules.rendered.composed_questions import COMPOSED_FAMILIES
 from datamodules.rendered.levels import Crowding, level_of
 from datamodules.rendered.questions import FAMILIES, Candidate, candidates
 from datamodules.rendered.render import Rendering
-from datamodules.rendered.scene import draw_scene
+from datamodules.rendered.scene import Scene, draw_scene
 from datamodules.rendered.selection import Balance
 from datamodules.rendered.sight import Sight, look
 from datamodules.rendered.writing import (
@@ -47,9 +52,10 @@ REDRAWS = 50
 
 @dataclass(frozen=True)
 class _WrittenScene:
-    """What a process hands back about a scene whose images it has written: regions and questions."""
+    """What a process hands back about a scene whose images it has written."""
 
     frame: str
+    truth: dict[str, Any]
     regions: dict[int, Region]
     candidates: list[Candidate]
 
@@ -87,7 +93,7 @@ def write_warehouse(
     require_empty(folder)
     jobs = [(split, index) for split in SPLITS for index in range(scenes.get(split, 0))]
     for split in scenes:
-        for kind in ("images", "depths"):
+        for kind in ("images", "depths", "instances"):
             (folder / split / kind).mkdir(parents=True)
     render = partial(_render_job, folder, difficulty, crowding, size, seed)
     title = f"Rendering {len(jobs)} {difficulty} warehouse scenes"
@@ -98,11 +104,15 @@ def write_warehouse(
         for split in SPLITS:
             balance = Balance(level_of(difficulty, split, crowding))
             records: list[dict[str, Any]] = []
+            truths: dict[str, dict[str, Any]] = {}
             for scene in islice(written, scenes.get(split, 0)):
                 records.extend(_records(scene, balance, f"{seed}/{split}/{scene.frame}"))
+                truths[scene.frame] = scene.truth
                 advance()
             if records:
                 _write_split(folder, split, records)
+                lines = ",\n".join(f"{json.dumps(frame)}: {json.dumps(truths[frame])}" for frame in truths)
+                (folder / split / "instances.json").write_text("{\n" + lines + "\n}\n", encoding="utf-8")
 
 
 def cached_warehouse(
@@ -212,8 +222,24 @@ def _render_job(
     image.save(folder / split / "images" / f"{frame}.png", compress_level=1)
     depth = Image.fromarray(rendering.depth_image())
     depth.save(folder / split / "depths" / f"{frame}_depth.png", compress_level=1)
+    instances = Image.fromarray((rendering.labels + 1).astype(np.uint8))
+    instances.save(folder / split / "instances" / f"{frame}.png", compress_level=9)
     regions = {thing.index: Region.from_mask(rendering.labels == thing.index) for thing in sight.seen}
-    return _WrittenScene(frame, regions, offered)
+    return _WrittenScene(frame, _truth(rendering.scene), regions, offered)
+
+
+def _truth(scene: Scene) -> dict[str, Any]:
+    """The kinds of a scene's objects, and its camera."""
+    camera = scene.camera
+    return {
+        "kinds": [str(thing.kind) for thing in scene.objects],
+        "camera": {
+            "height_m": round(camera.height_m, 4),
+            "pitch_deg": round(camera.pitch_deg, 4),
+            "roll_deg": round(camera.roll_deg, 4),
+            "field_of_view_deg": round(camera.field_of_view_deg, 4),
+        },
+    }
 
 
 def _records(scene: _WrittenScene, balance: Balance, name: str) -> Iterator[dict[str, Any]]:
