@@ -100,8 +100,9 @@ class AiCityTrack3(OfficialLayout):
     An EXIF orientation turns nothing here: masks, depth and sides are those of pixels as they are stored.
 
     Args:
-        difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step), "real", or
-            "composed" ("real" with held-out questions of two and three steps, one after the other).
+        difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step), "real",
+            "composed" ("real" with held-out questions of two and three steps, one after the other) or
+            "varied" ("real", but each scene draws its own field of view, roll, sizes and colours).
         crowding: whether rendered scenes of held-out splits are fuller than those of the training split, as
             in the real release ("by_split"), or all have as "few" or as "many" objects as one of these.
         shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
@@ -130,12 +131,12 @@ class AiCityTrack3(OfficialLayout):
 
     def __init__(
         self,
-        difficulty: Literal["easy", "real", "composed"] = "easy",
+        difficulty: Literal["easy", "real", "composed", "varied"] = "easy",
         crowding: Literal["by_split", "few", "many"] = "by_split",
         **shared: Unpack[LayoutArguments],
     ) -> None:
         super().__init__(**shared)
-        self.difficulty: Literal["easy", "real", "composed"] = difficulty
+        self.difficulty: Literal["easy", "real", "composed", "varied"] = difficulty
         self.crowding: Literal["by_split", "few", "many"] = crowding
 
     def render(self) -> Path:

@@ -56,6 +56,7 @@ class Level:
         clutter: fewest and most tables, pillars and loose crates.
         depths: how many steps before the answer, one after the other, questions take, each about equally
             often; none where that does not matter.
+        varied: whether each scene draws camera, sizes and colours that are the same otherwise.
     """
 
     categories: Mapping[str, float]
@@ -72,6 +73,7 @@ class Level:
     transporters: tuple[int, int]
     clutter: tuple[int, int]
     depths: tuple[int, ...] = ()
+    varied: bool = False
 
 
 def _equal(*answers: str) -> dict[str, float]:
@@ -158,7 +160,7 @@ def level_of(difficulty: str, split: str, crowding: Crowding = "by_split") -> Le
     """The level of a split at a difficulty.
 
     Args:
-        difficulty: "easy", "real" or "composed".
+        difficulty: "easy", "real", "composed" or "varied".
         split: "train", "val" or "test".
         crowding: "few" gives every split the scenes of the training split of "real", "many" those of its
             held-out splits.
@@ -170,4 +172,4 @@ def level_of(difficulty: str, split: str, crowding: Crowding = "by_split") -> Le
     level = REAL_TRAIN if crowding == "few" else REAL_HELD_OUT
     if difficulty == "composed" and split != "train":
         return replace(level, categories=COMPOSED_CATEGORIES, depths=(2, 3))
-    return level
+    return replace(level, varied=True) if difficulty == "varied" else level

@@ -42,7 +42,7 @@ from datamodules.rendered.writing import (
 )
 from datamodules.samples import DataError, Region
 
-Difficulty = Literal["easy", "real", "composed"]
+Difficulty = Literal["easy", "real", "composed", "varied"]
 
 LEAST_CANDIDATES = 12
 """A scene that offers fewer questions, or none in some category, is drawn anew."""
@@ -76,8 +76,9 @@ def write_warehouse(
 
     Args:
         folder: where to write; created if need be.
-        difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release) or
-            "composed" (the same scenes; held-out questions take two or three steps, one after the other).
+        difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release),
+            "composed" (the same scenes; held-out questions take two or three steps, one after the other) or
+            "varied" (like "real", but each scene has its own field of view, roll, sizes and colours).
         crowding: whether held-out scenes are fuller, as in the real release ("by_split"), or all scenes of
             "real" have as few objects as its training split or as many as its held-out ones.
         scenes: number of scenes of every split that is wanted, among "train", "val" and "test".
@@ -161,7 +162,7 @@ def _check(
     if difficulty not in get_args(Difficulty):
         raise DataError(
             f"The difficulty {difficulty!r} of a rendered warehouse is unknown; "
-            'give "easy", "real" or "composed".'
+            'give "easy", "real", "composed" or "varied".'
         )
     if crowding not in get_args(Crowding):
         raise DataError(

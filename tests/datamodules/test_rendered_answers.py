@@ -21,7 +21,12 @@ from tests.helpers.matches import first_match
 
 SIZE = (224, 128)
 SEED = 11
-SCENES = {"easy": {"train": 24, "test": 8}, "real": {"train": 24, "val": 24}, "composed": {"val": 24}}
+SCENES = {
+    "easy": {"train": 24, "test": 8},
+    "real": {"train": 24, "val": 24},
+    "composed": {"val": 24},
+    "varied": {"train": 16, "val": 16},
+}
 KIND = r"(?:pallet|buffer region|transporter|shelf)"
 OPENING = re.compile(
     r"(?:Given|Considering|Looking at|Taking into account|Here are|With) "
