@@ -103,7 +103,11 @@ class AiCityTrack3(OfficialLayout):
     An EXIF orientation turns nothing here: masks, depth and sides are those of pixels as they are stored.
 
     Args:
-        difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step) or "real".
+        difficulty: how hard rendered scenes are: "easy" (few regions, mostly one step), "real",
+            "composed" ("real" with held-out questions of two and three steps, one after the other) or
+            "varied" ("real", but each scene draws its own field of view, roll, sizes and colours).
+        crowding: whether rendered scenes of held-out splits are fuller than those of the training split, as
+            in the real release ("by_split"), or all have as "few" or as "many" objects as one of these.
         mirrored: whether it is trained on each image in a mirror as well: an epoch has twice as many.
         shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
             `splits` names the JSON files (without `.json`; also the names of their image folders). A
@@ -131,12 +135,14 @@ class AiCityTrack3(OfficialLayout):
 
     def __init__(
         self,
-        difficulty: Literal["easy", "real"] = "easy",
+        difficulty: Literal["easy", "real", "composed", "varied"] = "easy",
+        crowding: Literal["by_split", "few", "many"] = "by_split",
         mirrored: bool = False,
         **shared: Unpack[LayoutArguments],
     ) -> None:
         super().__init__(**shared)
-        self.difficulty: Literal["easy", "real"] = difficulty
+        self.difficulty: Literal["easy", "real", "composed", "varied"] = difficulty
+        self.crowding: Literal["by_split", "few", "many"] = crowding
         self.mirrored = mirrored
 
     def training_images(self) -> tuple[GroupedQuestions, EpochSampler]:
@@ -145,13 +151,11 @@ class AiCityTrack3(OfficialLayout):
         Raises:
             DataError: images are to be mirrored in a curriculum.
         """
+        if self.mirrored and self.curriculum:
+            raise DataError("`mirrored` and `curriculum` both say which images an epoch has: give one.")
         images, sampler = super().training_images()
         if not self.mirrored:
             return images, sampler
-        if self.curriculum:
-            raise DataError(
-                "`mirrored` and `curriculum` each say which images an epoch has: give one of them."
-            )
         both = WithMirrored(images)
         return both, EveryImage(len(both))
 
@@ -162,6 +166,7 @@ class AiCityTrack3(OfficialLayout):
         return cached_warehouse(
             self.cache,
             difficulty=self.difficulty,
+            crowding=self.crowding,
             scenes=self.scenes,
             size=self.size,
             seed=self.scenes_seed,

@@ -1,21 +1,21 @@
-"""How many steps of reasoning lead to an answer, told from the free-form answer beside a question."""
+"""How many steps a rationale takes before it gives the answer."""
 
 from __future__ import annotations
 
 import re
 
-_END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=\S)")
-_LISTING = re.compile(r"(?:I|we|you) (?:can )?see (?:\w+ )?pallets?\b[^.]*\bin\b", re.IGNORECASE)
+_END = re.compile(r"(?<=[.!?])\s+")
+_LISTING = re.compile(r"I (?:can )?see\b", re.IGNORECASE)
 
 
 def steps_before_answer(rationale: str) -> int:
-    """How many sentences stand before the one with the answer, which is the last.
+    """The number of sentences before the one that gives the answer, which is the last.
 
-    Sentences that only list what is counted ("I see pallets [Region 1] [Region 4] in the buffer region
-    [Region 0].") are none: whoever counts them has answered.
+    A sentence that lists what is seen ("I see pallets [Region 1] [Region 4] in the buffer region
+    [Region 0].") is no step: it belongs to the answer. An answer in one sentence takes 0, and so does none.
 
     Args:
-        rationale: a free-form answer; "" has no steps.
+        rationale: a free-form answer, as in `SpatialSample.rationale`.
     """
-    sentences = _END_OF_SENTENCE.split(rationale.strip())
-    return sum(_LISTING.match(sentence) is None for sentence in sentences[:-1])
+    *before, _ = _END.split(rationale.strip())
+    return sum(not _LISTING.match(sentence) for sentence in before)

@@ -1,8 +1,8 @@
 """The pinhole camera that looks down into the rendered warehouse.
 
 World frame: metres, x and y along the walls of the warehouse, z up, the floor at z = 0. The camera stands at
-`(0, 0, height_m)`, is turned by its yaw about z (0 looks along +y) and pitched down; it never rolls. On the
-floor the inverse of the depth is therefore linear in the image row.
+`(0, 0, height_m)`, is turned by its yaw about z (0 looks along +y), pitched down, and then rolled about its
+optical axis. On the floor the inverse of the depth is linear in the image row, with a roll in the column too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 HORIZONTAL_FIELD_OF_VIEW_DEG = 70.0
-"""Angle between the left and the right border of every image, in degrees."""
+"""Angle between the left and the right border of an image, in degrees, where a scene says no other."""
 
 HEIGHT_RANGE_M = (4.0, 7.0)
 """Smallest and largest height of the camera above the floor."""
@@ -36,6 +36,8 @@ class Camera:
         yaw_deg: turn to the right about the vertical, in degrees.
         width: image width, in pixels.
         height: image height, in pixels.
+        roll_deg: turn about the optical axis, in degrees; positive where the right side is lower.
+        field_of_view_deg: angle between the left and the right border of the image, in degrees.
     """
 
     height_m: float
@@ -43,11 +45,13 @@ class Camera:
     yaw_deg: float
     width: int
     height: int
+    roll_deg: float = 0.0
+    field_of_view_deg: float = HORIZONTAL_FIELD_OF_VIEW_DEG
 
     @cached_property
     def focal_px(self) -> float:
         """Focal length, in pixels."""
-        return self.width / 2 / math.tan(math.radians(HORIZONTAL_FIELD_OF_VIEW_DEG) / 2)
+        return self.width / 2 / math.tan(math.radians(self.field_of_view_deg) / 2)
 
     @property
     def position(self) -> np.ndarray:
@@ -59,11 +63,20 @@ class Camera:
         """The directions right, down and forward of the image, as rows `[3, 3]` of unit vectors."""
         pitch, yaw = math.radians(self.pitch_deg), math.radians(self.yaw_deg)
         sine, cosine = math.sin(pitch), math.cos(pitch)
-        return np.array(
+        level = np.array(
             [
                 [math.cos(yaw), -math.sin(yaw), 0.0],
                 [-math.sin(yaw) * sine, -math.cos(yaw) * sine, -cosine],
                 [math.sin(yaw) * cosine, math.cos(yaw) * cosine, -sine],
+            ]
+        )
+        roll = math.radians(self.roll_deg)
+        right, down, forward = level
+        return np.stack(
+            [
+                math.cos(roll) * right + math.sin(roll) * down,
+                math.cos(roll) * down - math.sin(roll) * right,
+                forward,
             ]
         )
 
@@ -108,5 +121,5 @@ class Camera:
 
     def farthest_floor_m(self) -> float:
         """Floor distance from below the camera to the middle of the upper image border, in metres."""
-        below_horizon = math.radians(self.pitch_deg) - math.atan(self.height / 2 / self.focal_px)
-        return self.height_m / math.tan(below_horizon) if below_horizon > 0 else math.inf
+        point = self.floor_point(self.width / 2, 0.0)
+        return math.hypot(*point) if point else math.inf

@@ -28,6 +28,7 @@ class Candidate:
         category: one of the four categories of the benchmark.
         family: which kind of question it is within its category.
         chained: whether it takes more than one step.
+        depth: how many steps follow one another before the answer, each needing the one before.
         question: the text with one `<mask>` for every region.
         regions: scene index of the object behind every placeholder.
         answer: the normalised answer, in the type of the official files.
@@ -37,6 +38,7 @@ class Candidate:
     category: str
     family: str
     chained: bool
+    depth: int
     question: str
     regions: tuple[int, ...]
     answer: str | int | float
@@ -98,6 +100,7 @@ def candidate(
     answer: Seen | str | int | float,
     *,
     chained: bool = False,
+    depth: int = 0,
 ) -> Candidate:
     """Number the marked objects in the order of the question; an object as the answer becomes its number.
 
@@ -113,6 +116,7 @@ def candidate(
         category=category,
         family=family,
         chained=chained,
+        depth=depth,
         question=re.sub(r"<\d+>", "<mask>", question),
         regions=regions,
         answer=str(number[answer.index]) if isinstance(answer, Seen) else answer,

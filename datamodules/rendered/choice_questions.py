@@ -93,7 +93,9 @@ def which_closest_chained(sight: Sight, level: Level, random: Random) -> Iterato
     )
     question = opened(random, group_phrases(listed, target.lists | {kind}), body)
     answer = f"{named(best)} is the closest to {named(target.thing)}."
-    yield candidate("mcq", "closest chained", question, (*target.steps, answer), best, chained=True)
+    depth = len(target.steps)
+    steps = (*target.steps, answer)
+    yield candidate("mcq", "closest chained", question, steps, best, chained=True, depth=depth)
 
 
 def which_buffer(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:

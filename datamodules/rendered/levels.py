@@ -1,10 +1,14 @@
-"""The two levels of difficulty: how full a scene is, and how answers are to be spread over a split."""
+"""The levels of difficulty: how full a scene is, and how answers are to be spread over a split."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
+
+Crowding = Literal["by_split", "few", "many"]
+"""How full scenes are: fuller in held-out splits, as in the real release, or few or many objects in all."""
 
 CATEGORIES = ("left_right", "mcq", "distance", "count")
 """The four kinds of question of the benchmark."""
@@ -50,6 +54,9 @@ class Level:
         shelves: fewest and most shelves.
         transporters: fewest and most transporters.
         clutter: fewest and most tables, pillars and loose crates.
+        depths: how many steps before the answer, one after the other, questions take, each about equally
+            often; none where that does not matter.
+        varied: whether each scene draws camera, sizes and colours that are the same otherwise.
     """
 
     categories: Mapping[str, float]
@@ -65,6 +72,8 @@ class Level:
     shelves: tuple[int, int]
     transporters: tuple[int, int]
     clutter: tuple[int, int]
+    depths: tuple[int, ...] = ()
+    varied: bool = False
 
 
 def _equal(*answers: str) -> dict[str, float]:
@@ -143,8 +152,24 @@ REAL_HELD_OUT = Level(
 )
 
 
-def level_of(difficulty: str, split: str) -> Level:
-    """The level of a split ("train", "val" or "test") at a difficulty ("easy" or "real")."""
+COMPOSED_CATEGORIES = MappingProxyType(_equal("mcq", "distance", "count"))
+"""What the held-out splits of "composed" ask for; sides take no steps."""
+
+
+def level_of(difficulty: str, split: str, crowding: Crowding = "by_split") -> Level:
+    """The level of a split at a difficulty.
+
+    Args:
+        difficulty: "easy", "real", "composed" or "varied".
+        split: "train", "val" or "test".
+        crowding: "few" gives every split the scenes of the training split of "real", "many" those of its
+            held-out splits.
+    """
     if difficulty == "easy":
         return EASY
-    return REAL_TRAIN if split == "train" else REAL_HELD_OUT
+    if crowding == "by_split":
+        crowding = "few" if split == "train" else "many"
+    level = REAL_TRAIN if crowding == "few" else REAL_HELD_OUT
+    if difficulty == "composed" and split != "train":
+        return replace(level, categories=COMPOSED_CATEGORIES, depths=(2, 3))
+    return replace(level, varied=True) if difficulty == "varied" else level

@@ -13,7 +13,10 @@ from random import Random
 from datamodules.rendered.meshes import Box, Material
 
 PALLET_SIZE_M = (1.2, 1.0)
-"""Length and width of a standard pallet; every pallet differs from it by at most three percent."""
+"""Length and width of a standard pallet; every pallet differs from its scene's by at most three percent."""
+
+SHELF_LENGTHS_M = (2.2, 2.8)
+"""Length of the shortest and of the longest shelf."""
 
 DECK_M = 0.15
 """Height of a pallet without its load."""
@@ -24,6 +27,10 @@ WOODS: tuple[Colour, ...] = ((0.62, 0.49, 0.34), (0.50, 0.38, 0.26), (0.70, 0.58
 DARK_PALLETS: tuple[Colour, ...] = ((0.17, 0.16, 0.16), (0.22, 0.20, 0.19), (0.33, 0.27, 0.21))
 PALLETS: tuple[Colour, ...] = (*DARK_PALLETS, *DARK_PALLETS, *WOODS, (0.16, 0.27, 0.52))
 CARTONS: tuple[Colour, ...] = ((0.71, 0.56, 0.40), (0.66, 0.50, 0.34), (0.76, 0.62, 0.46), (0.60, 0.46, 0.32))
+FLOOR: Colour = (0.43, 0.43, 0.42)
+SKIN: tuple[Colour, ...] = ((0.87, 0.68, 0.55), (0.62, 0.44, 0.32), (0.36, 0.25, 0.19))
+TROUSERS: tuple[Colour, ...] = ((0.13, 0.16, 0.25), (0.22, 0.22, 0.22), (0.30, 0.26, 0.20))
+VESTS: tuple[Colour, ...] = ((0.90, 0.85, 0.10), (0.92, 0.42, 0.06), (0.20, 0.30, 0.55), (0.40, 0.40, 0.42))
 WHITE: Colour = (0.84, 0.84, 0.82)
 RACK_BLUE: Colour = (0.10, 0.25, 0.52)
 RACK_ORANGE: Colour = (0.78, 0.27, 0.10)
@@ -58,10 +65,12 @@ def _block(
     return Box((x, y, z + size[2] / 2), size, material, _shade(random, colour))
 
 
-def pallet(random: Random) -> tuple[list[Box], tuple[float, float]]:
-    """A pallet with its load; also its length and width."""
-    length = PALLET_SIZE_M[0] * random.uniform(0.97, 1.03)
-    width = PALLET_SIZE_M[1] * random.uniform(0.97, 1.03)
+def pallet(
+    random: Random, size_m: tuple[float, float] = PALLET_SIZE_M
+) -> tuple[list[Box], tuple[float, float]]:
+    """A pallet of about a size with its load; also its length and width."""
+    length = size_m[0] * random.uniform(0.97, 1.03)
+    width = size_m[1] * random.uniform(0.97, 1.03)
     colour = random.choice(PALLETS)
     parts = [
         _block(random, 0, side * (width / 2 - 0.06), 0, (length, 0.12, 0.11), colour, Material.WOOD)
@@ -127,9 +136,11 @@ def _wooden_crate(random: Random, length: float, width: float) -> Iterator[Box]:
     yield _block(random, 0, 0, DECK_M, (length, width, tall), (0.74, 0.58, 0.37), Material.WOOD)
 
 
-def shelf(random: Random) -> tuple[list[Box], tuple[float, float]]:
-    """A rack with blue posts, orange beams and a load; also its length and depth."""
-    length, depth = random.uniform(2.2, 2.8), random.uniform(0.9, 1.1)
+def shelf(
+    random: Random, lengths_m: tuple[float, float] = SHELF_LENGTHS_M
+) -> tuple[list[Box], tuple[float, float]]:
+    """A rack of a length between two, with blue posts, orange beams and a load; also its length and depth."""
+    length, depth = random.uniform(*lengths_m), random.uniform(0.9, 1.1)
     levels = random.choice((2, 2, 3))
     step = random.uniform(0.95, 1.15)
     post, beam = _shade(random, RACK_BLUE), _shade(random, RACK_ORANGE)
@@ -148,6 +159,7 @@ def shelf(random: Random) -> tuple[list[Box], tuple[float, float]]:
                 Box((0, y * (depth / 2 - 0.03), z), (length - 0.1, 0.06, 0.13), Material.PAINT, beam)
             )
         cells = 3 if crates else random.choice((3, 4))
+        cells = round(cells * length / 2.5)
         for cell in range(cells):
             if random.random() < 0.12:
                 continue
@@ -248,11 +260,48 @@ def pillar(random: Random) -> tuple[list[Box], tuple[float, float]]:
     ], (side + 0.04, side + 0.04)
 
 
-def building(least_x: float, least_y: float, most_x: float, most_y: float, height: float) -> list[Box]:
+def person(random: Random) -> tuple[list[Box], tuple[float, float]]:
+    """Somebody who stands upright, with a vest and a helmet; also the length and depth that they take."""
+    tall = random.uniform(0.9, 1.08)
+    trousers, vest = _shade(random, random.choice(TROUSERS)), _shade(random, random.choice(VESTS))
+    skin, helmet = random.choice(SKIN), random.choice((WHITE, RACK_ORANGE, VESTS[0]))
+    parts = [
+        Box((0.02 * side, 0.1 * side, 0.43), (0.17, 0.15, 0.86), Material.PAINT, trousers) for side in (-1, 1)
+    ]
+    parts.append(Box((0, 0, 1.14), (0.24, 0.40, 0.58), Material.PAINT, vest))
+    parts.extend(Box((0.03, 0.26 * side, 1.08), (0.12, 0.1, 0.62), Material.PAINT, vest) for side in (-1, 1))
+    parts.append(Box((0.02, 0, 1.55), (0.19, 0.16, 0.24), Material.PAINT, skin))
+    parts.append(Box((0.01, 0, 1.69), (0.26, 0.23, 0.11), Material.PAINT, helmet))
+    scaled = [
+        part._replace(
+            center=(part.center[0], part.center[1], part.center[2] * tall),
+            size=(part.size[0], part.size[1], part.size[2] * tall),
+        )
+        for part in parts
+    ]
+    return scaled, (0.3, 0.62)
+
+
+def robot(random: Random) -> tuple[list[Box], tuple[float, float]]:
+    """A small driverless robot with a tote on it or none; also its length and width."""
+    body = _shade(random, random.choice(BODIES))
+    parts = [
+        Box((0, 0, 0.08), (0.66, 0.56, 0.12), Material.PAINT, BLACK),
+        Box((0, 0, 0.23), (0.72, 0.52, 0.2), Material.PAINT, body),
+        Box((0.3, 0, 0.36), (0.06, 0.3, 0.06), Material.PAINT, STEEL),
+    ]
+    if random.random() < 0.5:
+        parts.append(_block(random, -0.05, 0, 0.33, (0.55, 0.4, 0.3), random.choice(TOTES), Material.PAINT))
+    return parts, (0.72, 0.56)
+
+
+def building(
+    least_x: float, least_y: float, most_x: float, most_y: float, height: float, floor: Colour = FLOOR
+) -> list[Box]:
     """Floor, ceiling and four walls around a rectangle in world metres."""
     center_x, center_y = (least_x + most_x) / 2, (least_y + most_y) / 2
     length, depth = most_x - least_x, most_y - least_y
-    floor, wall = (0.43, 0.43, 0.42), (0.86, 0.86, 0.85)
+    wall = (0.86, 0.86, 0.85)
     thick = 0.2
     parts = [
         Box((center_x, center_y, -0.1), (length + 1, depth + 1, 0.2), Material.CONCRETE, floor),

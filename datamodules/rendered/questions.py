@@ -57,11 +57,15 @@ ATTEMPTS = 5
 """How often every family tries to find a question about an image."""
 
 
-def candidates(sight: Sight, level: Level, random: Random) -> list[Candidate]:
-    """All questions found about one image, without repetitions."""
+Family = Callable[[Sight, Level, Random], Iterator[Candidate]]
+"""Offers questions of one kind about an image."""
+
+
+def candidates(sight: Sight, level: Level, random: Random, families: Sequence[Family]) -> list[Candidate]:
+    """All questions of some families found about one image, without repetitions."""
     found: dict[tuple[str, str, tuple[int, ...]], Candidate] = {}
     fewest, most = level.masks
-    for family in FAMILIES:
+    for family in families:
         for _ in range(ATTEMPTS):
             for offered in family(sight, level, random):
                 if fewest <= len(offered.regions) <= most:
@@ -92,7 +96,7 @@ def _distance(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]
     kinds = random.choice(((Kind.PALLET, Kind.PALLET), (Kind.PALLET, None), (None, None)))
     first, second = (random.choice(pool) if (pool := _pool(sight, kind)) else None for kind in kinds)
     if first is not None and second is not None and first is not second:
-        yield from _distance_between(random, {}, direct(first), direct(second), "pair")
+        yield from distance_between(random, {}, direct(first), direct(second), "pair")
 
 
 def _distance_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
@@ -107,13 +111,21 @@ def _distance_chained(sight: Sight, level: Level, random: Random) -> Iterator[Ca
         return
     # An object with a mask of its own may not be listed a second time.
     if not any(thing.kind in first.lists for thing in second.inline):
-        yield from _distance_between(random, listed, first, second, "chained")
+        yield from distance_between(random, listed, first, second, "chained")
 
 
-def _distance_between(
-    random: Random, listed: Listed, first: Reference, second: Reference, family: str
+def distance_between(
+    random: Random,
+    listed: Listed,
+    first: Reference,
+    second: Reference,
+    family: str,
+    depth: int | None = None,
 ) -> Iterator[Candidate]:
-    """The distance between two objects, however they are named; not asked where they all but coincide."""
+    """The distance between two objects, however they are named; not asked where they all but coincide.
+
+    The depth is how many steps follow one another; where it is not given, each object is found on its own.
+    """
     metres = round(first.thing.distance_m(second.thing), 2)
     if metres < LEAST_DISTANCE_M:
         return
@@ -128,7 +140,9 @@ def _distance_between(
         metres=f"{metres:.2f}",
     )
     steps = (*first.steps, *second.steps, answer)
-    yield candidate("distance", family, question, steps, metres, chained=bool(lists))
+    if depth is None:
+        depth = max(len(first.steps), len(second.steps))
+    yield candidate("distance", family, question, steps, metres, chained=bool(lists), depth=depth)
 
 
 def _count(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
@@ -137,7 +151,7 @@ def _count(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
         inside = sight.pallets_inside.get(region.index)
         if inside is None:
             continue
-        pallets = _with_distractors(random, sight, inside, level.masks[1] - 1)
+        pallets = with_distractors(random, sight, inside, level.masks[1] - 1)
         if not pallets:
             continue
         if random.random() < 0.5:
@@ -147,7 +161,7 @@ def _count(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
         else:
             body = worded(random, templates.COUNT, region="the buffer region")
             question = opened(random, (group_phrase(pallets), named(region)), body)
-        yield candidate("count", "listed", question, _counted(inside, region, True), len(inside))
+        yield candidate("count", "listed", question, counted(inside, region, True), len(inside))
 
 
 def _count_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candidate]:
@@ -170,18 +184,19 @@ def _count_chained(sight: Sight, level: Level, random: Random) -> Iterator[Candi
     # Now and then the pallets are not listed: then they have to be found in the image.
     bare = random.random() < level.bare_counts
     if not bare:
-        listed[Kind.PALLET] = _with_distractors(random, sight, inside, level.masks[1] - masks)
+        listed[Kind.PALLET] = with_distractors(random, sight, inside, level.masks[1] - masks)
         if not listed[Kind.PALLET]:
             return
         lists = lists | {Kind.PALLET}
     body = worded(random, templates.COUNT, region=region.phrase)
     question = opened(random, group_phrases(listed, lists), body)
-    steps = (*region.steps, *_counted(inside, region.thing, not bare))
+    steps = (*region.steps, *counted(inside, region.thing, not bare))
     family = "bare" if bare else "chained"
-    yield candidate("count", family, question, steps, len(inside), chained=True)
+    depth = len(region.steps)
+    yield candidate("count", family, question, steps, len(inside), chained=True, depth=depth)
 
 
-FAMILIES: tuple[Callable[[Sight, Level, Random], Iterator[Candidate]], ...] = (
+FAMILIES: tuple[Family, ...] = (
     _left_right,
     which_outermost,
     which_closest,
@@ -200,7 +215,7 @@ def _pool(sight: Sight, kind: Kind | None) -> Sequence[Seen]:
     return sight.seen if kind is None else sight.of(kind)
 
 
-def _with_distractors(random: Random, sight: Sight, inside: Sequence[Seen], most: int) -> list[Seen]:
+def with_distractors(random: Random, sight: Sight, inside: Sequence[Seen], most: int) -> list[Seen]:
     """The pallets inside a region with some of the others, at most so many, shuffled; or none if too many.
 
     Even a few pallets inside are listed among several: the length of the list should not tell the count.
@@ -214,7 +229,7 @@ def _with_distractors(random: Random, sight: Sight, inside: Sequence[Seen], most
     return random.sample(listed, len(listed))
 
 
-def _counted(inside: Sequence[Seen], region: Seen, listed: bool) -> tuple[str, ...]:
+def counted(inside: Sequence[Seen], region: Seen, listed: bool) -> tuple[str, ...]:
     """The sentences that count the pallets in a region."""
     verb, noun = ("is", "pallet") if len(inside) == 1 else ("are", "pallets")
     total = f"{verb} exactly {templates.NUMBERS[len(inside)]} {noun}"

@@ -9,7 +9,7 @@ import numpy as np
 from datamodules.rendered.meshes import Placed, collect_boxes
 from datamodules.rendered.objects import building
 from datamodules.rendered.raycast import RayCaster, depth_image, label_image
-from datamodules.rendered.scene import CEILING_M, Scene
+from datamodules.rendered.scene import Scene
 from datamodules.rendered.shading import Shader
 from datamodules.rendered.tone_mapping import SUBPIXELS, developed, jagged
 
@@ -23,7 +23,8 @@ class Rendering:
             Placed(thing.parts, thing.x, thing.y, thing.yaw, index)
             for index, thing in enumerate(scene.objects)
         ]
-        objects.append(Placed(building(*scene.room, CEILING_M), 0.0, 0.0, 0.0, -1))
+        walls = building(*scene.room, scene.variation.ceiling_m, scene.variation.floor)
+        objects.append(Placed(walls, 0.0, 0.0, 0.0, -1))
         self._caster = RayCaster(collect_boxes(objects))
         camera = scene.camera
         self._surface = self._caster.cast(camera.position, camera.pixel_directions())

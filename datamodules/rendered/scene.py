@@ -10,12 +10,10 @@ from random import Random
 import numpy as np
 
 from datamodules.rendered import objects
-from datamodules.rendered.camera import HEIGHT_RANGE_M, PITCH_RANGE_DEG, YAW_RANGE_DEG, Camera
+from datamodules.rendered.camera import PITCH_RANGE_DEG, YAW_RANGE_DEG, Camera
 from datamodules.rendered.levels import Level
 from datamodules.rendered.meshes import Box
-
-CEILING_M = 9.0
-"""Height of the ceiling, in metres."""
+from datamodules.rendered.variation import USUAL, Variation, draw_variation
 
 FARTHEST_M = 16.0
 """Nothing is placed farther ahead than this, in metres."""
@@ -37,6 +35,12 @@ class Kind(StrEnum):
     TRANSPORTER = "transporter"
     SHELF = "shelf"
     CLUTTER = "clutter"
+    PERSON = "person"
+    ROBOT = "robot"
+
+
+NEVER_ASKED = (Kind.CLUTTER, Kind.PERSON, Kind.ROBOT)
+"""What no question is about."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,14 @@ class Scene:
         room: least x, least y, most x, most y of the walls, in metres.
         objects: everything on the floor.
         texture_seed: chooses the stains of the floor, the position of the lamps and the noise.
+        variation: how the scene is seen and built otherwise than the usual ones.
     """
 
     camera: Camera
     room: tuple[float, float, float, float]
     objects: tuple[SceneObject, ...]
     texture_seed: int
+    variation: Variation = USUAL
 
     def floor_regions(self) -> list[tuple[int, tuple[float, float, float, float]]]:
         """Object index and bounds in metres of every buffer region."""
@@ -118,7 +124,8 @@ class Scene:
 
 def draw_scene(random: Random, level: Level, size: tuple[int, int]) -> Scene:
     """Draw a scene of a level for images of a size (width, height) in pixels."""
-    camera = _draw_camera(random, size)
+    variation = draw_variation(random) if level.varied else USUAL
+    camera = _draw_camera(random, size, variation)
     sideways = 7.0 * math.tan(math.radians(camera.yaw_deg))
     room = (
         min(sideways - random.uniform(6, 11), -2.5),
@@ -126,24 +133,28 @@ def draw_scene(random: Random, level: Level, size: tuple[int, int]) -> Scene:
         max(sideways + random.uniform(6, 11), 2.5),
         random.uniform(9.5, 16.5),
     )
-    layout = _Layout(random, camera, room)
+    layout = _Layout(random, camera, room, variation)
     layout.add_buffers(level)
     layout.add_shelves(random.randint(*level.shelves))
     layout.add_loose(Kind.TRANSPORTER, random.randint(*level.transporters))
     layout.add_loose(Kind.PALLET, random.randint(*level.loose_pallets))
     layout.add_clutter(random.randint(*level.clutter))
-    return Scene(camera, room, tuple(layout.objects), random.getrandbits(32))
+    layout.add_in_the_way(Kind.PERSON, variation.people)
+    layout.add_in_the_way(Kind.ROBOT, variation.robots)
+    return Scene(camera, room, tuple(layout.objects), random.getrandbits(32), variation)
 
 
-def _draw_camera(random: Random, size: tuple[int, int]) -> Camera:
+def _draw_camera(random: Random, size: tuple[int, int], variation: Variation) -> Camera:
     """A camera that sees far enough for several buffer regions."""
     while True:
         camera = Camera(
-            height_m=random.uniform(*HEIGHT_RANGE_M),
+            height_m=random.uniform(*variation.heights_m),
             pitch_deg=random.uniform(*PITCH_RANGE_DEG),
             yaw_deg=random.uniform(*YAW_RANGE_DEG),
             width=size[0],
             height=size[1],
+            roll_deg=variation.roll_deg,
+            field_of_view_deg=variation.field_of_view_deg,
         )
         if camera.farthest_floor_m() >= LEAST_REACH_M:
             return camera
@@ -152,10 +163,17 @@ def _draw_camera(random: Random, size: tuple[int, int]) -> Camera:
 class _Layout:
     """The floor while it fills up: objects, and the rectangles they take."""
 
-    def __init__(self, random: Random, camera: Camera, room: tuple[float, float, float, float]) -> None:
+    def __init__(
+        self,
+        random: Random,
+        camera: Camera,
+        room: tuple[float, float, float, float],
+        variation: Variation,
+    ) -> None:
         self.random = random
         self.camera = camera
         self.room = room
+        self.variation = variation
         self.objects: list[SceneObject] = []
         self.taken: list[Rectangle] = []
         self.top = _row_of_floor(camera, FARTHEST_M)
@@ -164,11 +182,12 @@ class _Layout:
         """Paint buffer regions of one orientation and put pallets into them, side by side."""
         random = self.random
         along_x = random.random() < 0.7
-        deep = random.uniform(1.6, 2.0)
+        slot_m = SLOT_M * self.variation.pallet_ratio
+        deep = random.uniform(1.6, 2.0) * self.variation.pallet_ratio
         slots = random.randint(*level.slots)
         for _ in range(random.randint(*level.buffers)):
             slots_here = slots if random.random() < 0.6 else random.randint(*level.slots)
-            half_long, half_deep = (SLOT_M * slots_here + 0.2) / 2, deep / 2
+            half_long, half_deep = (slot_m * slots_here + 0.2) / 2, deep / 2
             half = (half_long, half_deep) if along_x else (half_deep, half_long)
             place = self._find(half, gap=0.6, rows=(0.12, 0.95), tries=40, seen=8)
             if place is None:
@@ -181,17 +200,18 @@ class _Layout:
             pallets = min(random.choices(range(len(level.filled)), level.filled)[0], slots_here)
             turned = random.random() < 0.7
             for slot in random.sample(range(slots_here), pallets):
-                forth = (slot - (slots_here - 1) / 2) * SLOT_M + random.uniform(-0.08, 0.08)
+                forth = (slot - (slots_here - 1) / 2) * slot_m + random.uniform(-0.08, 0.08)
                 across = random.uniform(-0.15, 0.15)
                 x, y = (forth, across) if along_x else (across, forth)
                 # The narrow side lies along the row where the pallets are turned.
                 yaw = (QUARTER_TURN if along_x == turned else 0.0) + random.uniform(-0.07, 0.07)
-                self._stand(Kind.PALLET, place.x + x, place.y + y, yaw, objects.pallet(random), region)
+                made = objects.pallet(random, self.variation.pallet_size_m)
+                self._stand(Kind.PALLET, place.x + x, place.y + y, yaw, made, region)
 
     def add_shelves(self, number: int) -> None:
         """Put shelves along the far wall and into the back of the room."""
         for _ in range(number):
-            parts, (length, width) = objects.shelf(self.random)
+            parts, (length, width) = objects.shelf(self.random, self.variation.shelf_lengths_m)
             at_wall = self.random.random() < 0.6
             turned = not at_wall and self.random.random() < 0.5
             half = (width / 2, length / 2) if turned else (length / 2, width / 2)
@@ -205,7 +225,10 @@ class _Layout:
     def add_loose(self, kind: Kind, number: int) -> None:
         """Put pallets or transporters on the free floor, outside of every buffer region."""
         for _ in range(number):
-            made = objects.pallet(self.random) if kind is Kind.PALLET else objects.transporter(self.random)
+            if kind is Kind.PALLET:
+                made = objects.pallet(self.random, self.variation.pallet_size_m)
+            else:
+                made = objects.transporter(self.random)
             yaw = self.random.randrange(4) * QUARTER_TURN + self.random.uniform(-0.12, 0.12)
             length, width = made[1]
             half = (length / 2, width / 2) if abs(math.cos(yaw)) > 0.7 else (width / 2, length / 2)
@@ -226,6 +249,16 @@ class _Layout:
             if place is not None:
                 self.taken.append(place)
                 self._stand(Kind.CLUTTER, place.x, place.y, QUARTER_TURN if turned else 0.0, made)
+
+    def add_in_the_way(self, kind: Kind, number: int) -> None:
+        """Put people or small robots anywhere on the free floor, where they may hide what is asked about."""
+        for _ in range(number):
+            made = objects.person(self.random) if kind is Kind.PERSON else objects.robot(self.random)
+            half = (math.hypot(*made[1]) / 2,) * 2  # turned in any way
+            place = self._find(half, gap=0.1, rows=(0.1, 0.95), tries=15, seen=3)
+            if place is not None:
+                self.taken.append(place)
+                self._stand(kind, place.x, place.y, self.random.uniform(0, math.tau), made)
 
     def _stand(
         self,
@@ -288,8 +321,7 @@ def _row_of_floor(camera: Camera, ahead_m: float) -> float:
 
 def seen_points(camera: Camera, place: Rectangle) -> int:
     """How many of nine points of a floor rectangle (3 x 3, corners included) lie in the image."""
-    (right, _, _), _, (ahead_x, ahead_y, sink) = camera.axes.tolist()
-    side = camera.axes[0, 1]
+    (right_x, right_y, right_z), _, (ahead_x, ahead_y, sink) = camera.axes.tolist()
     down_x, down_y, down_z = camera.axes[1].tolist()
     half_width, half_height = camera.width / 2 / camera.focal_px, camera.height / 2 / camera.focal_px
     drop = -camera.height_m
@@ -299,7 +331,7 @@ def seen_points(camera: Camera, place: Rectangle) -> int:
         for step_y in (-1, 0, 1):
             y = place.y + step_y * place.half_y
             depth = x * ahead_x + y * ahead_y + drop * sink
-            across = x * right + y * side
+            across = x * right_x + y * right_y + drop * right_z
             along = x * down_x + y * down_y + drop * down_z
             count += abs(across) < half_width * depth and abs(along) < half_height * depth
     return count

@@ -26,6 +26,7 @@ class Balance:
         self.level = level
         self._categories: Counter[str] = Counter()
         self._answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._depths: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def choose(self, offered: Sequence[Candidate], random: Random) -> list[Candidate]:
         """The questions to ask about one scene, in random order."""
@@ -39,13 +40,14 @@ class Balance:
             chosen.append(picked)
             self._categories[picked.category] += 1
             self._answers[picked.category][answer_class(picked)] += 1
+            self._depths[picked.category][str(picked.depth)] += 1
         random.shuffle(chosen)
         return chosen
 
     def _next(self, left: Sequence[Candidate], random: Random) -> Candidate | None:
         """The question that helps the balance most, among those still left."""
         for category in _most_behind(self.level.categories, self._categories):
-            pool = [candidate for candidate in left if candidate.category == category]
+            pool = self._of_depth([candidate for candidate in left if candidate.category == category])
             shares = self.level.answers.get(category)
             if shares is not None:
                 for answer in _most_behind(shares, self._answers[category]):
@@ -61,6 +63,15 @@ class Balance:
                 family = random.choice(sorted({candidate.family for candidate in pool}))
                 return random.choice([candidate for candidate in pool if candidate.family == family])
         return None
+
+    def _of_depth(self, pool: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Those questions of one category whose depth is furthest behind; all where depth does not matter."""
+        depths = {str(depth): 1 / len(self.level.depths) for depth in self.level.depths}
+        for depth in _most_behind(depths, self._depths[pool[0].category]) if pool else ():
+            fitting = [candidate for candidate in pool if str(candidate.depth) == depth]
+            if fitting:
+                return fitting
+        return pool
 
 
 def answer_class(candidate: Candidate) -> str:

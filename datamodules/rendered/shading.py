@@ -32,6 +32,7 @@ class Shader:
         random = np.random.default_rng(scene.texture_seed)
         self._shift = random.uniform(0, 50, 2).astype(np.float32)
         self._exposure = float(random.uniform(0.85, 1.15))
+        self._tint = np.array(scene.variation.light, dtype=np.float32)
         self._lamp = random.uniform((-5, 1, 7.5), (5, 9, 8.8)).astype(np.float32)
         self._box_tone = random.random((len(self.boxes.centers), 3), dtype=np.float32)
         self._random = random
@@ -84,7 +85,7 @@ class Shader:
         direct = np.maximum(falling, 0) * self._lit(points, normals, lamps, shape)
         ambient = (0.50 + 0.20 * normals[:, 2]) * openness
         light = (ambient + 0.48 * direct) * self._exposure
-        return paint * light[:, None]
+        return paint * light[:, None] * self._tint
 
     def _lit(
         self, points: np.ndarray, normals: np.ndarray, lamps: np.ndarray, shape: tuple[int, int] | None

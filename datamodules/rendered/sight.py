@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.rendered.camera import Camera
 from datamodules.rendered.levels import LEAST_AREA, LEAST_VISIBLE, LEAST_VISIBLE_SHELF
-from datamodules.rendered.scene import Kind, Rectangle, Scene, SceneObject, seen_points
+from datamodules.rendered.scene import NEVER_ASKED, Kind, Rectangle, Scene, SceneObject, seen_points
 
 # The six faces of a box as corner signs, in an order that is counter-clockwise from outside.
 _FACE_CORNERS = np.array(
@@ -77,7 +77,7 @@ def look(scene: Scene, labels: np.ndarray) -> Sight:
     outlines = _outline_areas(scene.camera, scene.objects)
     seen = {}
     for index, thing in enumerate(scene.objects):
-        if thing.kind is Kind.CLUTTER or areas[index] < LEAST_AREA * height * width:
+        if thing.kind in NEVER_ASKED or areas[index] < LEAST_AREA * height * width:
             continue
         least_visible = LEAST_VISIBLE_SHELF if thing.kind is Kind.SHELF else LEAST_VISIBLE
         if areas[index] < least_visible * outlines[index] or not _stands_in_image(scene.camera, thing):

@@ -3,6 +3,10 @@
 `{train,val,test}.json` hold the records, `{split}/images/<frame>.png` the images and
 `{split}/depths/<frame>_depth.png` the depths. As in the real release the records of the test split carry no
 answers; these lie beside it in `test_truth.json`.
+
+Beyond the official layout, `{split}/instances/<frame>.png` holds the object that every pixel shows, whether a
+question names it or not (0 for the building, 1 + its index otherwise), and `{split}/instances.json` what kind
+each object is, and the camera. Readers of the official layout do not look at them.
 """
 
 from __future__ import annotations
@@ -18,12 +22,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal, get_args
 
+import numpy as np
 from PIL import Image
 
-from datamodules.rendered.levels import CATEGORIES, level_of
-from datamodules.rendered.questions import Candidate, candidates
+from datamodules.rendered.composed_questions import COMPOSED_FAMILIES
+from datamodules.rendered.levels import Crowding, level_of
+from datamodules.rendered.questions import FAMILIES, Candidate, candidates
 from datamodules.rendered.render import Rendering
-from datamodules.rendered.scene import draw_scene
+from datamodules.rendered.scene import Scene, draw_scene
 from datamodules.rendered.selection import Balance
 from datamodules.rendered.sight import Sight, look
 from datamodules.rendered.writing import (
@@ -36,7 +42,7 @@ from datamodules.rendered.writing import (
 )
 from datamodules.samples import DataError, Region
 
-Difficulty = Literal["easy", "real"]
+Difficulty = Literal["easy", "real", "composed", "varied"]
 
 LEAST_CANDIDATES = 12
 """A scene that offers fewer questions, or none in some category, is drawn anew."""
@@ -46,9 +52,10 @@ REDRAWS = 50
 
 @dataclass(frozen=True)
 class _WrittenScene:
-    """What a process hands back about a scene whose images it has written: regions and questions."""
+    """What a process hands back about a scene whose images it has written."""
 
     frame: str
+    truth: dict[str, Any]
     regions: dict[int, Region]
     candidates: list[Candidate]
 
@@ -57,6 +64,7 @@ def write_warehouse(
     folder: Path,
     *,
     difficulty: Difficulty,
+    crowding: Crowding = "by_split",
     scenes: Mapping[str, int],
     size: tuple[int, int],
     seed: int,
@@ -68,7 +76,11 @@ def write_warehouse(
 
     Args:
         folder: where to write; created if need be.
-        difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release).
+        difficulty: "easy" (few regions, mostly one step, balanced) or "real" (like the real release),
+            "composed" (the same scenes; held-out questions take two or three steps, one after the other) or
+            "varied" (like "real", but each scene has its own field of view, roll, sizes and colours).
+        crowding: whether held-out scenes are fuller, as in the real release ("by_split"), or all scenes of
+            "real" have as few objects as its training split or as many as its held-out ones.
         scenes: number of scenes of every split that is wanted, among "train", "val" and "test".
         size: width and height of the images, in pixels.
         seed: the same seed gives the same files; no scene of one split occurs in another.
@@ -77,33 +89,38 @@ def write_warehouse(
     Raises:
         DataError: where an argument is not usable, or the folder already holds files.
     """
-    _check(difficulty, scenes, size, seed, processes)
+    _check(difficulty, crowding, scenes, size, seed, processes)
     folder = Path(folder)
     require_empty(folder)
     jobs = [(split, index) for split in SPLITS for index in range(scenes.get(split, 0))]
     for split in scenes:
-        for kind in ("images", "depths"):
+        for kind in ("images", "depths", "instances"):
             (folder / split / kind).mkdir(parents=True)
-    render = partial(_render_job, folder, difficulty, size, seed)
+    render = partial(_render_job, folder, difficulty, crowding, size, seed)
     title = f"Rendering {len(jobs)} {difficulty} warehouse scenes"
     with (
         progress(title, len(jobs)) as advance,
         closing(in_order(render, jobs, processes)) as written,
     ):
         for split in SPLITS:
-            balance = Balance(level_of(difficulty, split))
+            balance = Balance(level_of(difficulty, split, crowding))
             records: list[dict[str, Any]] = []
+            truths: dict[str, dict[str, Any]] = {}
             for scene in islice(written, scenes.get(split, 0)):
                 records.extend(_records(scene, balance, f"{seed}/{split}/{scene.frame}"))
+                truths[scene.frame] = scene.truth
                 advance()
             if records:
                 _write_split(folder, split, records)
+                lines = ",\n".join(f"{json.dumps(frame)}: {json.dumps(truths[frame])}" for frame in truths)
+                (folder / split / "instances.json").write_text("{\n" + lines + "\n}\n", encoding="utf-8")
 
 
 def cached_warehouse(
     cache: Path,
     *,
     difficulty: Difficulty,
+    crowding: Crowding = "by_split",
     scenes: Mapping[str, int],
     size: tuple[int, int],
     seed: int,
@@ -115,40 +132,69 @@ def cached_warehouse(
     answers with old images. It appears at once and whole: an interrupted call leaves nothing behind that a
     later one would take for complete. The arguments are those of `write_warehouse`.
     """
-    _check(difficulty, scenes, size, seed, processes)
+    _check(difficulty, crowding, scenes, size, seed, processes)
     return cached_folder(
         cache,
         f"warehouse-{difficulty}-{size[0]}x{size[1]}",
-        [difficulty, sorted(scenes.items()), list(size), seed],
+        [difficulty, crowding, sorted(scenes.items()), list(size), seed],
         Path(__file__).parent.glob("*.py"),
         lambda target: write_warehouse(
-            target, difficulty=difficulty, scenes=scenes, size=size, seed=seed, processes=processes
+            target,
+            difficulty=difficulty,
+            crowding=crowding,
+            scenes=scenes,
+            size=size,
+            seed=seed,
+            processes=processes,
         ),
     )
 
 
 def _check(
-    difficulty: str, scenes: Mapping[str, int], size: tuple[int, int], seed: int, processes: int | None
+    difficulty: str,
+    crowding: str,
+    scenes: Mapping[str, int],
+    size: tuple[int, int],
+    seed: int,
+    processes: int | None,
 ) -> None:
     """Refuse arguments that cannot be rendered, with a sentence that says what to give instead."""
     if difficulty not in get_args(Difficulty):
         raise DataError(
-            f'The difficulty {difficulty!r} of a rendered warehouse is unknown; give "easy" or "real".'
+            f"The difficulty {difficulty!r} of a rendered warehouse is unknown; "
+            'give "easy", "real", "composed" or "varied".'
+        )
+    if crowding not in get_args(Crowding):
+        raise DataError(
+            f'The crowding {crowding!r} of a rendered warehouse is unknown; give "by_split", "few" or "many".'
+        )
+    if difficulty == "easy" and crowding != "by_split":
+        raise DataError(
+            f'Scenes of difficulty "easy" are all equally full, and cannot have the crowding "{crowding}"; '
+            'leave it out, or take the difficulty "real".'
         )
     check_scenes("a rendered warehouse", scenes, size, seed, processes)
 
 
 def draw_warehouse(
-    difficulty: str, split: str, index: int, size: tuple[int, int], seed: int
+    difficulty: str,
+    split: str,
+    index: int,
+    size: tuple[int, int],
+    seed: int,
+    crowding: Crowding = "by_split",
 ) -> tuple[Rendering, Sight, list[Candidate]]:
     """Draw the scene of an index until it offers enough questions; also what is seen, and the questions."""
-    level = level_of(difficulty, split)
+    level = level_of(difficulty, split, crowding)
+    families = COMPOSED_FAMILIES if level.depths else FAMILIES
     for attempt in range(REDRAWS):
         random = Random(f"{seed} {split} {index} {attempt}")
         rendering = Rendering(draw_scene(random, level, size))
         sight = look(rendering.scene, rendering.labels)
-        offered = candidates(sight, level, random)
-        if len(offered) >= LEAST_CANDIDATES and {found.category for found in offered} == set(CATEGORIES):
+        offered = candidates(sight, level, random, families)
+        if len(offered) >= LEAST_CANDIDATES and {found.category for found in offered} == set(
+            level.categories
+        ):
             return rendering, sight, offered
     raise DataError(
         f"Scene {index} of {split} could not be drawn with enough questions at {size[0]} x {size[1]} pixels; "
@@ -162,18 +208,39 @@ def frame_name(split: str, index: int) -> str:
 
 
 def _render_job(
-    folder: Path, difficulty: str, size: tuple[int, int], seed: int, job: tuple[str, int]
+    folder: Path,
+    difficulty: str,
+    crowding: Crowding,
+    size: tuple[int, int],
+    seed: int,
+    job: tuple[str, int],
 ) -> _WrittenScene:
     """Draw one scene and write its images."""
     split, index = job
-    rendering, sight, offered = draw_warehouse(difficulty, split, index, size, seed)
+    rendering, sight, offered = draw_warehouse(difficulty, split, index, size, seed, crowding)
     frame = frame_name(split, index)
     image = Image.fromarray(rendering.colour_image())
     image.save(folder / split / "images" / f"{frame}.png", compress_level=1)
     depth = Image.fromarray(rendering.depth_image())
     depth.save(folder / split / "depths" / f"{frame}_depth.png", compress_level=1)
+    instances = Image.fromarray((rendering.labels + 1).astype(np.uint8))
+    instances.save(folder / split / "instances" / f"{frame}.png", compress_level=9)
     regions = {thing.index: Region.from_mask(rendering.labels == thing.index) for thing in sight.seen}
-    return _WrittenScene(frame, regions, offered)
+    return _WrittenScene(frame, _truth(rendering.scene), regions, offered)
+
+
+def _truth(scene: Scene) -> dict[str, Any]:
+    """The kinds of a scene's objects, and its camera."""
+    camera = scene.camera
+    return {
+        "kinds": [str(thing.kind) for thing in scene.objects],
+        "camera": {
+            "height_m": round(camera.height_m, 4),
+            "pitch_deg": round(camera.pitch_deg, 4),
+            "roll_deg": round(camera.roll_deg, 4),
+            "field_of_view_deg": round(camera.field_of_view_deg, 4),
+        },
+    }
 
 
 def _records(scene: _WrittenScene, balance: Balance, name: str) -> Iterator[dict[str, Any]]:

@@ -180,6 +180,7 @@ def test_rendered_scenes_are_made_with_the_arguments_given(
     scenes = {"train": 3, "val": 1, "test": 1}
     rendered = AiCityTrack3(
         difficulty="real",
+        crowding="few",
         scenes=scenes,
         size=(64, 48),
         scenes_seed=4,
@@ -190,7 +191,13 @@ def test_rendered_scenes_are_made_with_the_arguments_given(
     rendered.prepare_data()
     (sample,) = next(iter(rendered.train_dataloader()))["samples"]
     assert sample.source == "rendered"
-    assert calls[0] == {"difficulty": "real", "scenes": scenes, "size": (64, 48), "seed": 4}
+    assert calls[0] == {
+        "difficulty": "real",
+        "crowding": "few",
+        "scenes": scenes,
+        "size": (64, 48),
+        "seed": 4,
+    }
 
 
 def test_a_truncated_image_in_training_is_replaced_and_named(

@@ -171,8 +171,10 @@ def test_a_cache_knows_all_arguments_and_the_whole_source(
         {"scenes": {"train": 2}},
     ]
     if module is warehouse:
-        usual["difficulty"] = "easy"
-        changes.append({"difficulty": "real"})
+        usual |= {"difficulty": "easy", "crowding": "by_split"}
+        changes.extend(
+            {"difficulty": "real", "crowding": crowding} for crowding in ("by_split", "few", "many")
+        )
     folders = [cached(tmp_path / "cache", **usual | change) for change in changes]
     assert len(set(folders)) == len(folders) == len(asked)
     for change, written in zip(changes, asked, strict=True):

@@ -243,6 +243,24 @@ def test_only_training_scenes_look_like_the_real_training_split() -> None:
     assert level_of("easy", "train") == level_of("easy", "test") != val
 
 
+def test_crowding_fills_the_scenes_of_all_splits_alike(tmp_path: Path) -> None:
+    masks: dict[str, dict[str, float]] = {}
+    for crowding in ("by_split", "few", "many"):
+        folder = tmp_path / crowding
+        scenes = {"train": 10, "val": 10, "test": 10}
+        given: dict[str, Any] = {} if crowding == "by_split" else {"crowding": crowding}
+        write_warehouse(folder, difficulty="real", scenes=scenes, size=SIZE, seed=1, processes=1, **given)
+        masks[crowding] = {
+            split: float(np.mean([len(record["rle"]) for record in records(folder, split)]))
+            for split in scenes
+        }
+    assert max(masks["few"].values()) < 4.5 and min(masks["many"].values()) > 5
+    assert masks["by_split"]["train"] == masks["few"]["train"]
+    assert masks["by_split"]["val"] == masks["many"]["val"]
+    assert contents(tmp_path / "by_split/train") == contents(tmp_path / "few/train")
+    assert contents(tmp_path / "by_split/val") == contents(tmp_path / "many/val")
+
+
 def test_real_training_questions_follow_the_real_statistics(real_train: list[Candidate]) -> None:
     mix = shares(real_train)
     expected = {"mcq": 0.220, "left_right": 0.139, "distance": 0.493, "count": 0.148}
@@ -346,6 +364,9 @@ def test_of_several_that_want_the_same_scenes_one_renders(tmp_path: Path) -> Non
     ("change", "message"),
     [
         ({"difficulty": "hard"}, "'hard'"),
+        ({"difficulty": "real", "crowding": "crowded"}, "'crowded'"),
+        ({"crowding": "few"}, "leave it out"),
+        ({"crowding": "many"}, "leave it out"),
         ({"scenes": {}}, "splits"),
         ({"scenes": {"training": 3}}, "training"),
         ({"scenes": {"train": 0}}, "whole number from 1"),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from datamodules import cv_bench, omni_spatial, space_thinker
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.base import SpatialDataModule
+from datamodules.benchmarks.scene_truth import scene_truth
 from datamodules.cv_bench import CvBench
 from datamodules.hub.whole_copies import COPY
 from datamodules.omni_spatial import TASKS, OmniSpatial
@@ -56,6 +57,13 @@ QUESTIONS: list[dict[str, Any]] = [
     {"image": "0.png", "question": "Is <mask> left of <mask>?", "regions": [[0, 0, 8, 8], [2, 2, 16, 12]]},
     {"image": "0.png", "depth": "0.png", "question": "How far is <mask>?", "regions": [mask(0, 12, 16)]},
 ]
+SCENES = {
+    name: {
+        "kinds": ["pallet", "buffer region"],
+        "camera": {"height_m": 5.5, "pitch_deg": 30.0, "roll_deg": 0.0, "field_of_view_deg": 70.0},
+    }
+    for name in ("000000", "000003")
+}
 RUN_LINES = [
     {"id": "2D/0", "answer": "A", "prediction": "B", "raw": "(B)", "asked": "Answer with a letter."},
     {"id": "2D/1", "answer": None, "prediction": None, "raw": ""},
@@ -126,6 +134,11 @@ def _track3(folder: Path) -> None:
     looked_at(AiCityTrack3(root=str(folder), cache=str(folder / "cache"), splits={"test": "val"}))
 
 
+def _scene(folder: Path) -> None:
+    for name in SCENES:
+        scene_truth(folder, f"{name}.png")
+
+
 def _track3_images(folder: Path) -> None:
     for record in RECORDS:
         write_images(folder / "val", record["image"])
@@ -183,6 +196,11 @@ TARGETS = (
         mutated_json(RECORDS),
         partial(in_file, "val.json", _track3),
         _track3_images,
+    ),
+    Target(
+        "AI City Track 3, rendered scenes",
+        mutated_json(SCENES),
+        partial(in_file, "instances.json", _scene),
     ),
     Target(
         "run lengths",
