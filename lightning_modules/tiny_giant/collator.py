@@ -27,6 +27,7 @@ from datamodules.samples import (
 )
 from lightning_modules.base import Batch
 from lightning_modules.tiny_giant import floor_image, floor_rectangles, geometry
+from lightning_modules.tiny_giant.camera_height import measured_pair
 from lightning_modules.tiny_giant.chains import ANSWER, FILLER, FILLERS, Chain, is_counted, written_regions
 from lightning_modules.tiny_giant.floor_image import DepthEncoding
 from lightning_modules.tiny_giant.geometry import (
@@ -39,7 +40,6 @@ from lightning_modules.tiny_giant.geometry import (
     fill_rows,
     relation_count,
 )
-from lightning_modules.tiny_giant.picture_scale import measured_pair
 from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START, Encoded, Vocabulary, without_masks
 
 MASK_STRIDE = 8

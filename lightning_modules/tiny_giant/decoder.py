@@ -50,18 +50,17 @@ class Reinspection(nn.Module):
     Where the floor was fitted it also measures: the distance of the pair it looks at, over the size of the
     region it chooses as its ruler. Both are in camera heights, so that the unknown height cancels, and the
     size in metres of a thing like the ruler is left for the value head to know. Where the camera's height is
-    estimated, the picture is one more ruler, a metre long.
+    estimated, distances are taken times that instead.
 
     Args:
         width: size of a state.
         heads: number of attention heads.
         relations: size of embedded relations, 0 for none.
-        picture_scale: whether the camera's height is estimated.
+        with_ruler: whether a ruler is chosen; otherwise the camera's height is estimated.
     """
 
-    def __init__(self, width: int, heads: int, relations: int, picture_scale: bool) -> None:
+    def __init__(self, width: int, heads: int, relations: int, with_ruler: bool) -> None:
         super().__init__()
-        self.picture_ruler = nn.Parameter(torch.zeros(width)) if picture_scale else None
         self.norm = nn.LayerNorm(width)
         self.attend_regions = Attention(width, heads)
         self.pairs = None
@@ -73,9 +72,10 @@ class Reinspection(nn.Module):
                     "second": nn.Linear(width, relations),
                     "key": nn.Linear(relations, relations),
                     "value": nn.Linear(relations, width),
-                    "ruler": nn.Linear(width, width),
                 }
             )
+            if with_ruler:
+                self.pairs["ruler"] = nn.Linear(width, width)
 
     def forward(self, states: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Answer states that have looked again, and the logarithm of what they measured.
@@ -104,23 +104,21 @@ class Reinspection(nn.Module):
             change = change + self.pairs["value"](gathered)
             if encoded.log_distance is not None and encoded.log_size is not None:
                 distance = encoded.log_distance.flatten(1).to(attention.dtype)
-                measured = torch.einsum("qtp,qp->qt", attention, distance) - self._ruler(normed, encoded)
+                measured = torch.einsum("qtp,qp->qt", attention, distance)
+                if encoded.log_height is None:
+                    measured = measured - self._ruler(normed, encoded)
+                else:
+                    measured = measured + encoded.log_height[:, None].to(measured.dtype)
         return states + change * has_regions[..., None], measured * has_regions
 
     def _ruler(self, normed: Tensor, encoded: Encoded) -> Tensor:
         """Logarithm of the size of what is chosen as a ruler, in camera heights, `[questions, answer]`."""
         assert self.pairs is not None and encoded.log_size is not None
-        rulers, sizes, there = encoded.regions, encoded.log_size, encoded.named
-        if self.picture_ruler is not None and encoded.log_height is not None:
-            count = len(rulers)
-            rulers = torch.cat([rulers, self.picture_ruler.expand(count, 1, -1).to(rulers.dtype)], dim=1)
-            sizes = torch.cat([sizes, -encoded.log_height[:, None]], dim=1)
-            there = torch.cat([there, there.new_ones(count, 1)], dim=1)
         # A question without regions sees all places; what it measures counts for nothing.
-        there = there | ~there.any(1, keepdim=True)
-        scores = torch.einsum("qtw,qrw->qtr", self.pairs["ruler"](normed), rulers)
-        chosen = (scores / rulers.shape[-1] ** 0.5).masked_fill(~there[:, None], -1e4).softmax(-1)
-        return torch.einsum("qtr,qr->qt", chosen, sizes.to(chosen.dtype))
+        there = encoded.named | ~encoded.named.any(1, keepdim=True)
+        scores = pointed(self.pairs["ruler"](normed), encoded.regions)
+        chosen = scores.masked_fill(~there[:, None], -1e4).softmax(-1)
+        return torch.einsum("qtr,qr->qt", chosen, encoded.log_size.to(chosen.dtype))
 
     def _attend_pairs(self, normed: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Attention over pairs, `[questions, answer, pairs]`, and the pairs' keys."""
@@ -150,7 +148,7 @@ class Decoder(nn.Module):
         relations: size of embedded relations, 0 for none.
         maximum_words: longest answer, in tokens.
         dropout: share of each sub-layer's output that is dropped in training.
-        picture_scale: whether the camera's height is estimated from the picture.
+        with_ruler: whether numbers are measured by a ruler among the regions.
         counts: whether digits are written by how near they are to a sum.
         focused_pointers: whether a region is chosen by its relation to the one in focus, too.
     """
@@ -165,7 +163,7 @@ class Decoder(nn.Module):
         relations: int,
         maximum_words: int,
         dropout: float,
-        picture_scale: bool,
+        with_ruler: bool,
         counts: bool,
         focused_pointers: bool,
     ) -> None:
@@ -176,7 +174,7 @@ class Decoder(nn.Module):
         self.read_region = nn.Linear(width, width)
         self.read_summary = nn.Linear(width, width)
         self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
-        self.reinspect = Reinspection(width, heads, relations, picture_scale)
+        self.reinspect = Reinspection(width, heads, relations, with_ruler)
         self.norm = nn.LayerNorm(width)
         self.word_bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
         self.point = nn.Linear(width, width)

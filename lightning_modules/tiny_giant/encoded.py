@@ -22,7 +22,7 @@ class Encoded:
             `[questions, regions, regions]`, or None where the floor was not fitted.
         log_size: logarithm of the regions' sizes on the floor in camera heights, `[questions, regions]`, or
             None likewise.
-        log_height: logarithm of the camera's height in metres as the picture has it, `[questions]`, or None
+        log_height: logarithm of the camera's height in metres, 0 without a floor, `[questions]`, or None
             where it is not estimated.
         shown: how many pallets the picture shows in each region, `[questions, regions]`, or None where these
             are not counted.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from datamodules.samples import SmallSpatialError
 from lightning_modules.tiny_giant.backbones import STRIDES, Backbone
+from lightning_modules.tiny_giant.camera_height import CameraHeight, Scale
 from lightning_modules.tiny_giant.decoder import Decoder
 from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.experts import Routing
@@ -20,11 +21,11 @@ from lightning_modules.tiny_giant.geometry import (
     LOG_DISTANCE,
     LOG_SIZE,
     ON_FLOOR,
+    SUPPORT,
     Geometry,
     feature_count,
     relation_count,
 )
-from lightning_modules.tiny_giant.picture_scale import PictureScale
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
 from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START
 
@@ -78,8 +79,8 @@ class TinyGiantConfig:
             floor_rectangles (and which stand inside which others there).
         relations: whether numbers that describe pairs of regions are used.
         relation_width: size of embedded relations.
-        picture_scale: whether the camera's height is estimated from the picture and distances may be measured
-            by it.
+        scale: what turns camera heights into metres: a ruler among the regions, the camera's height as the
+            question's regions have it (regions), or as they and the whole picture have it (picture).
         count_head: whether digits are written by how near they are to a sum over regions.
         focused_pointers: whether a region is chosen by its relation to the one in focus, too.
         field_of_view: assumed horizontal field of view, in degrees.
@@ -112,7 +113,7 @@ class TinyGiantConfig:
     geometry: Geometry = "floor_fit"
     relations: bool = True
     relation_width: int = 32
-    picture_scale: bool = False
+    scale: Scale = "ruler"
     count_head: bool = False
     focused_pointers: bool = False
     field_of_view: float = 70.0
@@ -149,12 +150,12 @@ class TinyGiantConfig:
         if self.rgb_backbone is None and self.depth_backbone is None:
             if self.geometry == "none":
                 raise ShapeError("The network would see nothing: give it a backbone, or geometry.")
-            if self.picture_scale:
-                raise ShapeError("network.picture_scale needs a backbone to see the picture with.")
-        if self.picture_scale and not (self.relations and self.geometry in ON_FLOOR):
+            if self.scale == "picture":
+                raise ShapeError("network.scale is picture, but there is no backbone to see one with.")
+        if self.scale != "ruler" and not (self.relations and self.geometry in ON_FLOOR):
             raise ShapeError(
-                "network.picture_scale turns distances in camera heights into metres: set relations to true "
-                f"and geometry to one of {', '.join(ON_FLOOR)}."
+                f"network.scale is {self.scale}, and nothing is measured on the floor that it could turn "
+                f"into metres: set relations to true and geometry to one of {', '.join(ON_FLOOR)}."
             )
         for name in ("count_head", "focused_pointers"):
             if getattr(self, name) and not self.relations:
@@ -257,13 +258,14 @@ class TinyGiantNetwork(nn.Module):
             relation_width,
             config.maximum_words,
             config.dropout,
-            config.picture_scale,
+            config.scale == "ruler",
             config.count_head,
             config.focused_pointers,
         )
-        self.picture_scale = None
-        if config.picture_scale:
-            self.picture_scale = PictureScale(config.visual_width * maps, config.visual_width)
+        self.camera_height = None
+        if config.scale != "ruler":
+            channels = config.visual_width * maps if config.scale == "picture" else 0
+            self.camera_height = CameraHeight(width, channels, config.visual_width)
 
     def encode(self, batch: dict[str, Any]) -> tuple[Encoded, list[Routing]]:
         """Encode every image once and fuse it with each of its questions.
@@ -274,7 +276,7 @@ class TinyGiantNetwork(nn.Module):
         Returns:
             the encoded questions, and what each fusion layer's router did.
         """
-        image_tokens, regions, log_heights = self._see(batch)
+        image_tokens, regions, squares = self._see(batch)
         image_of = batch["image_of"] % image_tokens.shape[0]
         question, named = batch["question"], batch["region_named"]
         present = question != PAD
@@ -302,7 +304,12 @@ class TinyGiantNetwork(nn.Module):
             log_distance = batch["relations"][..., LOG_DISTANCE]
             log_size = _of_questions(batch["region_features"][..., LOG_SIZE], image_of, batch["regions"])
             log_size = log_size * (batch["regions"] >= 0)
-            log_height = None if log_heights is None else log_heights[image_of]
+            if self.camera_height is not None:
+                seen = named & (batch["regions"] >= 0)
+                guesses = None if squares is None else squares[image_of]
+                support = _of_questions(batch["region_features"][..., SUPPORT], image_of, batch["regions"])
+                # Where no floor was found nothing is measured in camera heights.
+                log_height = self.camera_height(states, log_size, seen, guesses) * (support * seen > 0).any(1)
         encoded = Encoded(
             tokens, present, summary, states, named, relations, log_distance, log_size, log_height, None
         )
@@ -356,14 +363,14 @@ class TinyGiantNetwork(nn.Module):
         return tokens[:, 1:], values[:, 1:]
 
     def _see(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Tokens of each image and of "no image", embeddings of each image's regions, and log heights.
+        """Tokens of each image and of "no image", embeddings of each image's regions, and guesses.
 
-        The heights are of each image's camera and of none, None where they are not estimated.
+        These are what the squares of each image and of "no image" guess of the camera's height,
+        `[images + 1, 2, squares]`, or None.
         """
         nothing = self.no_image[None]
         if batch["rgb"].shape[0] == 0:
-            typical = None if self.picture_scale is None else self.picture_scale.typical[None]
-            return nothing, nothing.new_zeros(1, 1, self.config.width), typical
+            return nothing, nothing.new_zeros(1, 1, self.config.width), None
         maps = [] if self.rgb is None else [self.rgb(batch["rgb"])]
         if self.depth is not None:
             seen = self.depth(batch["depth"])
@@ -377,10 +384,12 @@ class TinyGiantNetwork(nn.Module):
         all_maps = torch.cat(maps, dim=1)
         shrunk = self.shrink(all_maps).flatten(2).transpose(1, 2)
         image_tokens = self.global_tokens(shrunk) + self.global_position
-        log_heights = None
-        if self.picture_scale is not None:
-            log_heights = torch.cat([self.picture_scale(all_maps), self.picture_scale.typical[None]])
-        return torch.cat([image_tokens, nothing.to(image_tokens.dtype)]), regions, log_heights
+        squares = None if self.camera_height is None else self.camera_height.of_squares(all_maps)
+        if squares is not None:
+            unsure = torch.zeros_like(squares[:1])
+            unsure[:, 0] = -torch.inf
+            squares = torch.cat([squares, unsure])
+        return torch.cat([image_tokens, nothing.to(image_tokens.dtype)]), regions, squares
 
     def _described_regions(self, regions: Tensor, image_of: Tensor, numbers: Tensor) -> Tensor:
         """What each question's regions look like, plus their order, `[questions, regions, width]`."""

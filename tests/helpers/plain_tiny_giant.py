@@ -96,20 +96,27 @@ class PlainTinyGiant:
         length = int((target != PAD).sum()) - 1
         values = batch[f"{objective}_values"][q, :length]
         height = None
-        if self.config.picture_scale:
-            height = self.log_height([each[image] for each in maps] if image >= 0 else [])
+        if self.config.scale != "ruler":
+            seen = torch.cat([each[image] for each in maps]) if maps and image >= 0 else None
+            on_floor = bool(numbers) and float(batch["region_features"][image, 0, 14 + 16]) > 0
+            height = self.log_height(tokens[places][: len(numbers)], sizes, seen) * on_floor
         return self.decode(target[:length], values, tokens, tokens[places], pairs, distances, sizes, height)
 
-    def log_height(self, maps: list[Tensor]) -> Tensor:
-        """The mean of what the squares of a picture guess, each weighed by how sure it is."""
+    def log_height(self, regions: Tensor, sizes: Tensor, seen: Tensor | None) -> Tensor:
+        """The mean of what regions and the squares of a picture guess, each weighed by how sure it is."""
+        typical = self.weights["camera_height.typical"]
         weights, guesses = [], []
-        for square in torch.cat(maps).flatten(1).T if maps else ():
-            hidden = gelu(self.convolved("picture_scale.squares.0", square))
-            sure, guess = self.convolved("picture_scale.squares.2", hidden)
+        for region, size in zip(regions, sizes, strict=False):
+            hidden = gelu(self.linear("camera_height.size.0", region))
+            sure, log_metres = self.linear("camera_height.size.2", hidden)
             weights.append(sure.exp())
-            guesses.append(guess * sure.exp())
-        typical = self.weights["picture_scale.typical"]
-        return typical + sum(guesses) / sum(weights) if weights else typical
+            guesses.append((log_metres - size) * sure.exp())
+        for square in seen.flatten(1).T if self.config.scale == "picture" and seen is not None else ():
+            hidden = gelu(self.convolved("camera_height.squares.0", square))
+            sure, offset = self.convolved("camera_height.squares.2", hidden)
+            weights.append(sure.exp())
+            guesses.append((typical + offset) * sure.exp())
+        return torch.stack(guesses).sum() / torch.stack(weights).sum() if weights else typical
 
     def convolved(self, name: str, x: Tensor) -> Tensor:
         return self.weights[f"{name}.weight"][:, :, 0, 0] @ x + self.weights[f"{name}.bias"]
@@ -299,8 +306,7 @@ class PlainTinyGiant:
         shares = torch.softmax(torch.stack(scores), 0)
         change = change + self.linear(f"{name}.pairs.value", shares @ torch.stack(keys))
         if height is not None:
-            regions = torch.cat([regions, self.weights[f"{name}.picture_ruler"][None]])
-            sizes = torch.cat([sizes, -height[None]])
+            return change, shares @ torch.stack(places) + height
         ruler = torch.softmax(
             regions @ self.linear(f"{name}.pairs.ruler", normed) / self.config.width**0.5, 0
         )

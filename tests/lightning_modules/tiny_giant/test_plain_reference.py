@@ -34,13 +34,15 @@ CONFIGURATIONS = {
     "all that measures": dataclasses.replace(
         FULL,
         geometry="floor_rectangles",
-        picture_scale=True,
+        scale="picture",
         count_head=True,
         focused_pointers=True,
         depth_encoding="floor",
     ),
-    "depth alone": dataclasses.replace(FULL, rgb_backbone=None, picture_scale=True, focused_pointers=True),
-    "geometry alone": dataclasses.replace(FULL, rgb_backbone=None, depth_backbone=None, count_head=True),
+    "depth alone": dataclasses.replace(FULL, rgb_backbone=None, scale="picture", focused_pointers=True),
+    "geometry alone": dataclasses.replace(
+        FULL, rgb_backbone=None, depth_backbone=None, count_head=True, scale="regions"
+    ),
     "rgb alone": dataclasses.replace(FULL, depth_backbone=None, geometry="mask", experts=0),
 }
 

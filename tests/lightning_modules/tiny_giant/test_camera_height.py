@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ import torch
 from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.rendered.warehouse import draw_warehouse
 from datamodules.samples import AnswerType, SpatialSample
+from lightning_modules.tiny_giant.camera_height import CameraHeight, measured_pair
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.model import ShapeError, TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.module import height_sum
-from lightning_modules.tiny_giant.picture_scale import PictureScale, measured_pair
 from lightning_modules.tiny_giant.vocabulary import Vocabulary
 from tests.helpers.scenes import box, questions
 from tests.helpers.small_tiny_giant import collator_for
@@ -93,11 +94,11 @@ def test_without_labels_or_a_floor_nothing_is_said_of_the_height() -> None:
     assert not learnt(flat)["height_known"].any()
 
 
-def test_a_scale_is_learnt_from_one_sure_square() -> None:
+def test_a_height_is_learnt_from_one_sure_square() -> None:
     """Height is written into one square, marked as such; all other squares are noise."""
     torch.manual_seed(0)
-    scale = PictureScale(6, 16)
-    steps = torch.optim.Adam(scale.parameters(), lr=0.01)
+    height = CameraHeight(4, 6, 16)
+    steps = torch.optim.Adam(height.parameters(), lr=0.01)
 
     def pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         maps, true = torch.randn(count, 6, 4, 5), torch.rand(count) * 0.6 + 1.4
@@ -107,14 +108,46 @@ def test_a_scale_is_learnt_from_one_sure_square() -> None:
         maps[torch.arange(count), 1, row, column] = true
         return maps, true
 
+    def told(maps: torch.Tensor) -> torch.Tensor:
+        none = torch.zeros(len(maps), 0)
+        return height(torch.zeros(len(maps), 0, 4), none, none.bool(), height.of_squares(maps))
+
     for _ in range(600):
         maps, true = pictures(64)
-        total, count = height_sum(scale(maps), true, torch.ones(64, dtype=torch.bool))
+        total, count = height_sum(told(maps), true, torch.ones(64, dtype=torch.bool))
         steps.zero_grad()
         (total / count).backward()
         steps.step()
     maps, true = pictures(200)
-    assert float((scale(maps) - true).abs().median()) < 0.03
+    assert float((told(maps) - true).abs().median()) < 0.03
+
+
+def test_a_height_is_learnt_from_regions_of_known_size() -> None:
+    """Two kinds of things, each with a size in metres of its own, and one kind that has none."""
+    torch.manual_seed(0)
+    height = CameraHeight(3, 0, 16)
+    steps = torch.optim.Adam(height.parameters(), lr=0.01)
+    metres = torch.tensor([0.1, 0.9])
+
+    def scenes(count: int) -> tuple[torch.Tensor, ...]:
+        true, kinds = torch.rand(count) * 0.6 + 1.4, torch.randint(3, (count, 4))
+        kinds[:, 0] = torch.randint(2, (count,))
+        size = torch.where(kinds < 2, metres[kinds.clamp(max=1)] - true[:, None], torch.randn(count, 4))
+        return torch.nn.functional.one_hot(kinds, 3).float(), size, torch.rand(count, 4) < 0.8, true
+
+    for _ in range(600):
+        regions, size, named, true = scenes(64)
+        named[:, 0] = True
+        total, count = height_sum(height(regions, size, named, None), true, torch.ones(64).bool())
+        steps.zero_grad()
+        (total / count).backward()
+        steps.step()
+    regions, size, named, true = scenes(200)
+    named[:, 0] = True
+    with torch.no_grad():
+        assert float((height(regions, size, named, None) - true).abs().median()) < 0.03
+        named[:] = False
+        assert torch.equal(height(regions, size, named, None), height.typical.expand(200))
 
 
 def test_unknown_heights_are_not_learnt() -> None:
@@ -127,16 +160,16 @@ def test_unknown_heights_are_not_learnt() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("scale", "changes"),
     [
-        {"relations": False},
-        {"geometry": "mask"},
-        {"rgb_backbone": None, "depth_backbone": None},
+        ("regions", {"relations": False}),
+        ("picture", {"geometry": "mask"}),
+        ("picture", {"rgb_backbone": None, "depth_backbone": None}),
     ],
 )
-def test_a_scale_that_nothing_could_use_is_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ShapeError, match="picture_scale"):
-        TinyGiantConfig(picture_scale=True, **changes)  # type: ignore[arg-type]
+def test_a_scale_that_nothing_could_use_is_refused(scale: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(ShapeError, match=f"network.scale is {scale}"):
+        TinyGiantConfig(scale=scale, **changes)
 
 
 def test_a_network_that_would_see_nothing_is_refused() -> None:
