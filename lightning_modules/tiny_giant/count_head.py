@@ -13,6 +13,9 @@ from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.focus import pointed
 from lightning_modules.tiny_giant.vocabulary import DIGITS
 
+STEEPNESS = 3.0
+"""How much likelier a digit is than the next, at first, in natural logarithms."""
+
 RARELY = -2.0
 """Where the logits of membership begin: most regions of a question are not counted."""
 
@@ -60,5 +63,8 @@ class CountHead(nn.Module):
             listed = torch.sigmoid(self.is_listed(states).squeeze(-1).float())
             counts = listed * counts + (1 - listed) * shown
         digits = torch.arange(len(DIGITS), device=states.device)
-        nearness = -nn.functional.softplus(self.sharpness) * (counts[..., None] - digits).square()
+        # The Huber form: a square would drown all other losses while counts are far off.
+        away = counts[..., None] - digits
+        away = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none")
+        nearness = -STEEPNESS * nn.functional.softplus(self.sharpness) * away
         return nearness * named.any(1)[:, None, None], counts

@@ -275,7 +275,8 @@ class PlainTinyGiant:
             wanted = region @ self.linear(f"{name}.wanted", state) / self.config.width**0.5
             total = total + torch.sigmoid(inside + wanted)
         steep = (1 + self.weights[f"{name}.sharpness"].exp()).log()
-        return torch.cat([-steep * (total - digit) ** 2 for digit in range(10)])
+        away = [(total - digit).abs() for digit in range(10)]
+        return torch.cat([-3 * steep * (far - 0.5 if far >= 1 else far**2 / 2) for far in away])
 
     def inspect(
         self,
