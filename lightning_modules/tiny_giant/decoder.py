@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_modules.tiny_giant.count_head import CountHead
 from lightning_modules.tiny_giant.encoded import Encoded
-from lightning_modules.tiny_giant.focus import Focus, FocusedPointers, pointed
+from lightning_modules.tiny_giant.focus import LIKELIER, Focus, FocusedPointers, pointed, written_last
 from lightning_modules.tiny_giant.fusion import Attention
 from lightning_modules.tiny_giant.vocabulary import DIGITS
 
@@ -57,10 +57,12 @@ class Reinspection(nn.Module):
         heads: number of attention heads.
         relations: size of embedded relations, 0 for none.
         with_ruler: whether a ruler is chosen; otherwise the camera's height is estimated.
+        focus: whether the pair of regions that was written last is looked at first.
     """
 
-    def __init__(self, width: int, heads: int, relations: int, with_ruler: bool) -> None:
+    def __init__(self, width: int, heads: int, relations: int, with_ruler: bool, focus: bool) -> None:
         super().__init__()
+        self.last_pair = nn.Parameter(torch.tensor(LIKELIER)) if focus and relations else None
         self.norm = nn.LayerNorm(width)
         self.attend_regions = Attention(width, heads)
         self.pairs = None
@@ -77,11 +79,14 @@ class Reinspection(nn.Module):
             if with_ruler:
                 self.pairs["ruler"] = nn.Linear(width, width)
 
-    def forward(self, states: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, states: Tensor, last: Tensor, before: Tensor, encoded: Encoded
+    ) -> tuple[Tensor, Tensor]:
         """Answer states that have looked again, and the logarithm of what they measured.
 
         Args:
             states: `[questions, answer, width]`.
+            last, before: which region was written last, and before it, `[questions, answer, regions]`.
             encoded: the encoder's result.
 
         Returns:
@@ -99,7 +104,7 @@ class Reinspection(nn.Module):
         visible = encoded.named | ~has_regions
         change = self.attend_regions(normed, self.attend_regions.memory(regions), visible[:, None, None])
         if self.pairs is not None and encoded.relations is not None:
-            attention, keys = self._attend_pairs(normed, encoded)
+            attention, keys = self._attend_pairs(normed, last, before, encoded)
             gathered = torch.einsum("qtp,qpr->qtr", attention, keys + encoded.relations.flatten(1, 2))
             change = change + self.pairs["value"](gathered)
             if encoded.log_distance is not None and encoded.log_size is not None:
@@ -120,7 +125,9 @@ class Reinspection(nn.Module):
         chosen = scores.masked_fill(~there[:, None], -1e4).softmax(-1)
         return torch.einsum("qtr,qr->qt", chosen, encoded.log_size.to(chosen.dtype))
 
-    def _attend_pairs(self, normed: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
+    def _attend_pairs(
+        self, normed: Tensor, last: Tensor, before: Tensor, encoded: Encoded
+    ) -> tuple[Tensor, Tensor]:
         """Attention over pairs, `[questions, answer, pairs]`, and the pairs' keys."""
         assert self.pairs is not None and encoded.relations is not None
         keys = (
@@ -130,6 +137,9 @@ class Reinspection(nn.Module):
         ).flatten(1, 2)
         both = (encoded.named[:, :, None] & encoded.named[:, None]).flatten(1, 2)
         scores = torch.einsum("qtr,qpr->qtp", self.pairs["query"](normed), keys) / keys.shape[-1] ** 0.5
+        if self.last_pair is not None:
+            pair = before[..., :, None] * last[..., None, :] + last[..., :, None] * before[..., None, :]
+            scores = scores + self.last_pair * pair.flatten(2).to(scores.dtype)
         return scores.masked_fill(~both[:, None], -1e4).softmax(-1), keys
 
 
@@ -149,8 +159,8 @@ class Decoder(nn.Module):
         maximum_words: longest answer, in tokens.
         dropout: share of each sub-layer's output that is dropped in training.
         with_ruler: whether numbers are measured by a ruler among the regions.
-        counts: whether digits are written by how near they are to a sum.
-        focused_pointers: whether a region is chosen by its relation to the one in focus, too.
+        focus: whether regions and pairs are chosen by those that were written last, too.
+        counts: whether digits are written by how near they are to a sum; needs focus.
     """
 
     def __init__(
@@ -164,8 +174,8 @@ class Decoder(nn.Module):
         maximum_words: int,
         dropout: float,
         with_ruler: bool,
+        focus: bool,
         counts: bool,
-        focused_pointers: bool,
     ) -> None:
         super().__init__()
         self.embedding = embedding
@@ -174,14 +184,14 @@ class Decoder(nn.Module):
         self.read_region = nn.Linear(width, width)
         self.read_summary = nn.Linear(width, width)
         self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
-        self.reinspect = Reinspection(width, heads, relations, with_ruler)
+        self.reinspect = Reinspection(width, heads, relations, with_ruler, focus)
         self.norm = nn.LayerNorm(width)
         self.word_bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
         self.point = nn.Linear(width, width)
         self.value = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.focus = Focus(width) if counts or focused_pointers else None
+        self.focus = Focus(width) if focus else None
+        self.focused_pointers = FocusedPointers(width, relations) if focus else None
         self.counts = CountHead(width, relations) if counts else None
-        self.focused_pointers = FocusedPointers(width, relations) if focused_pointers else None
 
     def forward(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Logits of the word after each one, and the log of the value it would have as a `<number>`.
@@ -197,12 +207,13 @@ class Decoder(nn.Module):
         states = self._read(tokens, values, encoded)
         for layer in self.layers:
             states = layer(states, encoded)
-        states, measured = self.reinspect(states, encoded)
+        last, before = written_last(tokens, self.embedding.num_embeddings, encoded.regions.shape[1])
+        states, measured = self.reinspect(states, last, before, encoded)
         states = self.norm(states)
         words = nn.functional.linear(states, self.embedding.weight, self.word_bias)
         pointers = pointed(self.point(states), encoded.regions)
         if self.focus is not None and encoded.regions.shape[1]:
-            in_focus, relations = self.focus(states, encoded)
+            in_focus, relations = self.focus(states, last, encoded)
             if self.focused_pointers is not None:
                 pointers = pointers + self.focused_pointers(states, relations)
             if self.counts is not None:

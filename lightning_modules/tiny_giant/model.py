@@ -81,8 +81,8 @@ class TinyGiantConfig:
         relation_width: size of embedded relations.
         scale: what turns camera heights into metres: a ruler among the regions, the camera's height as the
             question's regions have it (regions), or as they and the whole picture have it (picture).
-        count_head: whether digits are written by how near they are to a sum over regions.
-        focused_pointers: whether a region is chosen by its relation to the one in focus, too.
+        focus: whether regions are chosen and pairs measured by those that were written last, too.
+        count_head: whether digits are written by how near they are to a sum over regions; needs focus.
         field_of_view: assumed horizontal field of view, in degrees.
         vocabulary_size: rows of the word table.
         maximum_words: longest question or answer, in tokens.
@@ -114,8 +114,8 @@ class TinyGiantConfig:
     relations: bool = True
     relation_width: int = 32
     scale: Scale = "ruler"
+    focus: bool = False
     count_head: bool = False
-    focused_pointers: bool = False
     field_of_view: float = 70.0
     vocabulary_size: int = 1024
     maximum_words: int = 256
@@ -157,9 +157,10 @@ class TinyGiantConfig:
                 f"network.scale is {self.scale}, and nothing is measured on the floor that it could turn "
                 f"into metres: set relations to true and geometry to one of {', '.join(ON_FLOOR)}."
             )
-        for name in ("count_head", "focused_pointers"):
-            if getattr(self, name) and not self.relations:
-                raise ShapeError(f"network.{name} looks at relations of regions: set relations to true.")
+        if self.focus and not self.relations:
+            raise ShapeError("network.focus looks at the relations of regions: set relations to true.")
+        if self.count_head and not self.focus:
+            raise ShapeError("network.count_head counts what is in the region in focus: set focus to true.")
         if not 0 <= self.dropout < 1:
             raise ShapeError(f"network.dropout is {self.dropout}; it must be at least 0 and below 1.")
         if not 0 < self.field_of_view < 180:
@@ -259,8 +260,8 @@ class TinyGiantNetwork(nn.Module):
             config.maximum_words,
             config.dropout,
             config.scale == "ruler",
+            config.focus,
             config.count_head,
-            config.focused_pointers,
         )
         self.camera_height = None
         if config.scale != "ruler":

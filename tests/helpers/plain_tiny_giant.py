@@ -230,16 +230,24 @@ class PlainTinyGiant:
             states = states + self.kept * self.attention(f"{name}.attend_question", normed, words)
             hidden = gelu(self.linear(f"{name}.feed.1", self.norm(f"{name}.feed.0", states)))
             states = states + self.kept * self.linear(f"{name}.feed.3", hidden)
+        size, written = self.config.vocabulary_size, []
+        chains = [written := [*written, int(token) - size] if token >= size else written for token in target]
         changes, measured = zip(
-            *(self.inspect(state, regions, pairs, distances, sizes, height) for state in states), strict=True
+            *(
+                self.inspect(state, chain, regions, pairs, distances, sizes, height)
+                for state, chain in zip(states, chains, strict=True)
+            ),
+            strict=True,
         )
         states = self.norm("decoder.norm", states + torch.stack(changes))
         words = states @ self.weights["embedding.weight"].T + self.weights["decoder.word_bias"]
         if self.config.count_head and len(regions):
-            words[:, 6:16] += torch.stack([self.digits(state, regions, pairs) for state in states])
+            added = [self.digits(*each, regions, pairs) for each in zip(states, chains, strict=True)]
+            words[:, 6:16] += torch.stack(added)
         pointers = self.linear("decoder.point", states) @ regions.T / self.config.width**0.5
-        if self.config.focused_pointers and len(regions):
-            pointers = pointers + torch.stack([self.focused(state, regions, pairs) for state in states])
+        if self.config.focus and len(regions):
+            added = [self.focused(*each, regions, pairs) for each in zip(states, chains, strict=True)]
+            pointers = pointers + torch.stack(added)
         log_values = self.linear("decoder.value.2", gelu(self.linear("decoder.value.0", states)))[:, 0]
         return torch.cat([words, pointers], -1), log_values + torch.stack(measured)
 
@@ -251,26 +259,31 @@ class PlainTinyGiant:
             return word
         return word + self.linear("decoder.read_value", torch.tensor([max(value, 0.05)]).log())
 
-    def about(self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]]) -> list[Tensor]:
+    def about(
+        self, state: Tensor, chain: list[int], regions: Tensor, pairs: list[list[Tensor]]
+    ) -> list[Tensor]:
         """How each region stands to the one in focus."""
-        focus = torch.softmax(regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5, 0)
+        scores = regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5
+        if chain:
+            scores[chain[-1]] += self.weights["decoder.focus.last"]
+        focus = torch.softmax(scores, 0)
         return [
             torch.stack([share * pairs[i][j] for j, share in enumerate(focus)]).sum(0)
             for i in range(len(regions))
         ]
 
-    def focused(self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
+    def focused(self, state: Tensor, chain: list[int], regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
         """What is added to the logit of each region."""
         name, added = "decoder.focused_pointers", []
-        for relation in self.about(state, regions, pairs):
+        for relation in self.about(state, chain, regions, pairs):
             seen = gelu(self.linear(f"{name}.seen", relation))
             added.append(self.linear(f"{name}.wanted", state) @ seen)
         return torch.stack(added)
 
-    def digits(self, state: Tensor, regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
+    def digits(self, state: Tensor, chain: list[int], regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
         """How near each digit is to the number of regions that lie in the container."""
         name, total = "decoder.counts", torch.zeros(1)
-        for region, relation in zip(regions, self.about(state, regions, pairs), strict=True):
+        for region, relation in zip(regions, self.about(state, chain, regions, pairs), strict=True):
             inside = self.linear(f"{name}.inside.2", gelu(self.linear(f"{name}.inside.0", relation)))
             wanted = region @ self.linear(f"{name}.wanted", state) / self.config.width**0.5
             total = total + torch.sigmoid(inside + wanted)
@@ -281,6 +294,7 @@ class PlainTinyGiant:
     def inspect(
         self,
         state: Tensor,
+        chain: list[int],
         regions: Tensor,
         pairs: list[list[Tensor]],
         distances: Tensor,
@@ -302,7 +316,11 @@ class PlainTinyGiant:
                 key = key + self.linear(f"{name}.pairs.first", regions[i])
                 key = key + self.linear(f"{name}.pairs.second", regions[j])
                 keys.append(key + pairs[i][j])
-                scores.append(query @ key / len(key) ** 0.5)
+                score = query @ key / len(key) ** 0.5
+                if self.config.focus:
+                    times = (chain[-2:] == [i, j]) + (chain[-2:] == [j, i])
+                    score = score + times * self.weights[f"{name}.last_pair"]
+                scores.append(score)
                 places.append(distances[i, j])
         shares = torch.softmax(torch.stack(scores), 0)
         change = change + self.linear(f"{name}.pairs.value", shares @ torch.stack(keys))

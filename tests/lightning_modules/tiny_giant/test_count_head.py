@@ -58,9 +58,11 @@ def asked(inside: list[bool], more: int = 0) -> Encoded:
 
 def counted(encoded: Encoded, head: CountHead | None = None) -> tuple[Tensor, Tensor]:
     """What is added to the digits, and the count."""
-    states = torch.zeros(1, 1, WIDTH)
+    states, nothing = torch.zeros(1, 1, WIDTH), torch.zeros(1, 1, encoded.regions.shape[1])
     with torch.no_grad():
-        nearness, counts = (head or head_that_knows())(states, *container()(states, encoded), encoded)
+        nearness, counts = (head or head_that_knows())(
+            states, *container()(states, nothing, encoded), encoded
+        )
     return nearness[0, 0], counts[0, 0]
 
 

@@ -36,12 +36,12 @@ CONFIGURATIONS = {
         geometry="floor_rectangles",
         scale="picture",
         count_head=True,
-        focused_pointers=True,
+        focus=True,
         depth_encoding="floor",
     ),
-    "depth alone": dataclasses.replace(FULL, rgb_backbone=None, scale="picture", focused_pointers=True),
+    "depth alone": dataclasses.replace(FULL, rgb_backbone=None, scale="picture", focus=True),
     "geometry alone": dataclasses.replace(
-        FULL, rgb_backbone=None, depth_backbone=None, count_head=True, scale="regions"
+        FULL, rgb_backbone=None, depth_backbone=None, focus=True, scale="regions"
     ),
     "rgb alone": dataclasses.replace(FULL, depth_backbone=None, geometry="mask", experts=0),
 }
