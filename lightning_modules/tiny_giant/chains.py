@@ -21,7 +21,7 @@ ANSWER, FILLER = CHAIN_WORDS = ("<answer>", "<filler>")
 """The word between chain and answer, and the one that says nothing."""
 
 MOST_REGIONS = 12
-"""So many regions a chain has at most; what comes later in the sentence is left out."""
+"""So many regions a chain has at most; what comes first in the sentence is left out."""
 
 FILLERS = 2
 """So many words that say nothing stand before an answer: about as many as a chain has regions."""
@@ -47,11 +47,12 @@ class Chain:
 
 
 def steps_of(sample: SpatialSample, counts: CountForm = "container") -> tuple[Step, ...]:
-    """The steps that lead to a question's answer, in the order of their first mention in its rationale.
+    """The steps that lead to a question's answer, in the order of their last mention in its rationale.
 
-    Marks with nothing but blanks, commas or "and" between them are one step. The answer's own region is left
-    out. Of a count, what is counted is the step before the last, where it has as many regions as the answer
-    says; the last is what they are counted in.
+    So each stands behind what it is found by: "[Region 4] is the closest to [Region 7]" finds 4 by 7, and the
+    sentence behind it speaks of 4 again. Marks with nothing but blanks, commas or "and" between them are one
+    step. The answer's own region is left out. Of a count, what is counted is the step before the last, where
+    it has as many regions as the answer says; the last is what they are counted in.
 
     Args:
         sample: a question with a rationale; without one there are no steps.
@@ -61,14 +62,16 @@ def steps_of(sample: SpatialSample, counts: CountForm = "container") -> tuple[St
     if counts != "set_and_container" and _counts_a_set(sample, mentioned):
         mentioned = [mentioned[-2]] if counts == "set" else [*mentioned[:-2], mentioned[-1]]
     answer = {int(sample.answer or "")} if _is_region(sample) else set()
+    left = MOST_REGIONS
     seen: set[int] = set()
     steps: list[Step] = []
-    for group in mentioned:
-        step = tuple(sorted(set(group) - answer - seen))[: MOST_REGIONS - len(seen)]
+    for group in reversed(mentioned):
+        step = tuple(sorted(set(group) - answer - seen))[:left]
         seen.update(step)
+        left -= len(step)
         if step:
             steps.append(step)
-    return tuple(steps)
+    return tuple(reversed(steps))
 
 
 def regions_of(steps: Sequence[Step]) -> list[int]:

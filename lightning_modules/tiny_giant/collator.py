@@ -26,7 +26,7 @@ from datamodules.samples import (
     open_rgb,
 )
 from lightning_modules.base import Batch
-from lightning_modules.tiny_giant import floor_image, floor_rectangles, geometry
+from lightning_modules.tiny_giant import floor_image, floor_rectangles, geometry, hulls
 from lightning_modules.tiny_giant.camera_height import measured_pair
 from lightning_modules.tiny_giant.chains import ANSWER, FILLER, FILLERS, Chain, is_counted, written_regions
 from lightning_modules.tiny_giant.floor_image import DepthEncoding
@@ -170,7 +170,7 @@ class TinyGiantCollator:
             self.use_depth,
             self.depth_encoding,
         )
-        modules = (sys.modules[__name__], geometry, floor_rectangles, floor_image)
+        modules = (sys.modules[__name__], geometry, floor_rectangles, hulls, floor_image)
         code = tuple(map(inspect.getsource, modules))
         return repr((settings, code, PIL.__version__))
 

@@ -214,8 +214,9 @@ class Decoder(nn.Module):
         pointers = pointed(self.point(states), encoded.regions)
         if self.focus is not None and encoded.regions.shape[1]:
             in_focus, relations = self.focus(states, last, encoded)
-            if self.focused_pointers is not None:
-                pointers = pointers + self.focused_pointers(states, relations)
+            if self.focused_pointers is not None and encoded.relations is not None:
+                own = encoded.relations.diagonal(dim1=1, dim2=2).transpose(1, 2)
+                pointers = pointers + self.focused_pointers(states, relations, own)
             if self.counts is not None:
                 nearness, _ = self.counts(states, in_focus, relations, encoded)
                 words[..., DIGITS.start : DIGITS.stop] += nearness.to(words.dtype)

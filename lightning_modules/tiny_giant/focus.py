@@ -76,7 +76,7 @@ class Focus(nn.Module):
 
 
 class FocusedPointers(nn.Module):
-    """Adds to the logits of regions how each stands to the region in focus.
+    """Adds to the logits of regions how each stands to the region in focus, and to the camera.
 
     Args:
         width: size of a state.
@@ -86,13 +86,17 @@ class FocusedPointers(nn.Module):
     def __init__(self, width: int, relations: int) -> None:
         super().__init__()
         self.wanted = nn.Linear(width, relations)
+        self.wanted_by_itself = nn.Linear(width, relations)
         self.seen = nn.Linear(relations, relations)
 
-    def forward(self, states: Tensor, relations: Tensor) -> Tensor:
+    def forward(self, states: Tensor, relations: Tensor, own: Tensor) -> Tensor:
         """`[questions, answer, regions]`.
 
         Args:
             states: of the answer, `[questions, answer, width]`.
             relations: to the region in focus, `[questions, answer, regions, relations]`.
+            own: of each region with itself, `[questions, regions, relations]`.
         """
-        return torch.einsum("qtr,qtir->qti", self.wanted(states), nn.functional.gelu(self.seen(relations)))
+        relations, own = nn.functional.gelu(self.seen(relations)), nn.functional.gelu(self.seen(own))
+        to_focus = torch.einsum("qtr,qtir->qti", self.wanted(states), relations)
+        return to_focus + torch.einsum("qtr,qir->qti", self.wanted_by_itself(states), own)

@@ -24,9 +24,11 @@ import numpy as np
 
 from lightning_modules.tiny_giant.floor_rectangles import FEATURES as INSIDE
 from lightning_modules.tiny_giant.floor_rectangles import FloorRectangle, inside_relations, rectangle_under
+from lightning_modules.tiny_giant.hulls import FEATURES as STANDING
+from lightning_modules.tiny_giant.hulls import feet, fill_hulls, standing_relations
 
-Geometry = Literal["none", "mask", "floor_fit", "floor_rectangles"]
-ON_FLOOR = ("floor_fit", "floor_rectangles")
+Geometry = Literal["none", "mask", "floor_fit", "containment"]
+ON_FLOOR = ("floor_fit", "containment")
 """The geometries that fit the floor to the depth image."""
 
 MASK_FEATURES = 14
@@ -153,7 +155,8 @@ def describe_regions(
         masks: boolean, `[regions, height, width]`.
         depth: the depth image `[height, width]`, or None.
         geometry: `mask` describes place and extent in the image, `floor_fit` adds those on the floor, and
-            `floor_rectangles` also which regions stand inside which others there.
+            `containment` also which regions stand inside which others, by their hulls in the image and by
+            rectangles on the floor.
         field_of_view: the camera's horizontal field of view, in degrees.
 
     Returns:
@@ -185,15 +188,23 @@ def describe_regions(
         if with_floor and floor.support > 0:
             right, ahead, above = floor.points(values, slopes_x[columns], slopes_y[rows])
             features[index, MASK_FEATURES:] = _floor_features(right, ahead, above, floor)
-            if geometry == "floor_rectangles":
+            if geometry == "containment":
                 rectangles[index] = rectangle_under(right, ahead)
     relations[..., :MASK_RELATIONS] = _mask_relations(masks, boxes, features)
+    end = MASK_RELATIONS + FLOOR_RELATIONS
     if with_floor and floor.support > 0:
-        end = MASK_RELATIONS + FLOOR_RELATIONS
         relations[..., MASK_RELATIONS:end] = _floor_relations(features[:, MASK_FEATURES:])
-        if geometry == "floor_rectangles":
+    if geometry == "containment":
+        shares = _shares_inside(feet(masks), fill_hulls(masks))
+        relations[..., end : end + STANDING] = standing_relations(shares)
+        if floor.support > 0:
             places = features[:, MASK_FEATURES : MASK_FEATURES + 2]
-            relations[..., end:] = inside_relations(places, rectangles)
+            # Beside itself, a region's place is that from the point on the floor below the camera.
+            own = np.arange(count)
+            relations[own, own, MASK_RELATIONS:end] = _floor_relations(
+                np.concatenate([np.zeros((1, FLOOR_FEATURES)), features[:, MASK_FEATURES:]])
+            )[0, 1:]
+            relations[..., end + STANDING :] = inside_relations(places, rectangles)
     return features, relations
 
 
@@ -205,7 +216,7 @@ def feature_count(geometry: Geometry) -> int:
 def relation_count(geometry: Geometry) -> int:
     """How many numbers describe a pair of regions."""
     on_floor = MASK_RELATIONS + FLOOR_RELATIONS
-    counts = {"mask": MASK_RELATIONS, "floor_fit": on_floor, "floor_rectangles": on_floor + INSIDE}
+    counts = {"mask": MASK_RELATIONS, "floor_fit": on_floor, "containment": on_floor + STANDING + INSIDE}
     return counts.get(geometry, 0)
 
 

@@ -76,7 +76,7 @@ class TinyGiantConfig:
         decoder_layers: number of decoder layers.
         decoder_hidden: inner size of the decoder's feed-forward networks.
         geometry: numbers that describe regions: none, mask (in the image), floor_fit (and on the floor),
-            floor_rectangles (and which stand inside which others there).
+            containment (and which stand inside which others).
         relations: whether numbers that describe pairs of regions are used.
         relation_width: size of embedded relations.
         scale: what turns camera heights into metres: a ruler among the regions, the camera's height as the

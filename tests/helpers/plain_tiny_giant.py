@@ -88,7 +88,7 @@ class PlainTinyGiant:
             tokens = self.fuse(layer, tokens, image_tokens, places, pairs)
         tokens = self.norm("norm", tokens)
         distances, sizes = torch.zeros(count, count), torch.zeros(count)
-        if self.config.geometry.startswith("floor"):
+        if self.config.geometry in ("floor_fit", "containment"):
             distances = relations[..., LOG_DISTANCE]
             if numbers:
                 sizes = batch["region_features"][image, numbers, LOG_SIZE]
@@ -275,9 +275,11 @@ class PlainTinyGiant:
     def focused(self, state: Tensor, chain: list[int], regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
         """What is added to the logit of each region."""
         name, added = "decoder.focused_pointers", []
-        for relation in self.about(state, chain, regions, pairs):
+        for i, relation in enumerate(self.about(state, chain, regions, pairs)):
             seen = gelu(self.linear(f"{name}.seen", relation))
-            added.append(self.linear(f"{name}.wanted", state) @ seen)
+            own = gelu(self.linear(f"{name}.seen", pairs[i][i]))
+            to_focus = self.linear(f"{name}.wanted", state) @ seen
+            added.append(to_focus + self.linear(f"{name}.wanted_by_itself", state) @ own)
         return torch.stack(added)
 
     def digits(self, state: Tensor, chain: list[int], regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:

@@ -75,9 +75,26 @@ SENTENCES: list[tuple[str, str, str, tuple[tuple[int, ...], ...]]] = [
         "2",
         ((1, 4), (7,)),
     ),
+    (
+        "mcq",
+        "[Region 5] is the closest to the shelf [Region 6]. [Region 2] is the closest to [Region 5].",
+        "2",
+        ((6,), (5,)),
+    ),
+    (
+        "distance",
+        "[Region 4] is the leftmost. [Region 0] is the closest to [Region 4]. [Region 9] is 3.0 meters from "
+        "[Region 0].",
+        "3.0",
+        ((4,), (9,), (0,)),
+    ),
     ("mcq", "[Region 3] and then [Region 1] lead to [Region 1].", "9", ((3,), (1,))),
 ]
 
+FOUND_FIRST = (
+    "The buffer region [Region 1] is the closest to the shelf [Region 5]. I see pallets [Region 2] "
+    "[Region 0] in the buffer region [Region 1]. So there are exactly two pallets."
+)
 COUNTED = (
     "The transporter [Region 8] stands there. I see pallets [Region 6] [Region 3] [Region 2] in the buffer "
 )
@@ -85,7 +102,7 @@ COUNTED += "region [Region 7]. So there are exactly three pallets."
 
 
 @pytest.mark.parametrize(("task", "rationale", "answer", "steps"), SENTENCES)
-def test_steps_are_the_regions_in_the_order_of_their_first_mention(
+def test_steps_are_the_regions_in_the_order_of_their_last_mention(
     task: str, rationale: str, answer: str, steps: tuple[tuple[int, ...], ...]
 ) -> None:
     for form in ("container", "set_and_container", "set"):
@@ -95,6 +112,7 @@ def test_steps_are_the_regions_in_the_order_of_their_first_mention(
 @pytest.mark.parametrize(
     ("rationale", "answer", "container", "set_and_container", "alone"),
     [
+        (FOUND_FIRST, "2", ((5,), (1,)), ((5,), (0, 2), (1,)), ((0, 2),)),
         (COUNTED, "3", ((8,), (7,)), ((8,), (2, 3, 6), (7,)), ((2, 3, 6),)),
         ("I see pallet [Region 3] in the buffer region [Region 4].", "1", ((4,),), ((3,), (4,)), ((3,),)),
         ("So there are two pallets in the buffer region [Region 0].", "2", ((0,),), ((0,),), ((0,),)),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lightning_modules.tiny_giant.floor_rectangles import OUTSIDE, inside_relations, rectangle_under
 from lightning_modules.tiny_giant.geometry import (
     FLOOR_RELATIONS,
+    LOG_DISTANCE,
     MASK_RELATIONS,
     describe_regions,
     relation_count,
@@ -79,8 +80,8 @@ def test_what_stands_in_a_zone_of_a_scene_is_inside_it(degrees: float) -> None:
     things = [(0.5, 6.0), (-0.2, 6.4), (-2.6, 6.0), (0.5, 8.6), (3.4, 5.0)]
     masks = np.array([mask_of(zone), *(mask_of(corners_of(place, (0.5, 0.5), 10.0)) for place in things)])
     depth = as_image(floor_depth(HEIGHT, WIDTH, CAMERA_M, PITCH))
-    _, relations = describe_regions(masks, depth, "floor_rectangles", FIELD_OF_VIEW)
-    inside = relations[1:, 0, MASK_RELATIONS + FLOOR_RELATIONS :]
+    _, relations = describe_regions(masks, depth, "containment", FIELD_OF_VIEW)
+    inside = relations[1:, 0, MASK_RELATIONS + FLOOR_RELATIONS + 4 :]
     truth = is_inside(np.array(things), zone)
     assert truth.tolist() == [True, True, False, False, False]
     assert (inside[:, 1] > 0).tolist() == truth.tolist()
@@ -90,11 +91,24 @@ def test_what_stands_in_a_zone_of_a_scene_is_inside_it(degrees: float) -> None:
 def test_all_other_numbers_stay_what_they_are() -> None:
     masks = np.array([mask_of(corners_of((0.5, 6.0), (3.0, 2.4), 30.0)), np.zeros((HEIGHT, WIDTH), bool)])
     depth = as_image(floor_depth(HEIGHT, WIDTH, CAMERA_M, PITCH))
-    features, relations = describe_regions(masks, depth, "floor_rectangles", FIELD_OF_VIEW)
+    features, relations = describe_regions(masks, depth, "containment", FIELD_OF_VIEW)
     plain_features, plain = describe_regions(masks, depth, "floor_fit", FIELD_OF_VIEW)
-    assert relation_count("floor_rectangles") == relations.shape[-1] == plain.shape[-1] + 3
+    assert relation_count("containment") == relations.shape[-1] == plain.shape[-1] + 4 + 3
     assert np.array_equal(features, plain_features)
-    assert np.array_equal(relations[..., : plain.shape[-1]], plain)
+    others = ~np.eye(len(masks), dtype=bool)
+    assert np.array_equal(relations[others][:, : plain.shape[-1]], plain[others])
+    assert np.array_equal(relations[..., :MASK_RELATIONS], plain[..., :MASK_RELATIONS])
+
+
+def test_beside_itself_a_region_stands_to_the_point_below_the_camera() -> None:
+    places = [(0.5, 6.0), (-2.0, 9.0), (1.5, 4.5)]
+    masks = np.array([mask_of(corners_of(place, (0.6, 0.6), 0.0)) for place in places])
+    depth = as_image(floor_depth(HEIGHT, WIDTH, CAMERA_M, PITCH))
+    _, relations = describe_regions(masks, depth, "containment", FIELD_OF_VIEW)
+    own = relations[np.arange(3), np.arange(3)]
+    expected = np.hypot(*np.array(places).T) / CAMERA_M
+    assert np.exp(own[:, LOG_DISTANCE]) - 0.05 == pytest.approx(expected, rel=0.05)
+    assert own[:, MASK_RELATIONS : MASK_RELATIONS + 2] * CAMERA_M == pytest.approx(np.array(places), abs=0.3)
 
 
 def test_of_a_region_without_pixels_nothing_is_inside() -> None:
@@ -102,5 +116,6 @@ def test_of_a_region_without_pixels_nothing_is_inside() -> None:
     relations = inside_relations(np.zeros((2, 2)), [None, None])
     assert relations.shape == (2, 2, 3) and np.isfinite(relations).all()
     assert not relations[..., 1].any() and (relations[..., 0] == -3).all() and OUTSIDE < 0
-    without_depth = describe_regions(np.ones((1, 8, 8), bool), None, "floor_rectangles", 70.0)
-    assert not without_depth[1][..., MASK_RELATIONS:].any()
+    without_depth = describe_regions(np.ones((1, 8, 8), bool), None, "containment", 70.0)
+    without_floor = without_depth[1][0, 0, MASK_RELATIONS:]
+    assert without_floor.tolist() == [0.0] * FLOOR_RELATIONS + [1.0] * 4 + [0.0] * 3

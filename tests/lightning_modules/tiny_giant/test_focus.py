@@ -1,4 +1,4 @@
-"""What was written last, against a loop; and that a choice behind a chain is made by the last region alone."""
+"""What was written last, against a loop; and a choice by how regions stand to that one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def test_behind_a_chain_regions_are_chosen_by_how_they_stand_to_its_last() -> No
         last = torch.nn.functional.one_hot(torch.tensor([[start]]), count).float()
         encoded = asked(relations)
         _, about = focus(torch.ones(1, 1, 6), last, encoded)
-        logits = pointers(torch.ones(1, 1, 6), about)[0, 0].clone()
+        own = relations.diagonal(dim1=1, dim2=2).transpose(1, 2)
+        logits = pointers(torch.ones(1, 1, 6), about, own)[0, 0].clone()
         logits[start] = -1e4
         apart = apart.clone()
         apart[start, start] = 9

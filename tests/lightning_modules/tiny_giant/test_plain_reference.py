@@ -33,7 +33,7 @@ CONFIGURATIONS = {
     "paper": dataclasses.replace(FULL, geometry="none", relations=False, fusion_layers=1),
     "all that measures": dataclasses.replace(
         FULL,
-        geometry="floor_rectangles",
+        geometry="containment",
         scale="picture",
         count_head=True,
         focus=True,
