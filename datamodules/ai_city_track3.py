@@ -12,6 +12,7 @@ from typing import Literal, Unpack
 import numpy as np
 
 from datamodules.base import Role
+from datamodules.benchmarks.scene_truth import scene_truth
 from datamodules.benchmarks.track3_index import Track3Index, index_records
 from datamodules.benchmarks.track3_records import CATEGORIES, parse_record
 from datamodules.files.archives import unpack_images
@@ -73,6 +74,7 @@ class Track3Questions:
             task=record.category,
             source=self.source,
             group=record.image,
+            shown=scene_truth(self.folder, record.image),
         )
 
 

@@ -89,6 +89,18 @@ class HasContent(Protocol):
         ...
 
 
+class SceneMasks(Protocol):
+    """The masks of all things that an image shows, whether its questions name them or not."""
+
+    def masks(self, kind: str) -> np.ndarray:
+        """Those of a kind ("pallet"), boolean, `[things, height, width]`; raises `DataError`."""
+        ...
+
+    def content(self) -> bytes | None:
+        """What decides on the masks; None where it cannot be read."""
+        ...
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """An image in a file: of colour in RGB, of depth in grey, each upright and in 8 bits.
@@ -266,6 +278,8 @@ class SpatialSample:
         group: the image that this question shares with others; scores are clustered by it.
         examples: solved questions shown before this one (in-context learning).
         part: which data set of a mixture it comes from, counted from 0.
+        shown: masks of all that the image shows, where the data have them, as rendered scenes do: to learn
+            from beside the answers, and never to answer by.
     """
 
     id: str
@@ -284,6 +298,7 @@ class SpatialSample:
     examples: tuple[SpatialSample, ...] = ()
     part: int = 0
     prompt: str = ""
+    shown: SceneMasks | None = None
 
     def __post_init__(self) -> None:
         """Read a file in `depth` as one that holds depth."""

@@ -59,6 +59,26 @@ class SceneTruth:
             )
         return labels
 
+    def masks(self, kind: str) -> np.ndarray:
+        """The masks of all objects of a kind that are seen, `[objects, height, width]`, boolean.
+
+        Raises:
+            UnreadableImage: the file is not there, or damaged.
+            DataError: it speaks of more objects than there are.
+        """
+        labels = self.labels()
+        numbers = [number for number, each in enumerate(self.kinds, 1) if each == kind]
+        return np.array([labels == number for number in numbers if (labels == number).any()]).reshape(
+            -1, *labels.shape
+        )
+
+    def content(self) -> bytes | None:
+        """What decides on the masks: the kinds and the file's bytes; None where it cannot be read."""
+        try:
+            return repr(self.kinds).encode() + self.file.read_bytes()
+        except OSError:
+            return None
+
 
 def scene_truth(split: Path, image: str) -> SceneTruth | None:
     """What is known of a frame, or None where its split says nothing of it, as in the real benchmark.

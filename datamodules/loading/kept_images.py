@@ -147,11 +147,11 @@ def _read(file: Path, sample: SpatialSample) -> _Kept | None:
 
 
 def _content(samples: Sequence[SpatialSample]) -> str | None:
-    """A digest of the one image of samples and of its depth; None where it is not one, or cannot be told."""
+    """A digest of the one image of samples, with depth and masks; None where it is not one or cannot tell."""
     first = samples[0]
     if first.image is None or any((s.image, s.depth) != (first.image, first.depth) for s in samples):
         return None
-    sources = [first.image] if first.depth is None else [first.image, first.depth]
+    sources = [source for source in (first.image, first.depth, first.shown) if source is not None]
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for source in sources:
         # Images that most views change, or that were made in memory, have no content to tell them by.

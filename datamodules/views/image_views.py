@@ -24,7 +24,9 @@ class Blind(View):
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample without anything to look at."""
         question = without_boxes(sample.question)
-        seen = sample.replace(question=question, image=None, depth=None, further_images=(), regions=())
+        seen = sample.replace(
+            question=question, image=None, depth=None, further_images=(), regions=(), shown=None
+        )
         return seen.replace(examples=tuple(map(self, sample.examples)))
 
 

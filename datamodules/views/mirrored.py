@@ -15,6 +15,7 @@ from datamodules.samples import (
     ImageReading,
     ImageSource,
     Region,
+    SceneMasks,
     SpatialSample,
     depth_of,
 )
@@ -61,6 +62,7 @@ class Mirrored(View):
             further_images=tuple(_mirrored(image, MirroredImage) for image in sample.further_images),
             regions=tuple(map(mirrored_region, sample.regions)),
             examples=tuple(map(self, sample.examples)),
+            shown=None if sample.shown is None else _mirrored_masks(sample.shown),
         )
 
 
@@ -88,6 +90,22 @@ class MirroredDepthImage(MirroredImage):
         return depth_of
 
 
+@dataclass(frozen=True)
+class MirroredMasks:
+    """The masks of other things with left and right exchanged."""
+
+    source: SceneMasks
+
+    def masks(self, kind: str) -> np.ndarray:
+        """Those of a kind, `[things, height, width]`, boolean."""
+        return self.source.masks(kind)[..., ::-1]
+
+    def content(self) -> bytes | None:
+        """What decides on the masks; None where it cannot be read."""
+        content = self.source.content()
+        return None if content is None else b"mirrored " + content
+
+
 @lru_cache(maxsize=1 << 16)
 def mirrored_region(region: Region) -> Region:
     """The region with left and right exchanged."""
@@ -112,6 +130,11 @@ def _with_mirrored_texts(sample: SpatialSample) -> SpatialSample:
         rationale=mirrored_text(sample.rationale),
         answer=None if sample.answer is None else mirrored_answer(sample.answer, sample.answer_type),
     )
+
+
+def _mirrored_masks(shown: SceneMasks) -> SceneMasks:
+    """The masks in a mirror; of masks in a mirror, the masks."""
+    return shown.source if isinstance(shown, MirroredMasks) else MirroredMasks(shown)
 
 
 def _mirrored(source: ImageSource, made: type[MirroredImage]) -> ImageSource:

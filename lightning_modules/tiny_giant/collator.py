@@ -39,11 +39,19 @@ from lightning_modules.tiny_giant.geometry import (
     feature_count,
     fill_rows,
     relation_count,
+    shares_inside,
 )
+from lightning_modules.tiny_giant.hulls import STANDS_INSIDE, feet, fill_hulls
 from lightning_modules.tiny_giant.vocabulary import END, MASK, PAD, START, Encoded, Vocabulary, without_masks
 
 MASK_STRIDE = 8
 """Pixels of an image per cell of the feature maps that region masks pool."""
+
+
+COUNTED = "pallet"
+"""The kind of thing that questions ask the number of."""
+
+UNKNOWN_COUNT = -1.0
 
 
 class CollatorError(SmallSpatialError):
@@ -60,6 +68,7 @@ class PreparedImage:
             visible pixels, and what stands inside it.
         features: numbers that describe the regions, `[regions, features]`.
         relations: numbers that describe pairs, `[regions, regions, relations]`.
+        shown: how many pallets stand inside of each region, `[regions]`, -1 where nobody knows.
         depth: `[channels, height, width]`, uint8, or None.
     """
 
@@ -67,6 +76,7 @@ class PreparedImage:
     masks: Tensor
     features: Tensor
     relations: Tensor
+    shown: Tensor
     depth: Tensor | None = None
 
 
@@ -110,6 +120,7 @@ class TinyGiantCollator:
 
         - `rgb` `[I, 3, height, width]` and `depth` `[I, channels, height, width]`, uint8; `has_depth` `[I]`
         - `masks` `[I, R, 2, height / 8, width / 8]`, `region_features` `[I, R, features]`
+        - `shown` `[I, R]`: how many pallets stand inside of each region, -1 where nobody knows
         - `image_of` `[Q]`: the question's image, -1 for a question without one
         - `question` `[Q, L]`: tokens
         - `regions` `[Q, M]`: number in the image of the region each `<mask>` names, -1 where there is no
@@ -158,6 +169,7 @@ class TinyGiantCollator:
             masks=made.masks[places],
             features=made.features[places],
             relations=made.relations[places][:, places],
+            shown=made.shown[places],
         )
 
     def preparation(self) -> str:
@@ -199,15 +211,26 @@ class TinyGiantCollator:
                     f"{error} It is a region of the image of question {sample.id!r}."
                 ) from error
         features, relations = describe_regions(masks, fine_depth, self.geometry, self.field_of_view)
-        both = torch.from_numpy(np.stack([masks, fill_rows(masks) & ~masks], axis=1)).float()
+        filled = fill_hulls(masks) if self.geometry == "containment" else fill_rows(masks)
+        both = torch.from_numpy(np.stack([masks, filled & ~masks], axis=1)).float()
         grid = torch.nn.functional.adaptive_avg_pool2d(both.flatten(0, 1), self._grid())
         return {
             "rgb": torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous(),
             "masks": grid.unflatten(0, both.shape[:2]),
             "features": torch.from_numpy(features),
             "relations": torch.from_numpy(relations),
+            "shown": torch.from_numpy(self._shown(sample, filled)),
             **({} if depth is None else {"depth": depth}),
         }
+
+    def _shown(self, sample: SpatialSample, zones: np.ndarray) -> np.ndarray:
+        """How many pallets stand inside of each zone `[regions, height, width]`; -1 where nobody knows."""
+        if sample.shown is None:
+            return np.full(len(zones), UNKNOWN_COUNT, np.float32)
+        width, height = self.geometry_size
+        seen = [_resized(mask, width, height) for mask in sample.shown.masks(COUNTED)]
+        things = np.array(seen, bool).reshape(-1, height, width)
+        return (shares_inside(feet(things), zones) > STANDS_INSIDE).sum(0).astype(np.float32)
 
     def _depth_channels(self, image: Image.Image, fine_depth: np.ndarray) -> np.ndarray:
         """What the depth backbone sees, `[channels, height, width]` in uint8."""
@@ -229,11 +252,13 @@ class TinyGiantCollator:
         most = max((len(image.masks) for image in prepared), default=0)
         masks = torch.zeros(count, most, 2, *self._grid())
         features = torch.zeros(count, most, feature_count(self.geometry))
+        shown = torch.full((count, most), UNKNOWN_COUNT)
         channels = floor_image.CHANNELS[self.depth_encoding]
         depth = torch.zeros(count, channels, height, width, dtype=torch.uint8)
         for index, image in enumerate(prepared):
             masks[index, : len(image.masks)] = image.masks
             features[index, : len(image.features)] = image.features
+            shown[index, : len(image.shown)] = image.shown
             if image.depth is not None:
                 depth[index] = image.depth
         rgb = [image.rgb for image in prepared]
@@ -243,6 +268,7 @@ class TinyGiantCollator:
             "has_depth": torch.tensor([image.depth is not None for image in prepared], dtype=torch.bool),
             "masks": masks,
             "region_features": features,
+            "shown": shown,
         }
 
     def _questions(

@@ -26,6 +26,7 @@ class Encoded:
             where it is not estimated.
         shown: how many pallets the picture shows in each region, `[questions, regions]`, or None where these
             are not counted.
+        shown_in_images: the same for all regions of the images, `[images, regions]`, or None likewise.
     """
 
     tokens: Tensor
@@ -38,3 +39,4 @@ class Encoded:
     log_size: Tensor | None
     log_height: Tensor | None
     shown: Tensor | None
+    shown_in_images: Tensor | None

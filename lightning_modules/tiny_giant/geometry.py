@@ -195,7 +195,7 @@ def describe_regions(
     if with_floor and floor.support > 0:
         relations[..., MASK_RELATIONS:end] = _floor_relations(features[:, MASK_FEATURES:])
     if geometry == "containment":
-        shares = _shares_inside(feet(masks), fill_hulls(masks))
+        shares = shares_inside(feet(masks), fill_hulls(masks))
         relations[..., end : end + STANDING] = standing_relations(shares)
         if floor.support > 0:
             places = features[:, MASK_FEATURES : MASK_FEATURES + 2]
@@ -307,8 +307,8 @@ def _mask_relations(masks: np.ndarray, boxes: np.ndarray, features: np.ndarray) 
     rows = (np.arange(masks.shape[1]) + 0.5) / masks.shape[1]
     lower = rows[None, :] > (boxes[:, 1] + (boxes[:, 3] - boxes[:, 1]) * 2 / 3)[:, None]
     filled = fill_rows(masks)
-    inside = _shares_inside(masks, filled)
-    base_inside = _shares_inside(masks & lower[:, :, None], filled)
+    inside = shares_inside(masks, filled)
+    base_inside = shares_inside(masks & lower[:, :, None], filled)
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     overlap = np.prod(np.clip(high - low, 0, None), axis=-1)
@@ -330,7 +330,7 @@ def _mask_relations(masks: np.ndarray, boxes: np.ndarray, features: np.ndarray) 
     )
 
 
-def _shares_inside(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
+def shares_inside(masks: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Which share of each mask's pixels lies in each of the others, `[masks, others]`; 0 of an empty mask."""
     # Bits are counted, 64 at a time: a product of matrices would start threads in every loading process.
     ours, theirs = (_as_bits(each) for each in (masks, others))

@@ -32,14 +32,14 @@ def fill_hulls(masks: np.ndarray) -> np.ndarray:
             continue
         image = Image.new("1", (width, height))
         ImageDraw.Draw(image).polygon([tuple(corner) for corner in corners.tolist()], fill=1, outline=1)
-        filled[index] |= np.asarray(image)
+        filled[index] = filled[index] | np.asarray(image)
     return filled
 
 
 def feet(masks: np.ndarray) -> np.ndarray:
     """The lowest fifth of boolean masks `[regions, height, width]`."""
     rows = np.arange(masks.shape[1])
-    in_rows = masks.any(2)
+    in_rows = np.asarray(masks.any(2))
     top, bottom = in_rows.argmax(1), masks.shape[1] - 1 - in_rows[:, ::-1].argmax(1)
     low = rows >= (bottom - (bottom - top) * FEET).astype(int)[:, None]
     return masks & low[..., None]

@@ -26,6 +26,7 @@ from lightning_modules.tiny_giant.geometry import (
     feature_count,
     relation_count,
 )
+from lightning_modules.tiny_giant.picture_counts import PictureCounts
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
 from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START
 
@@ -83,6 +84,7 @@ class TinyGiantConfig:
             question's regions have it (regions), or as they and the whole picture have it (picture).
         focus: whether regions are chosen and pairs measured by those that were written last, too.
         count_head: whether digits are written by how near they are to a sum over regions; needs focus.
+        picture_counts: whether that sum may be over what the picture shows, too; needs count_head.
         field_of_view: assumed horizontal field of view, in degrees.
         vocabulary_size: rows of the word table.
         maximum_words: longest question or answer, in tokens.
@@ -116,6 +118,7 @@ class TinyGiantConfig:
     scale: Scale = "ruler"
     focus: bool = False
     count_head: bool = False
+    picture_counts: bool = False
     field_of_view: float = 70.0
     vocabulary_size: int = 1024
     maximum_words: int = 256
@@ -152,6 +155,8 @@ class TinyGiantConfig:
                 raise ShapeError("The network would see nothing: give it a backbone, or geometry.")
             if self.scale == "picture":
                 raise ShapeError("network.scale is picture, but there is no backbone to see one with.")
+            if self.picture_counts:
+                raise ShapeError("network.picture_counts needs a backbone to see the picture with.")
         if self.scale != "ruler" and not (self.relations and self.geometry in ON_FLOOR):
             raise ShapeError(
                 f"network.scale is {self.scale}, and nothing is measured on the floor that it could turn "
@@ -161,6 +166,8 @@ class TinyGiantConfig:
             raise ShapeError("network.focus looks at the relations of regions: set relations to true.")
         if self.count_head and not self.focus:
             raise ShapeError("network.count_head counts what is in the region in focus: set focus to true.")
+        if self.picture_counts and not self.count_head:
+            raise ShapeError("network.picture_counts is for the counting head: set count_head to true.")
         if not 0 <= self.dropout < 1:
             raise ShapeError(f"network.dropout is {self.dropout}; it must be at least 0 and below 1.")
         if not 0 < self.field_of_view < 180:
@@ -263,6 +270,9 @@ class TinyGiantNetwork(nn.Module):
             config.focus,
             config.count_head,
         )
+        self.picture_counts = None
+        if config.picture_counts:
+            self.picture_counts = PictureCounts(config.visual_width * maps, config.visual_width)
         self.camera_height = None
         if config.scale != "ruler":
             channels = config.visual_width * maps if config.scale == "picture" else 0
@@ -277,7 +287,7 @@ class TinyGiantNetwork(nn.Module):
         Returns:
             the encoded questions, and what each fusion layer's router did.
         """
-        image_tokens, regions, squares = self._see(batch)
+        image_tokens, regions, maps = self._see(batch)
         image_of = batch["image_of"] % image_tokens.shape[0]
         question, named = batch["question"], batch["region_named"]
         present = question != PAD
@@ -307,12 +317,26 @@ class TinyGiantNetwork(nn.Module):
             log_size = log_size * (batch["regions"] >= 0)
             if self.camera_height is not None:
                 seen = named & (batch["regions"] >= 0)
-                guesses = None if squares is None else squares[image_of]
+                guesses = self._squares(maps, image_of)
                 support = _of_questions(batch["region_features"][..., SUPPORT], image_of, batch["regions"])
                 # Where no floor was found nothing is measured in camera heights.
                 log_height = self.camera_height(states, log_size, seen, guesses) * (support * seen > 0).any(1)
+        in_images = shown = None
+        if self.picture_counts is not None and maps is not None:
+            in_images = self.picture_counts(maps, batch["masks"])
+            shown = _of_questions(in_images, image_of, batch["regions"]) * (batch["regions"] >= 0)
         encoded = Encoded(
-            tokens, present, summary, states, named, relations, log_distance, log_size, log_height, None
+            tokens,
+            present,
+            summary,
+            states,
+            named,
+            relations,
+            log_distance,
+            log_size,
+            log_height,
+            shown,
+            in_images,
         )
         return encoded, routings
 
@@ -364,10 +388,9 @@ class TinyGiantNetwork(nn.Module):
         return tokens[:, 1:], values[:, 1:]
 
     def _see(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Tokens of each image and of "no image", embeddings of each image's regions, and guesses.
+        """Tokens of each image and of "no image", embeddings of each image's regions, and feature maps.
 
-        These are what the squares of each image and of "no image" guess of the camera's height,
-        `[images + 1, 2, squares]`, or None.
+        These are those of all backbones, `[images, channels, rows, columns]`, or None where there are none.
         """
         nothing = self.no_image[None]
         if batch["rgb"].shape[0] == 0:
@@ -385,12 +408,17 @@ class TinyGiantNetwork(nn.Module):
         all_maps = torch.cat(maps, dim=1)
         shrunk = self.shrink(all_maps).flatten(2).transpose(1, 2)
         image_tokens = self.global_tokens(shrunk) + self.global_position
-        squares = None if self.camera_height is None else self.camera_height.of_squares(all_maps)
-        if squares is not None:
-            unsure = torch.zeros_like(squares[:1])
-            unsure[:, 0] = -torch.inf
-            squares = torch.cat([squares, unsure])
-        return torch.cat([image_tokens, nothing.to(image_tokens.dtype)]), regions, squares
+        return torch.cat([image_tokens, nothing.to(image_tokens.dtype)]), regions, all_maps
+
+    def _squares(self, maps: Tensor | None, image_of: Tensor) -> Tensor | None:
+        """What the squares of questions' images guess of the camera's height, `[questions, 2, squares]`."""
+        assert self.camera_height is not None
+        squares = None if maps is None else self.camera_height.of_squares(maps)
+        if squares is None:
+            return None
+        nothing = torch.zeros_like(squares[:1])
+        nothing[:, 0] = -torch.inf
+        return torch.cat([squares, nothing])[image_of]
 
     def _described_regions(self, regions: Tensor, image_of: Tensor, numbers: Tensor) -> Tensor:
         """What each question's regions look like, plus their order, `[questions, regions, width]`."""

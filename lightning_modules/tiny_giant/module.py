@@ -27,6 +27,7 @@ from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.geometry import ON_FLOOR
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.picture_counts import count_sum
 from lightning_modules.tiny_giant.training_texts import training_texts
 from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
 from lightning_modules.weights_digest import NO_WEIGHTS
@@ -49,6 +50,8 @@ class TinyGiant(SpatialModule):
         z_weight: weight of the router z-loss.
         value_weight: weight of the loss on the logarithm of numbers.
         scale_weight: weight of the loss on the camera's height, where the network estimates it.
+        count_weight: weight of the loss on how many pallets the picture shows in each region, where the
+            network counts them and the data tell.
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
         decay: which weights decay; `matrices` spares biases, norms and scales.
@@ -68,6 +71,7 @@ class TinyGiant(SpatialModule):
         z_weight: float = 0.001,
         value_weight: float = 2.0,
         scale_weight: float = 1.0,
+        count_weight: float = 1.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         schedule: Schedule | None = None,
         decay: Decay = "matrices",
@@ -88,6 +92,7 @@ class TinyGiant(SpatialModule):
         self.z_weight = z_weight
         self.value_weight = value_weight
         self.scale_weight = scale_weight
+        self.count_weight = count_weight
         self._always_given: frozenset[str] | None = None
         self.vocabulary = Vocabulary(network.vocabulary_size, numbers)
         self.network = TinyGiantNetwork(network)
@@ -161,7 +166,7 @@ class TinyGiant(SpatialModule):
         These are not linear in the batch: each batch of a step balances its own tokens, and the step takes
         the mean of that, weighed by questions.
         """
-        return {"word_loss": batch["answer_words"][self.objective]}
+        return {"word_loss": batch["answer_words"][self.objective], "count_loss": len(batch["rgb"])}
 
     def validation_loss(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
         """The same of words and numbers, without what is asked of the routers; nothing without sentences."""
@@ -187,6 +192,9 @@ class TinyGiant(SpatialModule):
         if encoded.log_height is not None:
             total, count = height_sum(encoded.log_height, batch["log_height"], batch["height_known"])
             sums["scale_loss"] = self.scale_weight * total, count
+        if encoded.shown_in_images is not None:
+            total, count = count_sum(encoded.shown_in_images, batch["shown"])
+            sums["count_loss"] = self.count_weight * total, count
         return sums, routings
 
     def answer(self, batch: Batch) -> list[Answer]:

@@ -31,11 +31,13 @@ class PlainTinyGiant:
 
     Attributes:
         routers: logits of the routers for each word, by fusion layer.
+        shown: what the picture shows in the regions of the last question.
     """
 
     network: TinyGiantNetwork
     kept: float = 1.0
     routers: dict[int, list[Tensor]] = field(default_factory=dict)
+    shown: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def __post_init__(self) -> None:
         self.weights: dict[str, Tensor] = dict(self.network.named_parameters())
@@ -100,7 +102,20 @@ class PlainTinyGiant:
             seen = torch.cat([each[image] for each in maps]) if maps and image >= 0 else None
             on_floor = bool(numbers) and float(batch["region_features"][image, 0, 14 + 16]) > 0
             height = self.log_height(tokens[places][: len(numbers)], sizes, seen) * on_floor
+        self.shown = torch.zeros(count)
+        if self.config.picture_counts and numbers:
+            seen, masks = torch.cat([each[image] for each in maps]), batch["masks"][image, numbers]
+            self.shown = torch.stack([self.counted(seen, mask) for mask in masks])
         return self.decode(target[:length], values, tokens, tokens[places], pairs, distances, sizes, height)
+
+    def counted(self, seen: Tensor, masks: Tensor) -> Tensor:
+        """What the squares of a picture add inside of a region, `[2, rows, columns]`."""
+        name, total = "picture_counts", torch.zeros(())
+        for square, shares in zip(seen.flatten(1).T, masks.flatten(1).T, strict=True):
+            if shares.sum() > 0:
+                hidden = gelu(self.convolved(f"{name}.seen", square) + self.linear(f"{name}.covered", shares))
+                total = total + (1 + self.linear(f"{name}.adds", hidden)[0].exp()).log()
+        return total
 
     def log_height(self, regions: Tensor, sizes: Tensor, seen: Tensor | None) -> Tensor:
         """The mean of what regions and the squares of a picture guess, each weighed by how sure it is."""
@@ -289,6 +304,13 @@ class PlainTinyGiant:
             inside = self.linear(f"{name}.inside.2", gelu(self.linear(f"{name}.inside.0", relation)))
             wanted = region @ self.linear(f"{name}.wanted", state) / self.config.width**0.5
             total = total + torch.sigmoid(inside + wanted)
+        if self.config.picture_counts:
+            scores = regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5
+            if chain:
+                scores[chain[-1]] += self.weights["decoder.focus.last"]
+            shown = torch.softmax(scores, 0) @ self.shown
+            listed = torch.sigmoid(self.linear(f"{name}.is_listed", state))
+            total = listed * total + (1 - listed) * shown
         steep = (1 + self.weights[f"{name}.sharpness"].exp()).log()
         away = [(total - digit).abs() for digit in range(10)]
         return torch.cat([-3 * steep * (far - 0.5 if far >= 1 else far**2 / 2) for far in away])

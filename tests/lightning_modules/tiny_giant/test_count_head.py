@@ -53,7 +53,7 @@ def asked(inside: list[bool], more: int = 0) -> Encoded:
     relations[0, count - more :, 0, 0] = 1.0  # would be inside if they were there
     named = torch.arange(count)[None] < count - more
     nothing = torch.zeros(1, 1, WIDTH)
-    return Encoded(nothing, named[:, :1], nothing[0], regions, named, relations, None, None, None, None)
+    return Encoded(nothing, named[:, :1], nothing[0], regions, named, relations, *[None] * 5)
 
 
 def counted(encoded: Encoded, head: CountHead | None = None) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ def asked(relations: Tensor) -> Encoded:
     regions = torch.randn(1, count, 6)
     named = torch.ones(1, count, dtype=torch.bool)
     nothing = torch.zeros(1, 1, 6)
-    return Encoded(nothing, named[:, :1], nothing[0], regions, named, relations, None, None, None, None)
+    return Encoded(nothing, named[:, :1], nothing[0], regions, named, relations, *[None] * 5)
 
 
 def test_behind_a_chain_regions_are_chosen_by_how_they_stand_to_its_last() -> None:

@@ -36,6 +36,7 @@ CONFIGURATIONS = {
         geometry="containment",
         scale="picture",
         count_head=True,
+        picture_counts=True,
         focus=True,
         depth_encoding="floor",
     ),
