@@ -53,18 +53,24 @@ class CountHead(nn.Module):
             encoded: the encoder's result.
 
         Returns:
-            `[questions, answer, 10]`, 0 for a question without regions, and the counts `[questions, answer]`.
+            `[questions, answer, 10]`, 0 for a question without regions, and how many regions were counted,
+            `[questions, answer]`.
         """
         named = encoded.named
         member = self.inside(relations).squeeze(-1) + pointed(self.wanted(states), encoded.regions)
         counts = (torch.sigmoid(member.float()) * named[:, None]).sum(-1)
+        nearness = self._nearness(counts)
         if encoded.shown is not None:
-            shown = torch.einsum("qtj,qj->qt", container.float(), encoded.shown)
-            listed = torch.sigmoid(self.is_listed(states).squeeze(-1).float())
-            counts = listed * counts + (1 - listed) * shown
-        digits = torch.arange(len(DIGITS), device=states.device)
-        # The Huber form: a square would drown all other losses while counts are far off.
-        away = counts[..., None] - digits
-        away = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none")
-        nearness = -STEEPNESS * nn.functional.softplus(self.sharpness) * away
+            # Either all that is counted is listed, or it is seen: a mean of both counts would be neither.
+            shown = self._nearness(torch.einsum("qtj,qj->qt", container.float(), encoded.shown))
+            listed = self.is_listed(states).float()
+            log_sigmoid = nn.functional.logsigmoid
+            nearness = torch.logaddexp(log_sigmoid(listed) + nearness, log_sigmoid(-listed) + shown)
         return nearness * named.any(1)[:, None, None], counts
+
+    def _nearness(self, counts: Tensor) -> Tensor:
+        """How near each digit is to counts `[questions, answer]`, `[questions, answer, 10]`, 0 at most."""
+        away = counts[..., None] - torch.arange(len(DIGITS), device=counts.device)
+        # The Huber form: a square would drown all other losses while counts are far off.
+        away = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none")
+        return -STEEPNESS * nn.functional.softplus(self.sharpness) * away

@@ -304,16 +304,21 @@ class PlainTinyGiant:
             inside = self.linear(f"{name}.inside.2", gelu(self.linear(f"{name}.inside.0", relation)))
             wanted = region @ self.linear(f"{name}.wanted", state) / self.config.width**0.5
             total = total + torch.sigmoid(inside + wanted)
+        near = self.near(total).exp()
         if self.config.picture_counts:
             scores = regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5
             if chain:
                 scores[chain[-1]] += self.weights["decoder.focus.last"]
-            shown = torch.softmax(scores, 0) @ self.shown
+            shown = self.near((torch.softmax(scores, 0) @ self.shown)[None]).exp()
             listed = torch.sigmoid(self.linear(f"{name}.is_listed", state))
-            total = listed * total + (1 - listed) * shown
-        steep = (1 + self.weights[f"{name}.sharpness"].exp()).log()
+            near = listed * near + (1 - listed) * shown
+        return near.log()
+
+    def near(self, total: Tensor) -> Tensor:
+        """How near each digit is to a number."""
+        steep = 3 * (1 + self.weights["decoder.counts.sharpness"].exp()).log()
         away = [(total - digit).abs() for digit in range(10)]
-        return torch.cat([-3 * steep * (far - 0.5 if far >= 1 else far**2 / 2) for far in away])
+        return torch.cat([-steep * (far - 0.5 if far >= 1 else far**2 / 2) for far in away])
 
     def inspect(
         self,

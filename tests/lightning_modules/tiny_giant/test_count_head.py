@@ -90,4 +90,8 @@ def test_what_the_picture_shows_in_the_container_counts_where_nothing_is_listed(
     torch.nn.init.constant_(head.is_listed.bias, -CERTAIN)
     encoded = dataclasses.replace(asked([True, False]), shown=torch.tensor([[3.0, 5.0, 7.0]]))
     nearness, count = counted(encoded, head)
-    assert abs(float(count) - 3) < 0.01 and int(nearness.argmax()) == 3
+    assert abs(float(count) - 1) < 0.01 and int(nearness.argmax()) == 3
+    # Where nobody knows, both numbers are likely, and none between them.
+    torch.nn.init.constant_(head.is_listed.bias, 0.0)
+    undecided, _ = counted(encoded, head)
+    assert sorted(undecided.argsort()[-2:].tolist()) == [1, 3] and undecided[2] < undecided[1] - 0.5
