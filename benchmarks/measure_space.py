@@ -15,7 +15,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -180,24 +180,32 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", choices=("val", "test"), default="val", help="whose questions are asked")
     parser.add_argument("--views", default=",".join(PARTS), help=f"parts to measure, of {','.join(PARTS)}")
     parser.add_argument("--pair", help="another run's folder, to compare with on the same questions")
+    parser.add_argument("--difficulty", help="of the scenes to ask about; that of the training left out")
+    parser.add_argument("--crowding", help="by_split, few or many: how full these are; likewise")
     with plain_errors():
         options = parser.parse_args(arguments)
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # else each prediction says hello
-        _measure(options.run, options.pair, options.split, options.views.split(","))
+        scenes = {name: getattr(options, name) for name in ("difficulty", "crowding")}
+        asked = {name: value for name, value in scenes.items() if value is not None}
+        _measure(options.run, options.pair, options.split, options.views.split(","), asked)
 
 
-def _measure(named: str, pair: str | None, split: str, parts: Sequence[str]) -> None:
+def _measure(
+    named: str, pair: str | None, split: str, parts: Sequence[str], asked: Mapping[str, Any]
+) -> None:
     """Measure a run, print and write what was found."""
     if unknown := set(parts) - set(PARTS):
         raise RunError(f"--views knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}.")
     started = time.perf_counter()
     measured = opened(named, split)
+    measured.data.update(asked)
     other = dataclasses.replace(opened(pair, split), data=measured.data) if pair else None
     made = tables(measured, parts, other)
     result = {
         "run": str(measured.run.path),
         "pair": None if other is None else str(other.run.path),
         "split": split,
+        "asked": dict(asked),
         "seconds": time.perf_counter() - started,
         "tables": made,
     }

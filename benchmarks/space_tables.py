@@ -19,9 +19,6 @@ from datamodules.views.mirrored import mirrored_answer
 from datamodules.views.mirrored_texts import UnknownDirection
 from experiments.report.comparison import ComparedScore, PairedAnswers, compare
 
-MOST_STEPS = 2
-"""So many steps before an answer, or more, are one row."""
-
 BANDS_M = ((0.0, 2.0), (2.0, 5.0), (5.0, float("inf")))
 """True distances that are looked at together, in metres; the upper bound is none of them."""
 
@@ -61,16 +58,14 @@ def by_category(answers: Answers) -> list[Row]:
 
 
 def by_steps(answers: Answers) -> list[Row]:
-    """Right distances by the steps before the answer, and right counts where no pallet is named."""
-    distances = _of_task(answers, "distance")
-    steps = [min(steps_before_answer(each.sample.rationale), MOST_STEPS) for each in distances]
-    rows = [
-        share_row(
-            f"distance after {number}{' or more' * (number == MOST_STEPS)}",
-            [each for each, count in zip(distances, steps, strict=True) if count == number],
-        )
-        for number in range(MOST_STEPS + 1)
-    ]
+    """What is right by the steps before the answer, kind by kind, and counts where no pallet is named."""
+    rows = []
+    for task in ("mcq", "distance", "count"):
+        asked = _of_task(answers, task)
+        steps = [steps_before_answer(each.sample.rationale) for each in asked]
+        for number in sorted(set(steps)):
+            of_number = [each for each, count in zip(asked, steps, strict=True) if count == number]
+            rows.append(share_row(f"{task} after {number}", of_number))
     counts = _of_task(answers, "count")
     return [*rows, share_row("bare counts", [c for c in counts if not names_pallets(c.sample.question)])]
 

@@ -98,7 +98,7 @@ def test_the_score_is_the_benchmarks_own() -> None:
         assert (each["score"], each["n"]) == (pytest.approx(wanted["score"]), wanted["n"])
 
 
-def test_distances_stand_by_their_steps_and_counts_by_what_they_name() -> None:
+def test_questions_stand_by_their_steps_and_counts_by_what_they_name() -> None:
     chosen = answers(
         judged("a", "distance", "2.5", "2.6"),
         judged("b", "distance", "2.5", "9"),
@@ -112,9 +112,12 @@ def test_distances_stand_by_their_steps_and_counts_by_what_they_name() -> None:
     rows = by_steps(chosen)
     found = {each["what"]: (each["n"], each["score"]) for each in rows}
     assert found == {
+        "mcq after 0": (1, 0.0),
         "distance after 0": (2, 50.0),
         "distance after 1": (1, 100.0),
-        "distance after 2 or more": (2, 50.0),
+        "distance after 2": (1, 0.0),
+        "distance after 3": (1, 100.0),
+        "count after 0": (2, 50.0),
         "bare counts": (1, 100.0),
     }
 

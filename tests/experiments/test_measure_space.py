@@ -55,6 +55,16 @@ def test_a_run_is_measured_in_one_go(
     command(*named, "--split", "test", "--views", "mirrored", module="benchmarks.measure_space")
     part = json.loads((tmp_path / "runs/bench/measure_space.json").read_text())
     assert (part["split"], list(part["tables"])) == ("test", ["Mirrored"])
+    # The rendered test split of the training knows no crowding of its own; asked for, others are rendered.
+    few = ("--views=none", "--crowding=few", "--difficulty=composed")
+    command(*named, *few, module="benchmarks.measure_space")
+    other = json.loads((tmp_path / "runs/bench/measure_space.json").read_text())
+    assert other["asked"] == {"difficulty": "composed", "crowding": "few"}
+    steps = {
+        row["what"].split(" after ")[-1]
+        for row in other["tables"]["Steps before the answer, and bare counts"]
+    }
+    assert steps <= {"2", "3", "bare counts"}
     refused = command(*named, "--views=x", code=1, module="benchmarks.measure_space")
     assert "knows none, mirrored, depth" in refused.stderr
 
