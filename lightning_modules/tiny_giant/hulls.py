@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy.spatial import ConvexHull, QhullError
 
 FEET = 0.2
 """Share of a region's height, from its lower end, that is taken for what stands on the floor."""
@@ -22,6 +21,9 @@ FEATURES = 4
 
 def fill_hulls(masks: np.ndarray) -> np.ndarray:
     """The convex hulls of boolean masks `[regions, height, width]`; a line or a point is its own."""
+    # Loaded late: whoever only computes with the network needs no scipy.
+    from scipy.spatial import ConvexHull, QhullError
+
     filled = masks.copy()
     height, width = masks.shape[1:]
     for index, mask in enumerate(masks):

@@ -99,7 +99,7 @@ def test_a_finished_run_is_trained_longer(tmp_path: Path, command: Command) -> N
     folder = (tmp_path / "runs/quickstart/latest").resolve()
     checkpoint = folder / "checkpoints/last.ckpt"
     steps = torch.load(checkpoint, weights_only=True)["global_step"]
-    phases = "[{objective: normalized, epochs: 3}, {objective: free_form, epochs: 1}]"
+    phases = "[{objective: chain, epochs: 3}, {objective: free_form, epochs: 1}]"
     shown = command("fit", "-c", "quickstart", "--resume", "latest", f"--model.init_args.phases={phases}")
     assert f"stretched from {steps} to {2 * steps} steps" in " ".join(shown.stdout.replace("│", " ").split())
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 2 * steps

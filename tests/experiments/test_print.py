@@ -104,4 +104,4 @@ def test_an_argument_of_an_argument_may_be_empty(typed: tuple[str, ...], command
     said = command("print", "-c", "quickstart", *typed, "--model.network.width=48").stdout
     network = yaml.safe_load(said)["model"]["init_args"]["network"]
     assert network["depth_backbone"] is None
-    assert network["width"] == 48 and network["geometry"] == "floor_fit"
+    assert network["width"] == 48 and network["geometry"] == "containment"
