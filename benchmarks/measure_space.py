@@ -198,7 +198,11 @@ def _measure(
         raise RunError(f"--views knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}.")
     started = time.perf_counter()
     measured = opened(named, split)
-    measured.data.update(asked)
+    if asked:
+        # Other scenes are rendered for this alone: no more of them than are asked about.
+        given = measured.data.get("scenes") or {}
+        scenes = {role: number if role == split else 1 for role, number in given.items()}
+        measured.data.update(asked, scenes=scenes or None)
     other = dataclasses.replace(opened(pair, split), data=measured.data) if pair else None
     made = tables(measured, parts, other)
     result = {
