@@ -110,5 +110,7 @@ def _densest_length(answers: Counter[str]) -> str | None:
     ends = np.sort([high * length.high for length in lengths])
     # Most are accepted where one more begins and before any of them ends.
     accepted = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, side="left")
-    start = starts[np.argmax(accepted)]
-    return f"{(start + ends[np.searchsorted(ends, start)]) / 2:.6g} m"
+    room = ends[np.searchsorted(ends, starts)] - starts
+    # Of several the one with the most room: where one ends as another begins, rounding decides.
+    best = np.lexsort((room, accepted))[-1]
+    return f"{starts[best] + room[best] / 2:.6g} m"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from datamodules.samples import Answer, AnswerType, DataError, SpatialSample
@@ -288,6 +288,7 @@ def test_space_thinker_rules(
 @given(
     st.lists(st.tuples(st.integers(1, 90), st.integers(0, 30), st.sampled_from(["feet", "m"])), min_size=1)
 )
+@example([(1, 21, "feet"), (27, 0, "m"), (88, 0, "feet")])  # the first ends where the last begins
 def test_no_fixed_length_beats_the_baseline(lengths: list[tuple[int, int, str]]) -> None:
     """Tried against every tenth of a metre."""
     truths = [f"{low}-{low + more} {unit}" for low, more, unit in lengths]
