@@ -98,11 +98,9 @@ class Reinspection(nn.Module):
         if regions.shape[1] == 0:
             return states, measured
         normed = self.norm(states)
-        # A question without regions would attend to nothing, which is not a number: it sees all places that
-        # others have, and what it finds there counts for nothing.
         has_regions = encoded.named.any(1, keepdim=True)
-        visible = encoded.named | ~has_regions
-        change = self.attend_regions(normed, self.attend_regions.memory(regions), visible[:, None, None])
+        memory = self.attend_regions.memory(regions)
+        change = self.attend_regions(normed, memory, encoded.visible[:, None, None])
         if self.pairs is not None and encoded.relations is not None:
             attention, keys = self._attend_pairs(normed, last, before, encoded)
             gathered = torch.einsum("qtp,qpr->qtr", attention, keys + encoded.relations.flatten(1, 2))
@@ -119,10 +117,8 @@ class Reinspection(nn.Module):
     def _ruler(self, normed: Tensor, encoded: Encoded) -> Tensor:
         """Logarithm of the size of what is chosen as a ruler, in camera heights, `[questions, answer]`."""
         assert self.pairs is not None and encoded.log_size is not None
-        # A question without regions sees all places; what it measures counts for nothing.
-        there = encoded.named | ~encoded.named.any(1, keepdim=True)
         scores = pointed(self.pairs["ruler"](normed), encoded.regions)
-        chosen = scores.masked_fill(~there[:, None], -1e4).softmax(-1)
+        chosen = scores.masked_fill(~encoded.visible[:, None], -1e4).softmax(-1)
         return torch.einsum("qtr,qr->qt", chosen, encoded.log_size.to(chosen.dtype))
 
     def _attend_pairs(
@@ -231,8 +227,8 @@ class Decoder(nn.Module):
         states = self.embedding(tokens.masked_fill(is_region, 0)) * scale
         if encoded.regions.shape[1]:
             index = (tokens - size).clamp(0, encoded.regions.shape[1] - 1)
-            pointed = encoded.regions.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
-            states = torch.where(is_region[..., None], self.read_region(pointed).to(states.dtype), states)
+            named = encoded.regions.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
+            states = torch.where(is_region[..., None], self.read_region(named).to(states.dtype), states)
         log_value = torch.where(values > 0, values.clamp(min=0.05).log(), values)
         # Values are float32 in every precision, the layers may not be.
         log_value = log_value.to(self.read_value.weight.dtype)

@@ -40,3 +40,12 @@ class Encoded:
     log_height: Tensor | None
     shown: Tensor | None
     shown_in_images: Tensor | None
+
+    @property
+    def visible(self) -> Tensor:
+        """Which places for regions may be attended to, `[questions, regions]`.
+
+        A question without regions would attend to nothing, which is not a number: it sees all places that
+        others have, and what it finds there has to count for nothing.
+        """
+        return self.named | ~self.named.any(1, keepdim=True)

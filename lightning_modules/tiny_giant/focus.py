@@ -67,11 +67,8 @@ class Focus(nn.Module):
             shares `[questions, answer, regions]` and relations `[questions, answer, regions, relations]`.
         """
         assert encoded.relations is not None
-        # A question without regions would choose nothing, which is not a number: it chooses among places that
-        # others have.
-        visible = encoded.named | ~encoded.named.any(1, keepdim=True)
         scores = pointed(self.query(states), encoded.regions) + self.last * last.to(states.dtype)
-        shares = scores.masked_fill(~visible[:, None], -1e4).softmax(-1)
+        shares = scores.masked_fill(~encoded.visible[:, None], -1e4).softmax(-1)
         return shares, torch.einsum("qtj,qijr->qtir", shares, encoded.relations)
 
 
