@@ -210,8 +210,9 @@ class TinyGiantCollator:
                 raise CollatorError(
                     f"{error} It is a region of the image of question {sample.id!r}."
                 ) from error
-        features, relations = describe_regions(masks, fine_depth, self.geometry, self.field_of_view)
-        filled = fill_hulls(masks) if self.geometry == "containment" else fill_rows(masks)
+        hulls = fill_hulls(masks) if self.geometry == "containment" else None
+        features, relations = describe_regions(masks, fine_depth, self.geometry, self.field_of_view, hulls)
+        filled = fill_rows(masks) if hulls is None else hulls
         both = torch.from_numpy(np.stack([masks, filled & ~masks], axis=1)).float()
         grid = torch.nn.functional.adaptive_avg_pool2d(both.flatten(0, 1), self._grid())
         return {

@@ -147,7 +147,11 @@ def fill_rows(masks: np.ndarray) -> np.ndarray:
 
 
 def describe_regions(
-    masks: np.ndarray, depth: np.ndarray | None, geometry: Geometry, field_of_view: float
+    masks: np.ndarray,
+    depth: np.ndarray | None,
+    geometry: Geometry,
+    field_of_view: float,
+    hulls: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Numbers that say where each region is, and where each is as seen from each other one.
 
@@ -158,6 +162,7 @@ def describe_regions(
             `containment` also which regions stand inside which others, by their hulls in the image and by
             rectangles on the floor.
         field_of_view: the camera's horizontal field of view, in degrees.
+        hulls: `fill_hulls(masks)`, from a caller that has them already.
 
     Returns:
         Features `[regions, features]` and relations `[regions, regions, relations]`; lengths in the image
@@ -195,7 +200,7 @@ def describe_regions(
     if with_floor and floor.support > 0:
         relations[..., MASK_RELATIONS:end] = _floor_relations(features[:, MASK_FEATURES:])
     if geometry == "containment":
-        shares = shares_inside(feet(masks), fill_hulls(masks))
+        shares = shares_inside(feet(masks), fill_hulls(masks) if hulls is None else hulls)
         relations[..., end : end + STANDING] = standing_relations(shares)
         if floor.support > 0:
             places = features[:, MASK_FEATURES : MASK_FEATURES + 2]
