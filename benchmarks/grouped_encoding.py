@@ -41,8 +41,8 @@ def step(module: TinyGiant, loading: ImageLoading, images: list[ImageRequest]) -
     batch = CollateLoaded(module.collator("fit"))(loading[BatchRequest(tuple(images))])
     encoded, _ = module.network.encode(batch)
     target, values = batch["normalized"], batch["normalized_values"]
-    logits, log_values = module.network.decoder(target[:, :-1], values[:, :-1], encoded)
-    sums = answer_sums(logits, log_values, target[:, 1:], values[:, 1:])
+    written = module.network.decoder(target[:, :-1], values[:, :-1], encoded)
+    sums = answer_sums(written.logits, written.log_values, target[:, 1:], values[:, 1:])
     module.zero_grad()
     torch.stack([total / count for total, count in sums.values()]).sum().backward()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import ndimage
 
-from lightning_modules.tiny_giant.geometry import FloorFit, fit_floor
+from lightning_modules.tiny_giant.floor_fit import FloorFit, fit_floor
 
 USUAL_DEG = 70.0
 """The field of view in which slopes are counted before it is known, in degrees."""

@@ -74,6 +74,12 @@ def steps_of(sample: SpatialSample, counts: CountForm = "container") -> tuple[St
     return tuple(reversed(steps))
 
 
+def counted_regions(sample: SpatialSample) -> Step | None:
+    """The regions that are counted, as a count's rationale names them; None where it does not."""
+    mentioned = _mentioned(sample.rationale, len(sample.regions))
+    return tuple(sorted(set(mentioned[-2]))) if _counts_a_set(sample, mentioned) else None
+
+
 def regions_of(steps: Sequence[Step]) -> list[int]:
     """The regions of steps, one after the other."""
     return [region for step in steps for region in step]

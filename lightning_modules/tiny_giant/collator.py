@@ -26,9 +26,24 @@ from datamodules.samples import (
     open_rgb,
 )
 from lightning_modules.base import Batch
-from lightning_modules.tiny_giant import floor_image, floor_rectangles, geometry, hulls
+from lightning_modules.tiny_giant import (
+    floor_fit,
+    floor_image,
+    floor_rectangles,
+    geometry,
+    hulls,
+    standing,
+)
 from lightning_modules.tiny_giant.camera_height import measured_pair
-from lightning_modules.tiny_giant.chains import ANSWER, FILLER, FILLERS, Chain, is_counted, written_regions
+from lightning_modules.tiny_giant.chains import (
+    ANSWER,
+    FILLER,
+    FILLERS,
+    Chain,
+    counted_regions,
+    is_counted,
+    written_regions,
+)
 from lightning_modules.tiny_giant.floor_image import DepthEncoding
 from lightning_modules.tiny_giant.geometry import (
     LOG_DISTANCE,
@@ -128,6 +143,8 @@ class TinyGiantCollator:
         - `relations` `[Q, M, M, relations]`
         - `log_height` `[Q]`: logarithm of the camera's height in metres, as a distance that is learnt from
           has it; `height_known` `[Q]`: whether there is such a distance
+        - `counted` `[Q, M]`: 1 for the regions that a count which is learnt from counts; `counted_known`
+          `[Q, M]`: where that is known
         - `normalized`, `free_form` and, where chains are written, `chain` `[Q, T]` with `..._values`: the
           answers between start and end token; empty (`T` = 0) where no sample has one
         - `answer_words`: how many words there are to learn in each of them
@@ -151,6 +168,7 @@ class TinyGiantCollator:
         )
         batch.update(self._questions(samples, batch["image_of"].tolist(), numbers, prepared))
         batch.update(self._targets(samples))
+        batch["counted"], batch["counted_known"] = self._counted(samples, batch["region_named"])
         batch["log_height"], batch["height_known"] = self._log_heights(samples, batch)
         batch["answer_words"] = {
             objective: int(self.vocabulary.learnt(batch[objective][:, 1:]).sum())
@@ -182,7 +200,7 @@ class TinyGiantCollator:
             self.use_depth,
             self.depth_encoding,
         )
-        modules = (sys.modules[__name__], geometry, floor_rectangles, hulls, floor_image)
+        modules = (sys.modules[__name__], geometry, floor_fit, floor_rectangles, hulls, standing, floor_image)
         code = tuple(map(inspect.getsource, modules))
         return repr((settings, code, PIL.__version__))
 
@@ -352,6 +370,16 @@ class TinyGiantCollator:
             heights[index] = math.log(float(sample.answer or 0)) - in_heights
             known[index] = True
         return heights, known
+
+    def _counted(self, samples: Sequence[SpatialSample], named: Tensor) -> tuple[Tensor, Tensor]:
+        """Which regions counts are of, by the rationales that name them."""
+        counted, known = torch.zeros(named.shape), torch.zeros_like(named)
+        for index, sample in enumerate(samples) if self.with_labels else ():
+            regions = counted_regions(sample)
+            if regions is not None:
+                counted[index, list(regions)] = 1.0
+                known[index] = named[index]
+        return counted, known
 
     @property
     def _objectives(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ those of its training. Here the digits are ordered: each is the likelier, the ne
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -24,8 +26,8 @@ class CountHead(nn.Module):
     """Adds to the logits of the ten digits how near each is to what is counted.
 
     The container is the region in focus. A region counts as far as its relation to the container, and what
-    the answer's state wants of regions, say; beside these, what the picture shows in the container counts
-    where nothing is listed.
+    the answer's state wants of regions, say. Where nothing that is counted is listed, what the picture shows
+    in the container counts instead; where that is not known either, all digits are alike.
 
     Args:
         width: size of a state.
@@ -44,7 +46,7 @@ class CountHead(nn.Module):
     def forward(
         self, states: Tensor, container: Tensor, relations: Tensor, encoded: Encoded
     ) -> tuple[Tensor, Tensor]:
-        """What is added to the logits of the digits, and what was counted.
+        """What is added to the logits of the digits, and which regions are counted.
 
         Args:
             states: of the answer, `[questions, answer, width]`.
@@ -53,24 +55,46 @@ class CountHead(nn.Module):
             encoded: the encoder's result.
 
         Returns:
-            `[questions, answer, 10]`, 0 for a question without regions, and how many regions were counted,
-            `[questions, answer]`.
+            `[questions, answer, 10]`, 0 for a question without regions, and the logits of regions to be
+            counted, `[questions, answer, regions]`.
         """
         named = encoded.named
-        member = self.inside(relations).squeeze(-1) + pointed(self.wanted(states), encoded.regions)
-        counts = (torch.sigmoid(member.float()) * named[:, None]).sum(-1)
-        nearness = self._nearness(counts)
+        members = self.inside(relations).squeeze(-1) + pointed(self.wanted(states), encoded.regions)
+        members = members.float()
+        # A container does not count itself.
+        shares = torch.sigmoid(members) * (1 - container.float()) * named[:, None]
+        counted = self._nearness(shares.sum(-1))
+        # Either all that is counted is listed, or it is seen: a mean of both counts would be neither.
+        seen = torch.full_like(counted, -math.log(len(DIGITS)))
         if encoded.shown is not None:
-            # Either all that is counted is listed, or it is seen: a mean of both counts would be neither.
-            shown = self._nearness(torch.einsum("qtj,qj->qt", container.float(), encoded.shown))
-            listed = self.is_listed(states).float()
-            log_sigmoid = nn.functional.logsigmoid
-            nearness = torch.logaddexp(log_sigmoid(listed) + nearness, log_sigmoid(-listed) + shown)
-        return nearness * named.any(1)[:, None, None], counts
+            seen = self._nearness(torch.einsum("qtj,qj->qt", container.float(), encoded.shown))
+        listed = self.is_listed(states).float()
+        log_sigmoid = nn.functional.logsigmoid
+        nearness = torch.logaddexp(log_sigmoid(listed) + counted, log_sigmoid(-listed) + seen)
+        return nearness * named.any(1)[:, None, None], members
 
     def _nearness(self, counts: Tensor) -> Tensor:
-        """How near each digit is to counts `[questions, answer]`, `[questions, answer, 10]`, 0 at most."""
+        """How likely each digit is by its nearness to counts `[questions, answer]`, as logarithms.
+
+        `[questions, answer, 10]`.
+        """
         away = counts[..., None] - torch.arange(len(DIGITS), device=counts.device)
         # The Huber form: a square would drown all other losses while counts are far off.
         away = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none")
-        return -STEEPNESS * nn.functional.softplus(self.sharpness) * away
+        return (-STEEPNESS * nn.functional.softplus(self.sharpness) * away).log_softmax(-1)
+
+
+def member_sum(members: Tensor, is_digit: Tensor, counted: Tensor, known: Tensor) -> tuple[Tensor, int]:
+    """The cross-entropy of which regions are counted, as a sum over questions, and how many questions.
+
+    Args:
+        members: logits of regions to be counted, `[questions, answer, regions]`.
+        is_digit: where a digit is written, `[questions, answer]`.
+        counted: which regions are counted, `[questions, regions]`.
+        known: for which questions and regions that is known, `[questions, regions]`.
+    """
+    losses = nn.functional.binary_cross_entropy_with_logits(
+        members, counted[:, None].expand_as(members), reduction="none"
+    )
+    heeded = is_digit[..., None] * known[:, None]
+    return (losses * heeded).sum(), len(members)

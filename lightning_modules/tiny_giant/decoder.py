@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,22 @@ from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.focus import LIKELIER, Focus, FocusedPointers, pointed, written_last
 from lightning_modules.tiny_giant.fusion import Attention
 from lightning_modules.tiny_giant.vocabulary import DIGITS
+
+
+@dataclass
+class Written:
+    """What a decoder makes of the words of an answer.
+
+    Attributes:
+        logits: of the word after each one, `[questions, answer, vocabulary + regions]`.
+        log_values: logarithm of the metres that it would stand for as a `<number>`, `[questions, answer]`.
+        members: logits of regions to be counted, if it were a digit, `[questions, answer, regions]`, or None
+            where none are counted.
+    """
+
+    logits: Tensor
+    log_values: Tensor
+    members: Tensor | None = None
 
 
 class DecoderLayer(nn.Module):
@@ -57,7 +75,8 @@ class Reinspection(nn.Module):
         heads: number of attention heads.
         relations: size of embedded relations, 0 for none.
         with_ruler: whether a ruler is chosen; otherwise the camera's height is estimated.
-        focus: whether the pair of regions that was written last is looked at first.
+        focus: whether the pair of regions that was written last is looked at first, as the last one is seen
+            from the one before it: what is left of which depends on that.
     """
 
     def __init__(self, width: int, heads: int, relations: int, with_ruler: bool, focus: bool) -> None:
@@ -134,7 +153,7 @@ class Reinspection(nn.Module):
         both = (encoded.named[:, :, None] & encoded.named[:, None]).flatten(1, 2)
         scores = torch.einsum("qtr,qpr->qtp", self.pairs["query"](normed), keys) / keys.shape[-1] ** 0.5
         if self.last_pair is not None:
-            pair = before[..., :, None] * last[..., None, :] + last[..., :, None] * before[..., None, :]
+            pair = before[..., :, None] * last[..., None, :]
             scores = scores + self.last_pair * pair.flatten(2).to(scores.dtype)
         return scores.masked_fill(~both[:, None], -1e4).softmax(-1), keys
 
@@ -189,16 +208,13 @@ class Decoder(nn.Module):
         self.focused_pointers = FocusedPointers(width, relations) if focus else None
         self.counts = CountHead(width, relations) if counts else None
 
-    def forward(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Logits of the word after each one, and the log of the value it would have as a `<number>`.
+    def forward(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> Written:
+        """The word after each one.
 
         Args:
             tokens: `[questions, answer]`, words, or vocabulary size + i for the i-th region.
             values: what a `<number>` among them stands for, in metres, `[questions, answer]`.
             encoded: the encoder's result.
-
-        Returns:
-            logits `[questions, answer, vocabulary + regions]` and log metres `[questions, answer]`.
         """
         states = self._read(tokens, values, encoded)
         for layer in self.layers:
@@ -208,17 +224,18 @@ class Decoder(nn.Module):
         states = self.norm(states)
         words = nn.functional.linear(states, self.embedding.weight, self.word_bias)
         pointers = pointed(self.point(states), encoded.regions)
+        members = None
         if self.focus is not None and encoded.regions.shape[1]:
             in_focus, relations = self.focus(states, last, encoded)
             if self.focused_pointers is not None and encoded.relations is not None:
                 own = encoded.relations.diagonal(dim1=1, dim2=2).transpose(1, 2)
                 pointers = pointers + self.focused_pointers(states, relations, own)
             if self.counts is not None:
-                nearness, _ = self.counts(states, in_focus, relations, encoded)
+                nearness, members = self.counts(states, in_focus, relations, encoded)
                 words[..., DIGITS.start : DIGITS.stop] += nearness.to(words.dtype)
         pointers = pointers.masked_fill(~encoded.named[:, None], -1e4)
         log_value = self.value(states).squeeze(-1) + measured
-        return torch.cat([words, pointers], dim=-1), log_value
+        return Written(torch.cat([words, pointers], dim=-1), log_value, members)
 
     def _read(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> Tensor:
         size = self.embedding.num_embeddings

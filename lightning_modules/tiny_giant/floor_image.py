@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from lightning_modules.tiny_giant.geometry import fit_floor, pixel_slopes
+from lightning_modules.tiny_giant.floor_fit import fit_floor, pixel_slopes
 
 DepthEncoding = Literal["raw", "floor"]
 """What the depth backbone sees: the depth image, or that and the three maps of places over the floor."""

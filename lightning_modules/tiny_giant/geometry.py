@@ -1,31 +1,18 @@
-"""Where regions stand on the floor, from a depth image whose scale is unknown.
-
-A camera at height h above a flat floor, pitched down by the angle p and without roll, sees at the image row
-with slope y (offset from the optical axis over the focal length, downward) the floor at the depth z along
-its axis:
-
-    1 / z = (y cos p + sin p) / h
-
-The depth image holds m = (z - z0) / s with unknown s and z0, that is z = s (m + c). Put together,
-
-    m y = -tan(p) m - c y + k
-
-is linear in the three unknowns tan(p), c and k, and everything follows in units of the camera's height.
-Nothing stands below the floor, so that in every row the floor is the farthest surface seen: the fit needs
-one number a row.
-"""
+"""Numbers that say where regions are: in the image, on the floor, and as seen from each other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from lightning_modules.tiny_giant.floor_fit import NO_FLOOR, FloorFit, fit_floor, pixel_slopes
 from lightning_modules.tiny_giant.floor_rectangles import FEATURES as INSIDE
 from lightning_modules.tiny_giant.floor_rectangles import FloorRectangle, inside_relations, rectangle_under
 from lightning_modules.tiny_giant.hulls import FEATURES as STANDING
 from lightning_modules.tiny_giant.hulls import feet, fill_hulls, standing_relations
+from lightning_modules.tiny_giant.standing import FEATURES as HIDING
+from lightning_modules.tiny_giant.standing import hiding_features
 
 Geometry = Literal["none", "mask", "floor_fit", "containment"]
 ON_FLOOR = ("floor_fit", "containment")
@@ -39,100 +26,12 @@ LOG_SIZE = MASK_FEATURES + 8
 """Which feature is the logarithm of a region's size on the floor, in camera heights."""
 SUPPORT = MASK_FEATURES + 16
 """Which feature is the share of the image's rows that show the floor, 0 where none was found."""
+IS_HIDDEN = slice(MASK_FEATURES + FLOOR_FEATURES, None)
+"""Which features describe what hides a part of a region."""
 LOG_DISTANCE = MASK_RELATIONS + 3
 """Which relation is the logarithm of two regions' distance on the floor, in camera heights."""
 FAR = 8.0
 """Positions beyond this many camera heights are clipped: out there the depth's 8 bits tell no more."""
-AGREEMENT = 1.5
-"""How far a row's farthest value may be from the floor's, in steps of the 8-bit depth image."""
-LEAST_SUPPORT = 0.2
-"""Share of the rows that must agree on a floor."""
-
-
-@dataclass(frozen=True)
-class FloorFit:
-    """A camera over a floor, as read from one depth image.
-
-    Attributes:
-        pitch: the camera's angle below the horizon, in radians.
-        offset: what is added to the depth image's value before scaling (its unknown zero).
-        scale: camera heights per unit of the depth image.
-        support: share of the image's rows that show the floor, 0 where no floor was found.
-    """
-
-    pitch: float
-    offset: float
-    scale: float
-    support: float
-
-    def points(
-        self, values: np.ndarray, slope_x: np.ndarray, slope_y: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where pixels are: to the right, ahead and above the floor, each in camera heights.
-
-        Args:
-            values: depth image values, `[pixels]`.
-            slope_x, slope_y: the pixels' viewing slopes right and down, `[pixels]`.
-        """
-        z = (values + self.offset) * self.scale
-        sine, cosine = np.sin(self.pitch), np.cos(self.pitch)
-        ahead = z * (cosine - slope_y * sine)
-        above = 1.0 - z * (slope_y * cosine + sine)
-        return slope_x * z, ahead, above
-
-
-NO_FLOOR = FloorFit(0.0, 0.0, 0.0, 0.0)
-
-
-def pixel_slopes(height: int, width: int, field_of_view: float) -> tuple[np.ndarray, np.ndarray]:
-    """Viewing slopes of columns `[width]` and rows `[height]` for a horizontal field of view in degrees."""
-    focal = width / 2 / np.tan(np.radians(field_of_view) / 2)
-    columns = (np.arange(width) + 0.5 - width / 2) / focal
-    rows = (np.arange(height) + 0.5 - height / 2) / focal
-    return columns.astype(np.float32), rows.astype(np.float32)
-
-
-def fit_floor(depth: np.ndarray, field_of_view: float) -> FloorFit:
-    """Fit the floor to a depth image `[height, width]` (brighter is farther, any scale).
-
-    Rows where a wall or an object hides the whole floor are left out as they turn out not to fit. Returns
-    `NO_FLOOR` where fewer than a fifth of the rows agree on one.
-    """
-    height, width = depth.shape
-    _, slopes = pixel_slopes(height, width, field_of_view)
-    # The second percentile from above instead of the farthest pixel: one noisy pixel must not move a row.
-    farthest = np.partition(depth, int(width * 0.98) - 1, axis=1)[:, int(width * 0.98) - 1].astype(np.float64)
-    # The floor fills the lower rows; how far up it reaches differs, so that several beginnings are tried.
-    fits = [_grow_floor(farthest, slopes, round(height * share)) for share in (0.3, 0.5, 0.65, 0.78)]
-    return max(fits, key=lambda fit: fit.support)
-
-
-def _grow_floor(farthest: np.ndarray, slopes: np.ndarray, first_row: int) -> FloorFit:
-    """Fit the rows from `first_row` down, then again and again the rows that agree with the last fit."""
-    height = len(farthest)
-    chosen = np.arange(height) >= first_row
-    best = NO_FLOOR
-    for _ in range(6):
-        m, y = farthest[chosen], slopes[chosen].astype(np.float64)
-        solution, *_ = np.linalg.lstsq(np.stack([-m, -y, np.ones_like(m)], axis=1), m * y, rcond=None)
-        tangent, offset, constant = solution
-        curvature = constant + offset * tangent
-        pitch = float(np.arctan(tangent))
-        if curvature <= 0 or not 0.05 < pitch < 1.5:
-            break
-        # Back to the image's own unit: how far each row's farthest value is from the fitted floor.
-        below_horizon = slopes + tangent
-        expected = curvature / np.maximum(below_horizon, 1e-3) - offset
-        agree = (np.abs(farthest - expected) < AGREEMENT) & (below_horizon > 1e-3)
-        support = float(agree.mean())
-        if support < LEAST_SUPPORT:
-            break
-        if support > best.support:
-            best = FloorFit(pitch, float(offset), float(1.0 / (curvature * np.cos(pitch))), support)
-        if np.array_equal(agree, chosen):
-            break
-        chosen = agree
-    return best
 
 
 def fill_rows(masks: np.ndarray) -> np.ndarray:
@@ -169,7 +68,7 @@ def describe_regions(
         are shares of its size, lengths on the floor are camera heights.
     """
     count, height, width = masks.shape
-    with_floor = geometry in ON_FLOOR
+    with_floor, on_floor = geometry in ON_FLOOR, MASK_FEATURES + FLOOR_FEATURES
     rectangles: list[FloorRectangle | None] = [None] * count
     features = np.zeros((count, feature_count(geometry)), np.float32)
     relations = np.zeros((count, count, relation_count(geometry)), np.float32)
@@ -192,22 +91,24 @@ def describe_regions(
         features[index, :MASK_FEATURES] = _mask_features(mask, rows, columns, values, boxes[index])
         if with_floor and floor.support > 0:
             right, ahead, above = floor.points(values, slopes_x[columns], slopes_y[rows])
-            features[index, MASK_FEATURES:] = _floor_features(right, ahead, above, floor)
+            features[index, MASK_FEATURES:on_floor] = _floor_features(right, ahead, above, floor)
             if geometry == "containment":
                 rectangles[index] = rectangle_under(right, ahead)
     relations[..., :MASK_RELATIONS] = _mask_relations(masks, boxes, features)
     end = MASK_RELATIONS + FLOOR_RELATIONS
     if with_floor and floor.support > 0:
-        relations[..., MASK_RELATIONS:end] = _floor_relations(features[:, MASK_FEATURES:])
+        relations[..., MASK_RELATIONS:end] = _floor_relations(features[:, MASK_FEATURES:on_floor])
     if geometry == "containment":
-        shares = shares_inside(feet(masks), fill_hulls(masks) if hulls is None else hulls)
+        hulls = fill_hulls(masks) if hulls is None else hulls
+        features[:, on_floor:] = hiding_features(masks, hulls, depth, floor, field_of_view)
+        shares = shares_inside(feet(masks), hulls)
         relations[..., end : end + STANDING] = standing_relations(shares)
         if floor.support > 0:
             places = features[:, MASK_FEATURES : MASK_FEATURES + 2]
             # Beside itself, a region's place is that from the point on the floor below the camera.
             own = np.arange(count)
             relations[own, own, MASK_RELATIONS:end] = _floor_relations(
-                np.concatenate([np.zeros((1, FLOOR_FEATURES)), features[:, MASK_FEATURES:]])
+                np.concatenate([np.zeros((1, FLOOR_FEATURES)), features[:, MASK_FEATURES:on_floor]])
             )[0, 1:]
             relations[..., end + STANDING :] = inside_relations(places, rectangles)
     return features, relations
@@ -215,7 +116,9 @@ def describe_regions(
 
 def feature_count(geometry: Geometry) -> int:
     """How many numbers describe one region."""
-    return 0 if geometry == "none" else MASK_FEATURES + (FLOOR_FEATURES if geometry in ON_FLOOR else 0)
+    on_floor = MASK_FEATURES + FLOOR_FEATURES
+    counts = {"mask": MASK_FEATURES, "floor_fit": on_floor, "containment": on_floor + HIDING}
+    return counts.get(geometry, 0)
 
 
 def relation_count(geometry: Geometry) -> int:

@@ -18,6 +18,7 @@ from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.floor_image import CHANNELS, DepthEncoding
 from lightning_modules.tiny_giant.fusion import FusionLayer, Words
 from lightning_modules.tiny_giant.geometry import (
+    IS_HIDDEN,
     LOG_DISTANCE,
     LOG_SIZE,
     ON_FLOOR,
@@ -155,8 +156,11 @@ class TinyGiantConfig:
                 raise ShapeError("The network would see nothing: give it a backbone, or geometry.")
             if self.scale == "picture":
                 raise ShapeError("network.scale is picture, but there is no backbone to see one with.")
-            if self.picture_counts:
-                raise ShapeError("network.picture_counts needs a backbone to see the picture with.")
+            if self.picture_counts and self.geometry != "containment":
+                raise ShapeError(
+                    "network.picture_counts needs a backbone to see the picture with, or what hides regions: "
+                    "set geometry to containment."
+                )
         if self.scale != "ruler" and not (self.relations and self.geometry in ON_FLOOR):
             raise ShapeError(
                 f"network.scale is {self.scale}, and nothing is measured on the floor that it could turn "
@@ -272,7 +276,8 @@ class TinyGiantNetwork(nn.Module):
         )
         self.picture_counts = None
         if config.picture_counts:
-            self.picture_counts = PictureCounts(config.visual_width * maps, config.visual_width)
+            hiding = len(range(feature_count(config.geometry))[IS_HIDDEN])
+            self.picture_counts = PictureCounts(hiding, config.visual_width * maps, config.visual_width)
         self.camera_height = None
         if config.scale != "ruler":
             channels = config.visual_width * maps if config.scale == "picture" else 0
@@ -322,8 +327,9 @@ class TinyGiantNetwork(nn.Module):
                 # Where no floor was found nothing is measured in camera heights.
                 log_height = self.camera_height(states, log_size, seen, guesses) * (support * seen > 0).any(1)
         in_images = shown = None
-        if self.picture_counts is not None and maps is not None:
-            in_images = self.picture_counts(maps, batch["masks"])
+        if self.picture_counts is not None and len(batch["rgb"]):
+            hiding = batch["region_features"][..., IS_HIDDEN]
+            in_images = self.picture_counts(hiding, maps, batch["masks"])
             shown = _of_questions(in_images, image_of, batch["regions"]) * (batch["regions"] >= 0)
         encoded = Encoded(
             tokens,
@@ -367,8 +373,8 @@ class TinyGiantNetwork(nn.Module):
         values = torch.zeros(questions, 1, device=encoded.tokens.device)
         done = torch.zeros(questions, dtype=torch.bool, device=encoded.tokens.device)
         for _ in range(longest):
-            logits, log_values = self.decoder(tokens, values, encoded)
-            last = logits[:, -1]
+            written = self.decoder(tokens, values, encoded)
+            last = written.logits[:, -1]
             if allowed is not None:
                 last = last.masked_fill(~allowed(tokens, encoded.named), -torch.inf)
             chosen = last.argmax(-1)
@@ -376,11 +382,12 @@ class TinyGiantNetwork(nn.Module):
             if given is not None and place < given.shape[1]:
                 chosen = torch.where(given[:, place] >= 0, given[:, place], chosen)
             chosen = chosen.masked_fill(done, END)
-            unknown = ~logits[:, -1:].amax(-1).isfinite() & ~done[:, None]
+            unknown = ~written.logits[:, -1:].amax(-1).isfinite() & ~done[:, None]
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
             # Clamped far beyond any room: an untrained head must not overflow. Only a number has a value, as
             # in the answers that are learnt.
-            value = log_values[:, -1:].float().clamp(-5, 7).exp().masked_fill(chosen[:, None] != NUMBER, 0)
+            metres = written.log_values[:, -1:].float().clamp(-5, 7).exp()
+            value = metres.masked_fill(chosen[:, None] != NUMBER, 0)
             values = torch.cat([values, value.masked_fill(unknown, torch.nan)], dim=1)
             done |= chosen == END
             if bool(done.all()):

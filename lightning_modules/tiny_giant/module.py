@@ -23,13 +23,14 @@ from lightning_modules.tiny_giant.chain_grammar import LONGEST_CHAIN, ChainGramm
 from lightning_modules.tiny_giant.chain_scores import ChainScores, true_chains, written
 from lightning_modules.tiny_giant.chains import ANSWER, CHAIN_WORDS, Chain
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
+from lightning_modules.tiny_giant.count_head import member_sum
 from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.geometry import ON_FLOOR
 from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
 from lightning_modules.tiny_giant.picture_counts import count_sum
 from lightning_modules.tiny_giant.training_texts import training_texts
-from lightning_modules.tiny_giant.vocabulary import NUMBER, PAD, NumberForm, Vocabulary
+from lightning_modules.tiny_giant.vocabulary import DIGITS, NUMBER, PAD, NumberForm, Vocabulary
 from lightning_modules.weights_digest import NO_WEIGHTS
 
 OPTIONAL_FIELDS = frozenset({"depth", "regions"})
@@ -50,8 +51,8 @@ class TinyGiant(SpatialModule):
         z_weight: weight of the router z-loss.
         value_weight: weight of the loss on the logarithm of numbers.
         scale_weight: weight of the loss on the camera's height, where the network estimates it.
-        count_weight: weight of the loss on how many pallets the picture shows in each region, where the
-            network counts them and the data tell.
+        count_weight: weight of the losses on which regions are counted, and on how many pallets the picture
+            shows in each region, where the network counts them and the data tell.
         optimizer: makes the optimizer from the parameters that require a gradient.
         schedule: the learning rate's course: `WarmupCosine` over the whole fit, or any scheduler of torch.
         decay: which weights decay; `matrices` spares biases, norms and scales.
@@ -184,14 +185,20 @@ class TinyGiant(SpatialModule):
                 f"No question of the batch has an answer to learn from ({objective}): is this a test split?"
             )
         encoded, routings = self.network.encode(batch)
-        logits, log_values = self.network.decoder(target[:, :-1], values[:, :-1], encoded)
+        made = self.network.decoder(target[:, :-1], values[:, :-1], encoded)
         learnt = target[:, 1:].masked_fill(~self.vocabulary.learnt(target[:, 1:]), PAD)
-        sums = answer_sums(at_least_float32(logits), at_least_float32(log_values), learnt, values[:, 1:])
+        sums = answer_sums(
+            at_least_float32(made.logits), at_least_float32(made.log_values), learnt, values[:, 1:]
+        )
         total, count = sums["number_loss"]
         sums["number_loss"] = self.value_weight * total, count
         if encoded.log_height is not None:
             total, count = height_sum(encoded.log_height, batch["log_height"], batch["height_known"])
             sums["scale_loss"] = self.scale_weight * total, count
+        if made.members is not None:
+            is_digit = (learnt >= DIGITS.start) & (learnt < DIGITS.stop)
+            total, count = member_sum(made.members, is_digit, batch["counted"], batch["counted_known"])
+            sums["member_loss"] = self.count_weight * total, count
         if encoded.shown_in_images is not None:
             total, count = count_sum(encoded.shown_in_images, batch["shown"])
             sums["count_loss"] = self.count_weight * total, count

@@ -104,14 +104,24 @@ class PlainTinyGiant:
             height = self.log_height(tokens[places][: len(numbers)], sizes, seen) * on_floor
         self.shown = torch.zeros(count)
         if self.config.picture_counts and numbers:
-            seen, masks = torch.cat([each[image] for each in maps]), batch["masks"][image, numbers]
-            self.shown = torch.stack([self.counted(seen, mask) for mask in masks])
+            masks = batch["masks"][image, numbers]
+            hiding = batch["region_features"][image, numbers][:, 31:]
+            self.shown = torch.stack(
+                [
+                    self.counted([each[image] for each in maps], mask, own)
+                    for mask, own in zip(masks, hiding, strict=True)
+                ]
+            )
         return self.decode(target[:length], values, tokens, tokens[places], pairs, distances, sizes, height)
 
-    def counted(self, seen: Tensor, masks: Tensor) -> Tensor:
-        """What the squares of a picture add inside of a region, `[2, rows, columns]`."""
+    def counted(self, maps: list[Tensor], masks: Tensor, hiding: Tensor) -> Tensor:
+        """What hides a part of a region, and what the squares of a picture add inside of it."""
         name, total = "picture_counts", torch.zeros(())
-        for square, shares in zip(seen.flatten(1).T, masks.flatten(1).T, strict=True):
+        if hiding.any():
+            hidden = gelu(self.linear(f"{name}.hiding.0", hiding))
+            total = total + (1 + self.linear(f"{name}.hiding.2", hidden)[0].exp()).log()
+        seen = torch.cat(maps).flatten(1).T if maps else ()
+        for square, shares in zip(seen, masks.flatten(1).T, strict=bool(maps)):
             if shares.sum() > 0:
                 hidden = gelu(self.convolved(f"{name}.seen", square) + self.linear(f"{name}.covered", shares))
                 total = total + (1 + self.linear(f"{name}.adds", hidden)[0].exp()).log()
@@ -274,14 +284,18 @@ class PlainTinyGiant:
             return word
         return word + self.linear("decoder.read_value", torch.tensor([max(value, 0.05)]).log())
 
+    def in_focus(self, state: Tensor, chain: list[int], regions: Tensor) -> Tensor:
+        """How much each region is in focus."""
+        scores = regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5
+        if chain:
+            scores[chain[-1]] += self.weights["decoder.focus.last"]
+        return torch.softmax(scores, 0)
+
     def about(
         self, state: Tensor, chain: list[int], regions: Tensor, pairs: list[list[Tensor]]
     ) -> list[Tensor]:
         """How each region stands to the one in focus."""
-        scores = regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5
-        if chain:
-            scores[chain[-1]] += self.weights["decoder.focus.last"]
-        focus = torch.softmax(scores, 0)
+        focus = self.in_focus(state, chain, regions)
         return [
             torch.stack([share * pairs[i][j] for j, share in enumerate(focus)]).sum(0)
             for i in range(len(regions))
@@ -300,25 +314,23 @@ class PlainTinyGiant:
     def digits(self, state: Tensor, chain: list[int], regions: Tensor, pairs: list[list[Tensor]]) -> Tensor:
         """How near each digit is to the number of regions that lie in the container."""
         name, total = "decoder.counts", torch.zeros(1)
-        for region, relation in zip(regions, self.about(state, chain, regions, pairs), strict=True):
+        focus = self.in_focus(state, chain, regions)
+        relations = self.about(state, chain, regions, pairs)
+        for share, region, relation in zip(focus, regions, relations, strict=True):
             inside = self.linear(f"{name}.inside.2", gelu(self.linear(f"{name}.inside.0", relation)))
             wanted = region @ self.linear(f"{name}.wanted", state) / self.config.width**0.5
-            total = total + torch.sigmoid(inside + wanted)
-        near = self.near(total).exp()
+            total = total + torch.sigmoid(inside + wanted) * (1 - share)
+        seen = torch.full((10,), 0.1)
         if self.config.picture_counts:
-            scores = regions @ self.linear("decoder.focus.query", state) / self.config.width**0.5
-            if chain:
-                scores[chain[-1]] += self.weights["decoder.focus.last"]
-            shown = self.near((torch.softmax(scores, 0) @ self.shown)[None]).exp()
-            listed = torch.sigmoid(self.linear(f"{name}.is_listed", state))
-            near = listed * near + (1 - listed) * shown
-        return near.log()
+            seen = self.near((focus @ self.shown)[None])
+        listed = torch.sigmoid(self.linear(f"{name}.is_listed", state))
+        return (listed * self.near(total) + (1 - listed) * seen).log()
 
     def near(self, total: Tensor) -> Tensor:
-        """How near each digit is to a number."""
+        """How likely each digit is by its nearness to a number."""
         steep = 3 * (1 + self.weights["decoder.counts.sharpness"].exp()).log()
         away = [(total - digit).abs() for digit in range(10)]
-        return torch.cat([-steep * (far - 0.5 if far >= 1 else far**2 / 2) for far in away])
+        return torch.softmax(torch.cat([-steep * (far - 0.5 if far >= 1 else far**2 / 2) for far in away]), 0)
 
     def inspect(
         self,
@@ -347,8 +359,7 @@ class PlainTinyGiant:
                 keys.append(key + pairs[i][j])
                 score = query @ key / len(key) ** 0.5
                 if self.config.focus:
-                    times = (chain[-2:] == [i, j]) + (chain[-2:] == [j, i])
-                    score = score + times * self.weights[f"{name}.last_pair"]
+                    score = score + (chain[-2:] == [i, j]) * self.weights[f"{name}.last_pair"]
                 scores.append(score)
                 places.append(distances[i, j])
         shares = torch.softmax(torch.stack(scores), 0)

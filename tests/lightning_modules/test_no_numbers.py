@@ -15,6 +15,7 @@ from lightning_modules.base import ModelError
 from lightning_modules.distillation.on_policy import OnPolicy, on_policy_answers
 from lightning_modules.no_numbers import refuse_no_numbers
 from lightning_modules.phases import Phase
+from lightning_modules.tiny_giant.decoder import Written
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft
@@ -103,10 +104,10 @@ def test_tiny_giant_answers_nothing(kind: str) -> None:
     assert len(giant.answer(batch)) == 4
     write = giant.network.decoder.forward
 
-    def spoiled(*inputs: Any) -> tuple[Tensor, Tensor]:
-        logits, log_values = write(*inputs)
-        logits[2, ..., 7] = NO_NUMBERS[kind]
-        return logits, log_values
+    def spoiled(*inputs: Any) -> Written:
+        written = write(*inputs)
+        written.logits[2, ..., 7] = NO_NUMBERS[kind]
+        return written
 
     decoder: Any = giant.network.decoder
     decoder.forward = spoiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from itertools import pairwise
 
 import torch
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lightning_modules.tiny_giant.count_head import CountHead
+from lightning_modules.tiny_giant.count_head import CountHead, member_sum
 from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.focus import Focus
 
@@ -30,6 +31,7 @@ def head_that_knows() -> CountHead:
         last.weight[0, 0] = 2.0
         last.bias.fill_(-CERTAIN)
         head.sharpness.fill_(1.0)
+        head.is_listed.bias.fill_(CERTAIN)
     return head
 
 
@@ -57,13 +59,13 @@ def asked(inside: list[bool], more: int = 0) -> Encoded:
 
 
 def counted(encoded: Encoded, head: CountHead | None = None) -> tuple[Tensor, Tensor]:
-    """What is added to the digits, and the count."""
+    """What is added to the digits, and how many regions are counted."""
     states, nothing = torch.zeros(1, 1, WIDTH), torch.zeros(1, 1, encoded.regions.shape[1])
     with torch.no_grad():
-        nearness, counts = (head or head_that_knows())(
+        nearness, members = (head or head_that_knows())(
             states, *container()(states, nothing, encoded), encoded
         )
-    return nearness[0, 0], counts[0, 0]
+    return nearness[0, 0], torch.sigmoid(members[0, 0])[encoded.named[0]].sum()
 
 
 @settings(deadline=None)
@@ -95,3 +97,30 @@ def test_what_the_picture_shows_in_the_container_counts_where_nothing_is_listed(
     torch.nn.init.constant_(head.is_listed.bias, 0.0)
     undecided, _ = counted(encoded, head)
     assert sorted(undecided.argsort()[-2:].tolist()) == [1, 3] and undecided[2] < undecided[1] - 0.5
+
+
+def test_a_container_does_not_count_itself() -> None:
+    head, encoded = head_that_knows(), asked([True, False, True])
+    assert encoded.relations is not None
+    encoded.relations[0, 0, 0, 0] = 1.0  # as if it were inside of itself
+    nearness, members = counted(encoded, head)
+    assert abs(float(members) - 3) < 0.01 and int(nearness.argmax()) == 2
+
+
+def test_all_digits_are_alike_where_nothing_is_listed_or_seen() -> None:
+    head = head_that_knows()
+    torch.nn.init.constant_(head.is_listed.bias, -CERTAIN)
+    nearness, _ = counted(asked([True, True]), head)
+    assert torch.allclose(nearness, nearness[:1].expand(10), atol=1e-3)
+
+
+def test_members_are_learnt_where_a_digit_is_written_and_the_regions_are_known() -> None:
+    members = torch.zeros(2, 3, 4, requires_grad=True)
+    is_digit = torch.tensor([[False, True, False], [False, True, False]])
+    truth = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    known = torch.tensor([[True, True, True, False], [False] * 4])
+    total, number = member_sum(members, is_digit, truth, known)
+    total.backward()
+    assert number == 2 and abs(float(total.detach()) - 3 * math.log(2)) < 1e-5
+    assert members.grad is not None
+    assert members.grad[0, 1].tolist() == [0.5, -0.5, 0.5, 0.0] and members.grad.count_nonzero() == 3

@@ -24,7 +24,8 @@ def network_for(config: TinyGiantConfig = CONFIG) -> TinyGiantNetwork:
 def logits_of(network: TinyGiantNetwork, batch: Batch, name: str = "normalized") -> tuple[Tensor, Tensor]:
     encoded, _ = network.encode(batch)
     target, values = batch[name], batch[f"{name}_values"]
-    return network.decoder(target[:, :-1], values[:, :-1], encoded)
+    written = network.decoder(target[:, :-1], values[:, :-1], encoded)
+    return written.logits, written.log_values
 
 
 def test_the_decoder_does_not_see_words_to_come() -> None:
@@ -52,17 +53,17 @@ def test_written_answers_are_the_likeliest_as_learnt_answers_are_read() -> None:
         tokens, values = network.write(encoded, longest=6)
         start = torch.full((len(tokens), 1), START)
         read = torch.where(tokens == NUMBER, values, 0)
-        logits, log_values = network.decoder(
+        again = network.decoder(
             torch.cat([start, tokens[:, :-1]], 1),
             torch.cat([torch.zeros(len(tokens), 1), read[:, :-1]], 1),
             encoded,
         )
     assert 0 < (tokens == NUMBER).sum() < tokens.numel()
-    best = logits.argmax(-1)
+    best = again.logits.argmax(-1)
     for row in range(len(tokens)):
         end = next((place + 1 for place, token in enumerate(tokens[row]) if token == END), tokens.shape[1])
         assert tokens[row, :end].equal(best[row, :end])
-        wanted = torch.where(tokens[row, :end] == NUMBER, log_values[row, :end].clamp(-5, 7).exp(), 0)
+        wanted = torch.where(tokens[row, :end] == NUMBER, again.log_values[row, :end].clamp(-5, 7).exp(), 0)
         assert torch.allclose(values[row, :end], wanted, rtol=1e-4)
 
 

@@ -21,6 +21,9 @@ from lightning_modules.tiny_giant.vocabulary import Vocabulary
 from tests.helpers.scenes import questions
 from tests.helpers.small_tiny_giant import collator_for
 
+NOTHING = torch.zeros(1, 1, 0)
+"""Numbers that describe what hides one region, where there are none."""
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> AiCityTrack3:
@@ -77,7 +80,7 @@ def test_nothing_is_known_of_other_images(data: AiCityTrack3) -> None:
 def test_things_are_counted_where_they_are() -> None:
     """Each thing is one bright square; a region is a rectangle that covers half squares at its sides."""
     torch.manual_seed(0)
-    counts = PictureCounts(5, 16)
+    counts = PictureCounts(0, 5, 16)
     steps = torch.optim.Adam(counts.parameters(), lr=0.01)
 
     def pictures(number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -91,14 +94,14 @@ def test_things_are_counted_where_they_are() -> None:
 
     for _ in range(400):
         maps, masks, true = pictures(64)
-        total, number = count_sum(counts(maps, masks), true)
+        total, number = count_sum(counts(NOTHING.expand(64, -1, -1), maps, masks), true)
         steps.zero_grad()
         (total / number).backward()
         steps.step()
     maps, masks, true = pictures(200)
-    found = counts(maps, masks)
+    found = counts(NOTHING.expand(200, -1, -1), maps, masks)
     assert float((found.round() == true).float().mean()) > 0.9
-    assert not counts(maps, torch.zeros_like(masks)).any()
+    assert not counts(NOTHING.expand(200, -1, -1), maps, torch.zeros_like(masks)).any()
 
 
 def test_unknown_counts_are_not_learnt() -> None:
@@ -115,7 +118,7 @@ def test_what_nothing_could_count_is_refused() -> None:
     with pytest.raises(ShapeError, match="set focus to true"):
         TinyGiantConfig(count_head=True)
     counting = TinyGiantConfig(picture_counts=True, count_head=True, focus=True)
-    with pytest.raises(ShapeError, match="needs a backbone"):
+    with pytest.raises(ShapeError, match="set geometry to containment"):
         dataclasses.replace(counting, rgb_backbone=None, depth_backbone=None)
     with pytest.raises(ShapeError, match="set relations to true"):
         TinyGiantConfig(focus=True, relations=False)

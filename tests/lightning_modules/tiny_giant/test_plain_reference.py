@@ -44,6 +44,15 @@ CONFIGURATIONS = {
     "geometry alone": dataclasses.replace(
         FULL, rgb_backbone=None, depth_backbone=None, focus=True, scale="regions"
     ),
+    "counted by what hides": dataclasses.replace(
+        FULL,
+        rgb_backbone=None,
+        depth_backbone=None,
+        geometry="containment",
+        focus=True,
+        count_head=True,
+        picture_counts=True,
+    ),
     "rgb alone": dataclasses.replace(FULL, depth_backbone=None, geometry="mask", experts=0),
 }
 
@@ -84,7 +93,8 @@ def test_a_network_computes_what_its_description_says(name: str, halved: bool) -
     with torch.no_grad():
         encoded, routings = network.encode(batch)
         tokens, values = batch["free_form"], batch["free_form_values"]
-        logits, log_values = network.decoder(tokens[:, :-1], values[:, :-1], encoded)
+        written = network.decoder(tokens[:, :-1], values[:, :-1], encoded)
+        logits, log_values = written.logits, written.log_values
         for q, (expected, measured) in enumerate(plain(batch, "free_form")):
             length, count = expected.shape
             torch.testing.assert_close(logits[q, :length, :count], expected, atol=5e-4, rtol=1e-4)
@@ -161,7 +171,7 @@ def test_dropout_is_drawn_in_training_and_nowhere_else(part: str) -> None:
 
     def logits() -> Tensor:
         encoded, _ = network.encode(batch)
-        return network.decoder(batch["normalized"], batch["normalized_values"], encoded)[0]
+        return network.decoder(batch["normalized"], batch["normalized_values"], encoded).logits
 
     with torch.no_grad():
         assert torch.equal(logits(), logits())
