@@ -21,7 +21,7 @@ from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.loading.batching import BatchRequest, ImageRequest
 from datamodules.loading.image_loading import CollateLoaded, ImageLoading
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant, answer_sums
 
 EXPERIMENTS = {"small": "quickstart", "64m": "warehouse/tinygiant_64m"}

@@ -20,7 +20,7 @@ from lightning.pytorch import Trainer
 from benchmarks.measuring import write_result
 from datamodules.ai_city_track3 import AiCityTrack3
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 
 

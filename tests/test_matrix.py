@@ -17,7 +17,7 @@ from lightning_modules.distillation.attention.loss import AttentionDistillation
 from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
 from lightning_modules.vlm.tiny_models import TinySize

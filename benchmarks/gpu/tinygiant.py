@@ -17,7 +17,7 @@ from benchmarks.gpu.needs import ROOT
 from benchmarks.gpu.training import MadeUpData, Steps, train
 from datamodules.loading.cores import available_cores
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 
 EXPERIMENT = ROOT / "experiments" / "warehouse" / "tinygiant_64m.yaml"

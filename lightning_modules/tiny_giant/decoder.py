@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.count_head import CountHead
 from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.focus import LIKELIER, Focus, FocusedPointers, pointed, written_last
@@ -166,47 +167,30 @@ class Decoder(nn.Module):
 
     Args:
         embedding: the word table, shared with the question encoder and used for output as well.
-        width: size of a state.
-        heads: number of attention heads.
-        layers: number of layers.
-        hidden: inner size of a feed-forward network.
-        relations: size of embedded relations, 0 for none.
-        maximum_words: longest answer, in tokens.
-        dropout: share of each sub-layer's output that is dropped in training.
-        with_ruler: whether numbers are measured by a ruler among the regions.
-        focus: whether regions and pairs are chosen by those that were written last, too.
-        counts: whether digits are written by how near they are to a sum; needs focus.
+        config: the network's shape.
     """
 
-    def __init__(
-        self,
-        embedding: nn.Embedding,
-        width: int,
-        heads: int,
-        layers: int,
-        hidden: int,
-        relations: int,
-        maximum_words: int,
-        dropout: float,
-        with_ruler: bool,
-        focus: bool,
-        counts: bool,
-    ) -> None:
+    def __init__(self, embedding: nn.Embedding, config: TinyGiantConfig) -> None:
         super().__init__()
+        width, heads = config.width, config.heads
+        relations = config.relation_width if config.relations else 0
         self.embedding = embedding
-        self.position = nn.Parameter(torch.randn(maximum_words, width) * 0.3)
+        self.position = nn.Parameter(torch.randn(config.maximum_words, width) * 0.3)
         self.read_value = nn.Linear(1, width)
         self.read_region = nn.Linear(width, width)
         self.read_summary = nn.Linear(width, width)
-        self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
-        self.reinspect = Reinspection(width, heads, relations, with_ruler, focus)
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, heads, config.decoder_hidden, config.dropout)
+            for _ in range(config.decoder_layers)
+        )
+        self.reinspect = Reinspection(width, heads, relations, config.scale == "ruler", config.focus)
         self.norm = nn.LayerNorm(width)
         self.word_bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
         self.point = nn.Linear(width, width)
         self.value = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.focus = Focus(width) if focus else None
-        self.focused_pointers = FocusedPointers(width, relations) if focus else None
-        self.counts = CountHead(width, relations) if counts else None
+        self.focus = Focus(width) if config.focus else None
+        self.focused_pointers = FocusedPointers(width, relations) if config.focus else None
+        self.counts = CountHead(width, relations) if config.count_head else None
 
     def forward(self, tokens: Tensor, values: Tensor, encoded: Encoded) -> Written:
         """The word after each one.

@@ -23,11 +23,12 @@ from lightning_modules.tiny_giant.chain_grammar import LONGEST_CHAIN, ChainGramm
 from lightning_modules.tiny_giant.chain_scores import ChainScores, true_chains, written
 from lightning_modules.tiny_giant.chains import ANSWER, CHAIN_WORDS, Chain
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.count_head import member_sum
 from lightning_modules.tiny_giant.encoded import Encoded
 from lightning_modules.tiny_giant.experts import Routing
 from lightning_modules.tiny_giant.geometry import ON_FLOOR
-from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.model import TinyGiantNetwork
 from lightning_modules.tiny_giant.picture_counts import count_sum
 from lightning_modules.tiny_giant.training_texts import training_texts
 from lightning_modules.tiny_giant.vocabulary import DIGITS, NUMBER, PAD, NumberForm, Vocabulary

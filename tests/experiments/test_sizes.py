@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.experiment_files.registry import find_experiment, read_yaml, with_ancestors
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import parameter_count
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.vocabulary import Vocabulary
 from tests.helpers.scenes import FIELD_OF_VIEW, questions
 

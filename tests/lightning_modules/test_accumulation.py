@@ -29,7 +29,7 @@ from lightning_modules.distillation.teachers.cache_files import CacheWriter
 from lightning_modules.distillation.teachers.live import LiveTeacher, Teacher
 from lightning_modules.finite import NotFinite
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.sft import PeftSft
 from tests.helpers.bare_trainer import bare_trainer

@@ -15,7 +15,7 @@ from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.checkpoints import CheckpointError, keep_trainable, require_trainable
 from lightning_modules.finite import NotFinite
 from lightning_modules.phases import Phase, objective_at
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant, parameter_count
 from lightning_modules.whole_batches import WholeBatches
 from tests.helpers.bare_trainer import bare_trainer

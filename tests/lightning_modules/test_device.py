@@ -27,8 +27,8 @@ from lightning_modules.distillation.teachers.cache_files import CacheWriter
 from lightning_modules.distillation.teachers.cached import read_by_student
 from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.phases import Objective, Phase
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.experts import Router
-from lightning_modules.tiny_giant.model import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft

@@ -15,7 +15,7 @@ from datamodules.ai_city_track3 import AiCityTrack3
 from datamodules.samples import SpatialSample
 from lightning_modules.phases import Phase
 from lightning_modules.schedule import WarmupCosine
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from tests.helpers.bare_trainer import bare_trainer
 

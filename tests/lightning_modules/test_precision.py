@@ -19,7 +19,7 @@ from lightning_modules.precision import (
     at_least_float32,
     refuse_unworkable,
 )
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft

@@ -13,7 +13,7 @@ from lightning_modules.checkpoints import CheckpointError, read_checkpoint
 from lightning_modules.optimizers import OptimizerError, require_optimizer
 from lightning_modules.package_weights import timm_weights
 from lightning_modules.schedule import WarmupCosine
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.vlm.composed_encoder import feature_map_shape
 from lightning_modules.vlm.loading import Composed, load_vlm
 from lightning_modules.vlm.tiny_models import TinySize

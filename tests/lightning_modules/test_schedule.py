@@ -16,7 +16,7 @@ from torch.optim import lr_scheduler
 
 from lightning_modules.phases import Phase
 from lightning_modules.schedule import ScheduleError, WarmupCosine
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.memory_data import MemoryData

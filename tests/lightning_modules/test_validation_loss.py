@@ -12,7 +12,7 @@ from lightning_modules.distillation.module import DistilledStudent
 from lightning_modules.distillation.teachers.live import Teacher
 from lightning_modules.distributed import joined_sums
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.vlm.adapters import AdapterConfig
 from lightning_modules.vlm.sft import PeftSft

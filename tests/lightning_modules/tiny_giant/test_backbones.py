@@ -14,7 +14,7 @@ from torch import nn
 from lightning_modules.package_weights import PACKAGES, WeightsError, WeightsPackage, timm_weights
 from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.backbones import Backbone
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.weights_digest import NO_WEIGHTS, file_digest
 from tests.helpers.bare_trainer import bare_trainer

@@ -16,7 +16,8 @@ from datamodules.rendered.warehouse import draw_warehouse
 from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.tiny_giant.camera_height import CameraHeight, measured_pair
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
-from lightning_modules.tiny_giant.model import ShapeError, TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.config import ShapeError, TinyGiantConfig
+from lightning_modules.tiny_giant.model import TinyGiantNetwork
 from lightning_modules.tiny_giant.module import height_sum
 from lightning_modules.tiny_giant.vocabulary import Vocabulary
 from tests.helpers.scenes import box, questions

@@ -14,7 +14,7 @@ from datamodules.samples import AnswerType, SpatialSample
 from lightning_modules.base import ModelError
 from lightning_modules.phases import Objective, Phase
 from lightning_modules.schedule import WarmupCosine
-from lightning_modules.tiny_giant.model import TinyGiantConfig
+from lightning_modules.tiny_giant.config import TinyGiantConfig
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.tiny_giant.training_texts import training_texts
 from lightning_modules.tiny_giant.vocabulary import FIXED_WORDS, Vocabulary

@@ -15,7 +15,7 @@ from datamodules.rendered.warehouse import draw_warehouse
 from datamodules.samples import SpatialSample
 from datamodules.views import Blind, Mirrored
 from lightning_modules.tiny_giant.collator import UNKNOWN_COUNT, TinyGiantCollator
-from lightning_modules.tiny_giant.model import ShapeError, TinyGiantConfig
+from lightning_modules.tiny_giant.config import ShapeError, TinyGiantConfig
 from lightning_modules.tiny_giant.picture_counts import PictureCounts, count_sum
 from lightning_modules.tiny_giant.vocabulary import Vocabulary
 from tests.helpers.scenes import questions

@@ -16,7 +16,8 @@ from datamodules.samples import SpatialSample
 from lightning_modules.base import Batch
 from lightning_modules.phases import Phase
 from lightning_modules.schedule import WarmupCosine
-from lightning_modules.tiny_giant.model import TinyGiantConfig, TinyGiantNetwork
+from lightning_modules.tiny_giant.config import TinyGiantConfig
+from lightning_modules.tiny_giant.model import TinyGiantNetwork
 from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.tiny_giant.vocabulary import NUMBER
 from tests.helpers.bare_trainer import bare_trainer
