@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from datamodules.samples import MASK_PLACEHOLDER, AnswerType, SmallSpatialError
@@ -170,6 +171,12 @@ class Vocabulary:
 def without_masks(text: str) -> str:
     """A text other than a question, in which `<mask>` names no region: the same characters as words."""
     return _MASK.sub(lambda found: f"< {found[0][1:-1]} >", text)
+
+
+def padded(rows: Sequence[Sequence[float]], value: float, dtype: torch.dtype) -> Tensor:
+    """Rows of tokens or of their values as one tensor `[rows, longest]`, filled up with a value."""
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows], dtype=dtype)
 
 
 def format_distance(metres: float) -> str:

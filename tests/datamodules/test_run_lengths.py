@@ -19,7 +19,7 @@ from datamodules.images.run_lengths import why_not_a_mask
 from datamodules.own_images import OwnImages
 from datamodules.samples import DataError, OpenedImage, Region, SpatialSample
 from datamodules.views import BoxesInText, Marked
-from lightning_modules.tiny_giant.collator import CollatorError
+from lightning_modules.tiny_giant.image_preparation import CollatorError
 from tests.helpers.small_tiny_giant import collator_for
 from tests.helpers.track3_files import HEIGHT, WIDTH, mask, record, write_split
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from datamodules.loading.image_loading import BadImagePolicy, CollateLoaded, Ima
 from datamodules.loading.kept_images import KeptImages
 from datamodules.samples import AnswerType, ImageFile, KeptImage, Region, SpatialSample, UnreadableImage
 from datamodules.views import Grayscale
-from lightning_modules.tiny_giant.collator import CollatorError, TinyGiantCollator
+from lightning_modules.tiny_giant.image_preparation import CollatorError
 from lightning_modules.whole_batches import WholeBatches
 from tests.helpers.listed_data import ListedData
 from tests.helpers.scenes import as_image, floor_depth
@@ -197,7 +198,7 @@ def test_other_settings_find_nothing_that_is_kept(
 ) -> None:
     asked = ImageRequest(0, (0, 1, 4))
     batch(Questions(images), KeptImages(collator_for(), LIMIT, folder=tmp_path), asked)
-    other = TinyGiantCollator(**{**vars(collator_for()), **change})
+    other = dataclasses.replace(collator_for(), **change)
     kept = KeptImages(other, LIMIT, folder=tmp_path)
     anew = CollateLoaded(other)(loading(Questions(images), None)[BatchRequest((asked,))])
     assert_equal(batch(Questions(images), kept, asked), anew)
@@ -233,7 +234,7 @@ def test_what_other_settings_left_makes_room(images: Path, tmp_path: Path) -> No
     asked = ImageRequest(0, (0, 1))
     batch(Questions(images), KeptImages(collator_for(), LIMIT, folder=tmp_path), asked)
     (old,) = tmp_path.iterdir()
-    other = TinyGiantCollator(**{**vars(collator_for()), "field_of_view": 55.0})
+    other = dataclasses.replace(collator_for(), field_of_view=55.0)
     size = sum(file.stat().st_size for file in tmp_path.rglob("*.safetensors"))
     KeptImages(other, size * 3, folder=tmp_path)
     assert old.exists()

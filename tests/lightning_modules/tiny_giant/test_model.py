@@ -8,8 +8,8 @@ from torch import Tensor
 
 from datamodules.samples import AnswerType
 from lightning_modules.base import Batch
-from lightning_modules.tiny_giant.collator import CollatorError
 from lightning_modules.tiny_giant.config import TinyGiantConfig
+from lightning_modules.tiny_giant.image_preparation import CollatorError
 from lightning_modules.tiny_giant.model import TinyGiantNetwork
 from lightning_modules.tiny_giant.module import answer_sums
 from lightning_modules.tiny_giant.vocabulary import END, NUMBER, PAD, START

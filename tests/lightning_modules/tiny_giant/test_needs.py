@@ -11,8 +11,8 @@ import torch
 from datamodules.samples import SpatialSample
 from datamodules.views import Blind, NoDepth, View
 from lightning_modules.phases import Phase
-from lightning_modules.tiny_giant.collator import CollatorError
 from lightning_modules.tiny_giant.config import TinyGiantConfig
+from lightning_modules.tiny_giant.image_preparation import CollatorError
 from lightning_modules.tiny_giant.module import TinyGiant
 from tests.helpers.bare_trainer import bare_trainer
 from tests.helpers.memory_data import MemoryData

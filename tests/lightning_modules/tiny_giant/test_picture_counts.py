@@ -14,8 +14,9 @@ from datamodules.rendered.scene import Kind
 from datamodules.rendered.warehouse import draw_warehouse
 from datamodules.samples import SpatialSample
 from datamodules.views import Blind, Mirrored
-from lightning_modules.tiny_giant.collator import UNKNOWN_COUNT, TinyGiantCollator
+from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.config import ShapeError, TinyGiantConfig
+from lightning_modules.tiny_giant.image_preparation import UNKNOWN_COUNT
 from lightning_modules.tiny_giant.picture_counts import PictureCounts, count_sum
 from lightning_modules.tiny_giant.vocabulary import Vocabulary
 from tests.helpers.scenes import questions
