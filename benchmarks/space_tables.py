@@ -137,7 +137,7 @@ def alone_against_all(together: Answers, alone: Answers) -> list[Row]:
 
 
 def paired(ours: Answers, other: Answers) -> list[Row]:
-    """Another run's answers against these, over images, with McNemar's test."""
+    """Another run's answers against these, over images."""
     names = list(ours)
     answers = PairedAnswers(
         _correct(list(ours.values())),
@@ -190,7 +190,8 @@ def _compared(score: ComparedScore) -> Row:
         "other run": score.score_b,
         "difference": score.difference.difference,
         "interval": list(score.difference.interval),
-        "McNemar p": score.p_value,
+        "p": score.p_value,
+        "can show": score.detectable,
     }
 
 

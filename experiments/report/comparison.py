@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from datamodules.scoring.prediction_files import records_by_id
-from datamodules.statistics.paired import PairedDifference, mcnemar, paired_bootstrap
+from datamodules.statistics.paired import (
+    FEW_IMAGES,
+    LARGEST_FAMILY,
+    PairedDifference,
+    design_effect,
+    holm,
+    paired_bootstrap,
+    sign_flip_test,
+)
+from datamodules.statistics.power import detectable_difference
 from experiments.report.results import further_scores, interval, kind_of, percent, read_results
 from experiments.run_folders.run_folder import RunError, RunFolder
 
@@ -21,8 +31,10 @@ ALL = "all questions"
 NOTE = """\
 The rows hold plain accuracy, the share of right answers: the paired tests need a right or wrong for
 each question, which official scores that weigh tasks or sources (above) are not made of. The
-interval draws whole images; McNemar's p takes questions as independent. Rows of single tasks are
-not corrected for looking at several."""
+interval draws whole images, and p flips the signs of whole images' differences (mid-p; McNemar's
+where each image has one question). The tasks are one family, named before anything was seen:
+Holm p is corrected for their number, where there are at most six. "Can show" is the smallest
+difference that so many questions with so much disagreement find four times out of five."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +49,28 @@ class PairedAnswers:
 
 @dataclass(frozen=True)
 class ComparedScore:
-    """Both runs on some questions: accuracies in percent, their difference, and how likely chance is."""
+    """Both runs on some questions.
+
+    Attributes:
+        name: which questions.
+        n: how many.
+        images: of how many images.
+        score_a, score_b: accuracies in percent.
+        difference: of the two.
+        p_value: how likely chance is to show as much.
+        detectable: the smallest difference, in points, that these questions could show.
+        adjusted: the p-value, adjusted for its family, where it is one of a family.
+    """
 
     name: str
     n: int
+    images: int
     score_a: float
     score_b: float
     difference: PairedDifference
     p_value: float
+    detectable: float
+    adjusted: float | None = None
 
 
 def paired_answers(file_a: Path, file_b: Path) -> PairedAnswers:
@@ -81,12 +107,20 @@ def paired_answers(file_a: Path, file_b: Path) -> PairedAnswers:
 
 
 def compare(answers: PairedAnswers) -> list[ComparedScore]:
-    """Both runs on all questions, then on those of each task."""
+    """Both runs on all questions, then on those of each task.
+
+    Raises:
+        ComparisonError: all questions are of one image.
+    """
     everything = np.ones(len(answers.tasks), bool)
     tasks = list(dict.fromkeys(answers.tasks.tolist()))
     parts = [(ALL, everything)]
     parts += [(task, answers.tasks == task) for task in tasks if len(tasks) > 1]
-    return [_compared(name, answers, chosen) for name, chosen in parts]
+    whole, *of_tasks = [_compared(name, answers, chosen) for name, chosen in parts]
+    if len(of_tasks) <= LARGEST_FAMILY:
+        adjusted = holm([score.p_value for score in of_tasks])
+        of_tasks = [replace(score, adjusted=p) for score, p in zip(of_tasks, adjusted, strict=True)]
+    return [whole, *of_tasks]
 
 
 def as_text(run_a: RunFolder, run_b: RunFolder, scores: list[ComparedScore]) -> str:
@@ -96,8 +130,8 @@ def as_text(run_a: RunFolder, run_b: RunFolder, scores: list[ComparedScore]) -> 
         f"A: {run_a.path}{_reported(run_a)}",
         f"B: {run_b.path}{_reported(run_b)}",
         "",
-        f"{'accuracy':{width}}  {'A':>6}  {'B':>6}  {'B - A':>7}  {'95 % interval':>16}  {'McNemar p':>9}"
-        f"  {'n':>6}",
+        f"{'accuracy':{width}}  {'A':>6}  {'B':>6}  {'B - A':>7}  {'95 % interval':>16}  {'p':>7}"
+        f"  {'Holm p':>7}  {'can show':>8}  {'n':>6}",
         *(_line(score, width) for score in scores),
         "",
         NOTE,
@@ -111,13 +145,26 @@ def conclusion(score: ComparedScore) -> str:
     """What a comparison means, in a sentence."""
     low, high = score.difference.interval
     points = f"{abs(score.difference.difference):.2f} points, 95 % interval of B - A {low:.2f} to {high:.2f}"
+    few = ""
+    if score.images < FEW_IMAGES:
+        few = f" The questions are of {score.images} images only: interval and p are too sure of themselves."
     leader = "B" if score.difference.difference > 0 else "A"
     shown, unlikely = not low <= 0 <= high, score.p_value < 0.05
     if shown and unlikely:
-        return f"{leader} is better, by {points}."
+        return f"{leader} is better, by {points}.{few}"
     if shown != unlikely:
-        return f"Not clear: {leader} leads by {points}, and interval and test disagree. Take more questions."
-    return f"No difference shown ({points}). That does not show them equal: see the interval."
+        unclear = "and interval and test disagree. Take more questions."
+        return f"Not clear: {leader} leads by {points}, {unclear}{few}"
+    return (
+        f"No difference shown ({points}). That does not show them equal: see the interval. "
+        f"{_could_show(score)}{few}"
+    )
+
+
+def _could_show(score: ComparedScore) -> str:
+    if math.isinf(score.detectable):
+        return "So few questions with so little disagreement could show no difference at all."
+    return f"A difference of {score.detectable:.2f} points would be found four times out of five."
 
 
 def _require_judged(lines: dict[str, dict[str, Any]], file: Path) -> None:
@@ -136,14 +183,19 @@ def _require_judged(lines: dict[str, dict[str, Any]], file: Path) -> None:
 
 
 def _compared(name: str, answers: PairedAnswers, chosen: np.ndarray) -> ComparedScore:
-    a, b = answers.correct_a[chosen], answers.correct_b[chosen]
+    a, b, images = answers.correct_a[chosen], answers.correct_b[chosen], answers.images[chosen]
+    count = len(np.unique(images))
+    # A task may have one image alone; of all questions that is refused.
+    effect = design_effect(a, b, images) if count > 1 or name == ALL else 1.0
     return ComparedScore(
         name,
         len(a),
+        count,
         float(100 * a.mean()),
         float(100 * b.mean()),
-        paired_bootstrap(a, b, answers.images[chosen]),
-        mcnemar(a, b),
+        paired_bootstrap(a, b, images),
+        sign_flip_test(a, b, images),
+        detectable_difference(len(a), float((a != b).mean()), effect) if count > 1 else math.inf,
     )
 
 
@@ -152,7 +204,9 @@ def _line(score: ComparedScore, width: int) -> str:
     between = f"{low:+.2f} to {high:+.2f}"
     return (
         f"{score.name:{width}}  {score.score_a:6.2f}  {score.score_b:6.2f}"
-        f"  {score.difference.difference:+7.2f}  {between:>16}  {score.p_value:9.2g}  {score.n:6,}"
+        f"  {score.difference.difference:+7.2f}  {between:>16}  {score.p_value:7.2g}"
+        f"  {'-' if score.adjusted is None else format(score.adjusted, '.2g'):>7}"
+        f"  {'-' if math.isinf(score.detectable) else format(score.detectable, '.2f'):>8}  {score.n:6,}"
     )
 
 

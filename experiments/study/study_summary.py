@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.statistics.over_seeds import MeanOverSeeds, SeedsTest, bootstrap_over_seeds, seeds_test
-from datamodules.statistics.paired import mcnemar
+from datamodules.statistics.paired import sign_flip_test
 from experiments.report.comparison import paired_answers
 from experiments.report.results import Results, other_scores, read_results
 from experiments.run_folders.run_folder import RunFolder
@@ -69,7 +69,7 @@ class Difference:
         points: B - A over seeds and questions.
         by_seed: B - A with each seed.
         test: the paired t-test over seeds, where there are seeds to test.
-        mcnemar: McNemar's p of each seed.
+        p_values: of each seed, whole images' differences with their signs flipped.
         n: how many questions each seed answered.
     """
 
@@ -78,14 +78,14 @@ class Difference:
     points: MeanOverSeeds
     by_seed: list[float]
     test: SeedsTest | None
-    mcnemar: list[float]
+    p_values: list[float]
     n: int
 
     @property
     def shown(self) -> str:
         """Whether the interval and the test over seeds, or of the only seed, agree on a difference."""
         low, high = self.points.interval
-        tested = self.mcnemar[0] if len(self.mcnemar) == 1 else self.test.p_value if self.test else 1.0
+        tested = self.p_values[0] if len(self.p_values) == 1 else self.test.p_value if self.test else 1.0
         agreeing = (not low <= 0 <= high) + (tested < UNLIKELY)
         return ("no", "not clear", "yes")[agreeing]
 
@@ -183,7 +183,10 @@ def _differences(verdicts: Verdicts, pairs: Sequence[tuple[str, str]]) -> list[D
             mean,
             _percentages(gain),
             seeds_test(100 * gain.mean(1)),
-            [mcnemar(of_a, of_b) for of_a, of_b in zip(right_a, right_b, strict=True)],
+            [
+                sign_flip_test(of_a, of_b, verdicts.images)
+                for of_a, of_b in zip(right_a, right_b, strict=True)
+            ],
             gain.shape[1],
         )
         for (a, b), mean, gain, (right_a, right_b) in zip(pairs, means, gained, both, strict=True)

@@ -62,10 +62,11 @@ def note(study: Study) -> str:
         "The 95 % intervals are percentiles of a bootstrap that draws seeds and whole images with "
         "replacement, the same for all runs.",
         "t-test p is of the paired t-test over the seeds' differences, which takes the test's images as the "
-        "only ones there are; McNemar's p is of each seed alone and takes questions as independent.",
-        f"Shown says whether interval and {'t-test' if seeds > 1 else 'McNemar'} agree: yes (the interval "
-        f"leaves out 0 and p is below {UNLIKELY}), not clear (one of both), no (which does not show that "
-        "runs are equal).",
+        "only ones there are; p of each seed flips the signs of whole images' differences (mid-p; McNemar's "
+        "where each image has one question).",
+        f"Shown says whether interval and {'t-test' if seeds > 1 else 'p of the seed'} agree: yes (the "
+        f"interval leaves out 0 and p is below {UNLIKELY}), not clear (one of both), no (which does not "
+        "show that runs are equal).",
         "Nothing is corrected for looking at several pairs and tasks.",
     ]
     if seeds == 1:
@@ -136,7 +137,7 @@ def _runs_table(study: Study, runs: Sequence[RunRow]) -> list[str]:
 def _differences_table(study: Study, differences: Sequence[Difference]) -> list[str]:
     header = [
         *("difference", "points", "95 % interval", *_seed_columns(study)),
-        *("t-test p", "McNemar's p of each seed", "shown"),
+        *("t-test p", "p of each seed", "shown"),
     ]
     rows = [
         [
@@ -145,7 +146,7 @@ def _differences_table(study: Study, differences: Sequence[Difference]) -> list[
             _interval(difference.points, "+.1f"),
             *(f"{points:+.2f}" for points in difference.by_seed),
             _p_value(difference.test),
-            " / ".join(f"{p:.2g}" for p in difference.mcnemar),
+            " / ".join(f"{p:.2g}" for p in difference.p_values),
             difference.shown,
         ]
         for difference in differences

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from experiments.run_folders.run_folder import RUNS, RunFolder
 from experiments.study.study_file import Study, StudyRun
 from experiments.study.study_summary import Difference, Summary, summarise
 from experiments.study.study_table import as_markdown, note, write_tables
+from tests.helpers.plain_statistics import sign_flips
 
 SEEDS = (3, 5, 8)
 SHARES = {"plain": 0.5, "taught": 0.62, "guided": 0.53}
@@ -39,14 +39,6 @@ def study(seeds: Sequence[int] = SEEDS) -> Study:
 
 def accuracy(right: np.ndarray) -> float:
     return float(100 * right.sum() / len(right))
-
-
-def coin(a: np.ndarray, b: np.ndarray) -> float:
-    """McNemar's p, from its definition."""
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    thrown = only_a + only_b
-    tail = sum(math.comb(thrown, k) for k in range(min(only_a, only_b) + 1)) / 2**thrown
-    return min(1.0, 2 * tail)
 
 
 def close(tree: Any) -> Any:
@@ -101,7 +93,10 @@ class Counted:
                         "p_value": float(test.pvalue),
                         "interval": list(map(float, test.confidence_interval(0.95))),
                     },
-                    "mcnemar": [coin(*both) for both in zip(self.right[a], self.right[b], strict=True)],
+                    "p_values": [
+                        sign_flips(*both, self.images)
+                        for both in zip(self.right[a], self.right[b], strict=True)
+                    ],
                     "n": self.n,
                 }
             )
@@ -222,13 +217,13 @@ def test_every_cell_of_the_table_to_read(measured: dict[str, np.ndarray]) -> Non
         ),
     ]
     pairs = [
-        ["difference", "points", "95 % interval", *seeds, "t-test p", "McNemar's p of each seed", "shown"],
+        ["difference", "points", "95 % interval", *seeds, "t-test p", "p of each seed", "shown"],
         *(
             [
                 *row_of(each),
                 *(f"{gained:+.2f}" for gained in each["by_seed"]),
                 f"{each['test']['p_value']:.2g}",
-                " / ".join(f"{p:.2g}" for p in each["mcnemar"]),
+                " / ".join(f"{p:.2g}" for p in each["p_values"]),
                 believed(each),
             ]
             for each in differences
@@ -275,7 +270,7 @@ def test_every_cell_of_the_table_to_read(measured: dict[str, np.ndarray]) -> Non
 @pytest.mark.parametrize(
     ("seeds", "said", "unsaid"),
     [
-        (1, "interval and McNemar agree", "seeds are few"),
+        (1, "interval and p of the seed agree", "seeds are few"),
         (1, "One seed says nothing", "t-test agree"),
         (2, "2 seeds are few: none that is drawn lies beyond", "too narrow"),
         (2, "the truth in as few as 50 % of cases", "One seed"),
@@ -285,7 +280,7 @@ def test_every_cell_of_the_table_to_read(measured: dict[str, np.ndarray]) -> Non
             "4 seeds are few: where they differ by far more than images do, the interval is too narrow",
             "75",
         ),
-        (9, "9 seeds are few", "McNemar agree"),
+        (9, "9 seeds are few", "p of the seed agree"),
         (10, "interval and t-test agree", "few"),
     ],
 )
@@ -296,7 +291,7 @@ def test_the_note_says_what_so_many_seeds_prove(seeds: int, said: str, unsaid: s
 
 
 @pytest.mark.parametrize(
-    ("interval", "p_over_seeds", "mcnemar", "shown"),
+    ("interval", "p_over_seeds", "p_values", "shown"),
     [
         ((0.01, 3.0), 0.049, [0.9, 0.9], "yes"),
         ((-3.0, -0.01), 0.049, [0.9, 0.9], "yes"),
@@ -311,11 +306,11 @@ def test_the_note_says_what_so_many_seeds_prove(seeds: int, said: str, unsaid: s
     ],
 )
 def test_a_difference_is_shown_where_interval_and_test_agree(
-    interval: tuple[float, float], p_over_seeds: float | None, mcnemar: list[float], shown: str
+    interval: tuple[float, float], p_over_seeds: float | None, p_values: list[float], shown: str
 ) -> None:
     test = None if p_over_seeds is None else SeedsTest(p_over_seeds, (-9.0, 9.0))
     points = MeanOverSeeds(sum(interval) / 2, interval)
-    difference = Difference("a", "b", points, [0.0] * len(mcnemar), test, mcnemar, 9)
+    difference = Difference("a", "b", points, [0.0] * len(p_values), test, p_values, 9)
     assert difference.shown == shown
 
 
@@ -348,7 +343,7 @@ def test_runs_that_are_alike_may_differ_either_way(tmp_path: Path, monkeypatch: 
     missed = 100 * (1 - 0.025 ** (1 / 10))
     for difference in summary.differences:
         assert difference.points.interval == pytest.approx((-missed, missed))
-        assert (difference.test, difference.mcnemar, difference.shown) == (None, [1.0] * 3, "no")
+        assert (difference.test, difference.p_values, difference.shown) == (None, [1.0] * 3, "no")
     for row in summary.runs:
         assert row.accuracy.interval == pytest.approx((100 - missed, 100.0))
     assert summary.task_accuracies == summary.task_differences == {}, "one task is all questions"
