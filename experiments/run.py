@@ -29,6 +29,7 @@ COMMANDS = {
     "print": ("experiments.commands.print", "an experiment's whole configuration: -c NAME"),
     "score": ("experiments.commands.score", "score any system's file by the official rules"),
     "compare": ("experiments.commands.compare", "two runs on the same questions, by paired tests"),
+    "bias": ("experiments.commands.bias", "what a test set gives away without its pictures"),
     "export": ("experiments.export", "what a run has trained, for use outside of this project"),
     "study": ("experiments.commands.study", "several experiments over several seeds, one table"),
     "cache-teacher": ("experiments.commands.cache_teacher", "write a teacher's outputs down, once"),

@@ -12,6 +12,8 @@ from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor
 from datamodules.base import SpatialDataModule
 from datamodules.samples import metric_of
 from datamodules.scoring.baselines import majority_baseline
+from datamodules.scoring.metrics import SpatialMetric
+from datamodules.scoring.words_baseline import words_baseline
 from experiments.callbacks.logged_score import LoggedScore
 from experiments.callbacks.progress import progress
 from experiments.run_folders.provenance import parameter_counts
@@ -35,11 +37,13 @@ class Baselines:
 
     Args:
         majority: the best fixed answer to each kind of question, taken from the training split.
+        words: the best of three predictors that see words alone, learnt from other questions of the test.
         blind: the same model trained anew on questions alone.
         blind_fraction: share of the training images, hence of the steps, that the blind model gets.
     """
 
     majority: bool = True
+    words: bool = False
     blind: bool = False
     blind_fraction: float = 1 / 3
 
@@ -60,6 +64,11 @@ def run_baselines(cli: SpatialCLI, wanted: Baselines) -> dict[str, Any]:
     if wanted.majority and scored_by_data:
         metric = taking_answers(metric_of(cli.datamodule, "test"), cli.datamodule.read_answer)
         results["majority"] = majority_baseline(cli.datamodule, metric)
+    if wanted.words and scored_by_data:
+        words = metric_of(cli.datamodule, "test")
+        found = words_baseline(cli.datamodule, words) if isinstance(words, SpatialMetric) else None
+        if found:
+            results["words"] = found
     if wanted.blind and parameter_counts(cli.model)[1]:
         results["blind"] = blind_baseline(cli, wanted.blind_fraction)
     return results

@@ -27,6 +27,7 @@ FILLERS = 2
 """So many words that say nothing stand before an answer: about as many as a chain has regions."""
 
 _REGION = re.compile(r"\[region\s+(\d+)\]", re.IGNORECASE)
+_COUNTED = re.compile(r"\bpallets?\b[\s:,]*\[region\s+(\d+)\]", re.IGNORECASE)
 _BETWEEN = re.compile(r"(?:[\s,]|\band\b)*", re.IGNORECASE)
 
 Step = tuple[int, ...]
@@ -75,9 +76,18 @@ def steps_of(sample: SpatialSample, counts: CountForm = "container") -> tuple[St
 
 
 def counted_regions(sample: SpatialSample) -> Step | None:
-    """The regions that are counted, as a count's rationale names them; None where it does not."""
+    """The regions that are counted, as a count's rationale names them: none for 0, None where it does not.
+
+    What is named as pallets is counted. Other regions may be as many: "Of the buffers [Region 0] [Region 1]
+    the leftmost is [Region 0]. It holds two pallets."
+    """
+    if sample.answer_type is AnswerType.COUNT and sample.answer == "0":
+        return ()
     mentioned = _mentioned(sample.rationale, len(sample.regions))
-    return tuple(sorted(set(mentioned[-2]))) if _counts_a_set(sample, mentioned) else None
+    if not _counts_a_set(sample, mentioned):
+        return None
+    named = {int(found[1]) for found in _COUNTED.finditer(sample.rationale)}
+    return tuple(sorted(set(mentioned[-2]))) if mentioned[-2][0] in named else None
 
 
 def regions_of(steps: Sequence[Step]) -> list[int]:

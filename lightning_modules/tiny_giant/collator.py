@@ -16,11 +16,11 @@ from lightning_modules.tiny_giant.chains import Chain
 from lightning_modules.tiny_giant.floor_image import DepthEncoding
 from lightning_modules.tiny_giant.geometry import Geometry, feature_count, relation_count
 from lightning_modules.tiny_giant.image_preparation import (
-    UNKNOWN_COUNT,
     CollatorError,
     ImagePreparation,
     PreparedImage,
 )
+from lightning_modules.tiny_giant.picture_counts import UNKNOWN_COUNT
 from lightning_modules.tiny_giant.targets import Targets
 from lightning_modules.tiny_giant.vocabulary import MASK, PAD, Vocabulary, padded, without_masks
 

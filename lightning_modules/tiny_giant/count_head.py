@@ -22,6 +22,10 @@ RARELY = -2.0
 """Where the logits of membership begin: most regions of a question are not counted."""
 
 
+ALL_ALIKE = -math.log(len(DIGITS))
+"""The logarithm of each digit's chance where nothing speaks for one of them."""
+
+
 class CountHead(nn.Module):
     """Adds to the logits of the ten digits how near each is to what is counted.
 
@@ -65,9 +69,11 @@ class CountHead(nn.Module):
         shares = torch.sigmoid(members) * (1 - container.float()) * named[:, None]
         counted = self._nearness(shares.sum(-1))
         # Either all that is counted is listed, or it is seen: a mean of both counts would be neither.
-        seen = torch.full_like(counted, -math.log(len(DIGITS)))
+        seen = torch.full_like(counted, ALL_ALIKE)
         if encoded.shown is not None:
-            seen = self._nearness(torch.einsum("qtj,qj->qt", container.float(), encoded.shown))
+            shown = self._nearness(torch.einsum("qtj,qj->qt", container.float(), encoded.shown.clamp(min=0)))
+            is_known = (encoded.shown >= 0).any(1)
+            seen = torch.where(is_known[:, None, None], shown, seen)
         listed = self.is_listed(states).float()
         log_sigmoid = nn.functional.logsigmoid
         nearness = torch.logaddexp(log_sigmoid(listed) + counted, log_sigmoid(-listed) + seen)
@@ -81,7 +87,9 @@ class CountHead(nn.Module):
         away = counts[..., None] - torch.arange(len(DIGITS), device=counts.device)
         # The Huber form: a square would drown all other losses while counts are far off.
         away = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), reduction="none")
-        return (-STEEPNESS * nn.functional.softplus(self.sharpness) * away).log_softmax(-1)
+        nearness = (-STEEPNESS * nn.functional.softplus(self.sharpness) * away).log_softmax(-1)
+        # No single digit is what stands for ten or more.
+        return torch.where(counts[..., None] < len(DIGITS) - 0.5, nearness, ALL_ALIKE)
 
 
 def member_sum(members: Tensor, is_digit: Tensor, counted: Tensor, known: Tensor) -> tuple[Tensor, int]:

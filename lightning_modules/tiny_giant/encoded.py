@@ -24,8 +24,8 @@ class Encoded:
             None likewise.
         log_height: logarithm of the camera's height in metres, 0 without a floor, `[questions]`, or None
             where it is not estimated.
-        shown: how many pallets the picture shows in each region, `[questions, regions]`, or None where these
-            are not counted.
+        shown: how many pallets the picture shows in each region, `[questions, regions]`, -1 where there is no
+            picture of it, or None where these are not counted.
         shown_in_images: the same for all regions of the images, `[images, regions]`, or None likewise.
     """
 

@@ -25,6 +25,7 @@ from lightning_modules.tiny_giant import (
 from lightning_modules.tiny_giant.floor_image import DepthEncoding
 from lightning_modules.tiny_giant.geometry import Geometry, describe_regions, fill_rows, shares_inside
 from lightning_modules.tiny_giant.hulls import STANDS_INSIDE, feet, fill_hulls
+from lightning_modules.tiny_giant.picture_counts import UNKNOWN_COUNT
 
 MASK_STRIDE = 8
 """Pixels of an image per cell of the feature maps that region masks pool."""
@@ -33,7 +34,8 @@ MASK_STRIDE = 8
 COUNTED = "pallet"
 """The kind of thing that questions ask the number of."""
 
-UNKNOWN_COUNT = -1.0
+SAME = 0.5
+"""Two masks of which each covers more than this share of the other are of the same thing."""
 
 
 class CollatorError(SmallSpatialError):
@@ -121,18 +123,24 @@ class ImagePreparation:
             "masks": grid.unflatten(0, both.shape[:2]),
             "features": torch.from_numpy(features),
             "relations": torch.from_numpy(relations),
-            "shown": torch.from_numpy(self._shown(sample, filled)),
+            "shown": torch.from_numpy(self._shown(sample, masks, filled)),
             **({} if depth is None else {"depth": depth}),
         }
 
-    def _shown(self, sample: SpatialSample, zones: np.ndarray) -> np.ndarray:
-        """How many pallets stand inside of each zone `[regions, height, width]`; -1 where nobody knows."""
+    def _shown(self, sample: SpatialSample, masks: np.ndarray, zones: np.ndarray) -> np.ndarray:
+        """How many pallets stand inside of each zone `[regions, height, width]`; -1 where nobody knows.
+
+        A region that is a pallet itself is no zone: its own feet would count.
+        """
         if sample.shown is None:
             return np.full(len(zones), UNKNOWN_COUNT, np.float32)
         width, height = self.geometry_size
         seen = [_resized(mask, width, height) for mask in sample.shown.masks(COUNTED)]
         things = np.array(seen, bool).reshape(-1, height, width)
-        return (shares_inside(feet(things), zones) > STANDS_INSIDE).sum(0).astype(np.float32)
+        inside = (shares_inside(feet(things), zones) > STANDS_INSIDE).sum(0).astype(np.float32)
+        is_thing = ((shares_inside(things, masks) > SAME) & (shares_inside(masks, things).T > SAME)).any(0)
+        shown: np.ndarray = np.where(is_thing, UNKNOWN_COUNT, inside).astype(np.float32)
+        return shown
 
     def _depth_channels(self, image: Image.Image, fine_depth: np.ndarray) -> np.ndarray:
         """What the depth backbone sees, `[channels, height, width]` in uint8."""

@@ -25,7 +25,7 @@ from lightning_modules.tiny_giant.geometry import (
     feature_count,
     relation_count,
 )
-from lightning_modules.tiny_giant.picture_counts import PictureCounts
+from lightning_modules.tiny_giant.picture_counts import UNKNOWN_COUNT, PictureCounts
 from lightning_modules.tiny_giant.regions import RegionEncoder, RelationEncoder
 from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START
 
@@ -163,7 +163,8 @@ class TinyGiantNetwork(nn.Module):
         if self.picture_counts is not None and len(batch["rgb"]):
             hiding = batch["region_features"][..., IS_HIDDEN]
             in_images = self.picture_counts(hiding, maps, batch["masks"])
-            shown = _of_questions(in_images, image_of, batch["regions"]) * (batch["regions"] >= 0)
+            shown = _of_questions(in_images, image_of, batch["regions"])
+            shown = shown.masked_fill(batch["regions"] < 0, UNKNOWN_COUNT)
         encoded = Encoded(
             tokens,
             present,

@@ -87,6 +87,11 @@ class TinyGiant(SpatialModule):
         self.writes_chains = any(phase.objective == "chain" for phase in phases)
         if self.writes_chains and numbers == "digits":
             raise ModelError("Behind a chain a number is one value: set numbers to value.")
+        if network.count_head and numbers == "digits":
+            raise ModelError(
+                "network.count_head takes each digit for a count, and numbers: digits writes distances with "
+                "them: set numbers to value."
+            )
         self.chain = chain or Chain()
         self._chain_scores = ChainScores()
         self.phases = phases
@@ -196,12 +201,18 @@ class TinyGiant(SpatialModule):
         if encoded.log_height is not None:
             total, count = height_sum(encoded.log_height, batch["log_height"], batch["height_known"])
             sums["scale_loss"] = self.scale_weight * total, count
-        if made.members is not None:
-            is_digit = (learnt >= DIGITS.start) & (learnt < DIGITS.stop)
-            total, count = member_sum(made.members, is_digit, batch["counted"], batch["counted_known"])
+        # Terms that a batch has nothing for are there as well: processes add up the same ones.
+        nothing = torch.zeros((), device=learnt.device), 0
+        if self.network.config.count_head:
+            total, count = nothing
+            if made.members is not None:
+                is_digit = (learnt >= DIGITS.start) & (learnt < DIGITS.stop)
+                total, count = member_sum(made.members, is_digit, batch["counted"], batch["counted_known"])
             sums["member_loss"] = self.count_weight * total, count
-        if encoded.shown_in_images is not None:
-            total, count = count_sum(encoded.shown_in_images, batch["shown"])
+        if self.network.config.picture_counts:
+            total, count = nothing
+            if encoded.shown_in_images is not None:
+                total, count = count_sum(encoded.shown_in_images, batch["shown"])
             sums["count_loss"] = self.count_weight * total, count
         return sums, routings
 

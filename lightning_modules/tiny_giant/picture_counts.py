@@ -8,6 +8,9 @@ from torch import Tensor, nn
 RARELY = -4.0
 """Where the logarithm of what a square adds begins: most squares add nothing."""
 
+UNKNOWN_COUNT = -1.0
+"""Stands for how many things a region holds where nobody knows."""
+
 
 class PictureCounts(nn.Module):
     """Counts inside regions, by what hides a part of each, and by what the picture's squares show there.
@@ -41,7 +44,7 @@ class PictureCounts(nn.Module):
             masks: shares of the squares that regions cover, and that lie inside of them, `[images, regions,
                 2, rows, columns]`.
         """
-        counts = torch.zeros(hiding.shape[:2], device=hiding.device)
+        counts = torch.zeros(hiding.shape[:2], dtype=torch.float32, device=hiding.device)
         if self.hiding is not None:
             guess = nn.functional.softplus(self.hiding(hiding).squeeze(-1).float())
             counts = counts + guess * (hiding != 0).any(-1)

@@ -23,10 +23,17 @@ PIECES, AREA, HEIGHT = 4.0, 0.06, 0.2
 and its height with what lies on it, in camera heights, where a camera hangs five metres high."""
 
 
+NEAR_HORIZON = 0.1
+"""Sine of the angle below the horizon from which on the floor counts: ten camera heights away."""
+
+HIGHEST = 5.0
+"""More than this many pallets' heights above the floor, or below it, are no measurement."""
+
+
 def hiding_features(
     masks: np.ndarray, hulls: np.ndarray, depth: np.ndarray | None, floor: FloorFit, field_of_view: float
 ) -> np.ndarray:
-    """Numbers that describe what hides a part of each region, `[regions, 6]`, zeros where nothing does.
+    """Numbers that describe what hides a part of each region, `[regions, 6]`, zeros where no piece does.
 
     Args:
         masks: the regions' visible pixels, `[regions, height, width]`.
@@ -37,8 +44,9 @@ def hiding_features(
 
     Returns:
         the pieces that it consists of in the image, the same where it is cut at edges of the depth, the share
-        of the hull that it hides, the surface that is seen of it, the floor that it hides, and its mean
-        height above the floor; the second is 0 without depth, the last three are 0 without a floor.
+        of the hull that it hides, the logarithms of the surface that is seen of it and of the floor that it
+        hides, and its mean height above the floor; the second is 0 without depth, the last three are 0
+        without a floor.
     """
     # Loaded late: whoever only computes with the network needs no scipy.
     from scipy.ndimage import find_objects
@@ -52,7 +60,10 @@ def hiding_features(
             continue
         (part,) = find_objects(hull.astype(np.int8))
         there = hidden[part]
-        features[index, 0] = _pieces(there) / PIECES
+        pieces = _pieces(there)
+        if not pieces:
+            continue
+        features[index, 0] = pieces / PIECES
         features[index, 2] = there.sum() / hull.sum()
         if depth is None:
             continue
@@ -77,10 +88,12 @@ def _sizes(
     """
     seen = (values + floor.offset) * floor.scale
     below_horizon = down * np.cos(floor.pitch) + np.sin(floor.pitch)
-    at_floor = 1.0 / np.maximum(below_horizon, 0.1)
+    # Near the horizon and above it there is no floor to hide, or one that is too far to matter.
+    at_floor = np.where(below_horizon > NEAR_HORIZON, 1.0 / np.maximum(below_horizon, NEAR_HORIZON), 0.0)
     _, _, above = floor.points(values, right, down)
     surface, hidden = (seen**2).sum() * step**2, (at_floor**3).sum() * step**2
-    return [surface / AREA, hidden / AREA, float(above.mean()) / HEIGHT]
+    height = np.clip(above.mean() / HEIGHT, -HIGHEST, HIGHEST)
+    return [float(np.log1p(surface / AREA)), float(np.log1p(hidden / AREA)), float(height)]
 
 
 def _edges(values: np.ndarray) -> np.ndarray:

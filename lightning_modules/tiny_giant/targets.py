@@ -105,7 +105,8 @@ class Targets:
         counted, known = torch.zeros(named.shape), torch.zeros_like(named)
         for index, sample in enumerate(samples) if self.with_labels else ():
             regions = counted_regions(sample)
-            if regions is not None:
+            # A question whose regions have lost their marks has no places for them.
+            if regions is not None and max(regions, default=-1) < counted.shape[1]:
                 counted[index, list(regions)] = 1.0
                 known[index] = named[index]
         return counted, known

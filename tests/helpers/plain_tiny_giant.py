@@ -102,7 +102,7 @@ class PlainTinyGiant:
             seen = torch.cat([each[image] for each in maps]) if maps and image >= 0 else None
             on_floor = bool(numbers) and float(batch["region_features"][image, 0, 14 + 16]) > 0
             height = self.log_height(tokens[places][: len(numbers)], sizes, seen) * on_floor
-        self.shown = torch.zeros(count)
+        self.shown: Tensor | None = None
         if self.config.picture_counts and numbers:
             masks = batch["masks"][image, numbers]
             hiding = batch["region_features"][image, numbers][:, 31:]
@@ -321,13 +321,15 @@ class PlainTinyGiant:
             wanted = region @ self.linear(f"{name}.wanted", state) / self.config.width**0.5
             total = total + torch.sigmoid(inside + wanted) * (1 - share)
         seen = torch.full((10,), 0.1)
-        if self.config.picture_counts:
+        if self.shown is not None:
             seen = self.near((focus @ self.shown)[None])
         listed = torch.sigmoid(self.linear(f"{name}.is_listed", state))
         return (listed * self.near(total) + (1 - listed) * seen).log()
 
     def near(self, total: Tensor) -> Tensor:
         """How likely each digit is by its nearness to a number."""
+        if total >= 9.5:
+            return torch.full((10,), 0.1)
         steep = 3 * (1 + self.weights["decoder.counts.sharpness"].exp()).log()
         away = [(total - digit).abs() for digit in range(10)]
         return torch.softmax(torch.cat([-steep * (far - 0.5 if far >= 1 else far**2 / 2) for far in away]), 0)

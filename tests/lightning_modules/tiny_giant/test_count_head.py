@@ -124,3 +124,17 @@ def test_members_are_learnt_where_a_digit_is_written_and_the_regions_are_known()
     assert number == 2 and abs(float(total.detach()) - 3 * math.log(2)) < 1e-5
     assert members.grad is not None
     assert members.grad[0, 1].tolist() == [0.5, -0.5, 0.5, 0.0] and members.grad.count_nonzero() == 3
+
+
+def test_no_digit_stands_for_ten() -> None:
+    nearness, members = counted(asked([True] * 11))
+    assert abs(float(members) - 11) < 0.01
+    assert torch.allclose(nearness, nearness[:1].expand(10))
+
+
+def test_a_question_without_a_picture_knows_of_none_beside_one_that_has() -> None:
+    head = head_that_knows()
+    torch.nn.init.constant_(head.is_listed.bias, -CERTAIN)
+    unknown, _ = counted(dataclasses.replace(asked([True]), shown=torch.full((1, 2), -1.0)), head)
+    alone, _ = counted(asked([True]), head)
+    assert torch.equal(unknown, alone)

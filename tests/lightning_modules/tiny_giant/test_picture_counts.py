@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,8 +17,7 @@ from datamodules.samples import SpatialSample
 from datamodules.views import Blind, Mirrored
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.config import ShapeError, TinyGiantConfig
-from lightning_modules.tiny_giant.image_preparation import UNKNOWN_COUNT
-from lightning_modules.tiny_giant.picture_counts import PictureCounts, count_sum
+from lightning_modules.tiny_giant.picture_counts import UNKNOWN_COUNT, PictureCounts, count_sum
 from lightning_modules.tiny_giant.vocabulary import Vocabulary
 from tests.helpers.scenes import questions
 from tests.helpers.small_tiny_giant import collator_for
@@ -43,6 +43,22 @@ def scenes(data: AiCityTrack3) -> Iterator[list[SpatialSample]]:
 def of_one_image(group: list[SpatialSample]) -> list[SpatialSample]:
     """As a loader hands them out: with one object for their image."""
     return [sample.replace(image=group[0].image) for sample in group]
+
+
+def regions_by_kind(group: list[SpatialSample]) -> dict[str, list[int]]:
+    """The numbers of an image's regions by the word that stands before their marks."""
+    regions = list(dict.fromkeys(region for sample in group for region in sample.regions))
+    kinds: dict[str, set[int]] = {"pallet": set(), "buffer region": set(), "shelf": set()}
+    for sample in group:
+        parts = sample.question.split("<mask>")[:-1]
+        kind = ""
+        for part, region in zip(parts, sample.regions, strict=True):
+            kind = next(
+                (word for word in kinds if re.search(rf"{word}s?\s*$", part)), kind if part == " " else ""
+            )
+            if kind:
+                kinds[kind].add(regions.index(region))
+    return {kind: sorted(numbers) for kind, numbers in kinds.items()}
 
 
 def collator(data: AiCityTrack3) -> TinyGiantCollator:
@@ -75,7 +91,15 @@ def test_nothing_is_known_of_other_images(data: AiCityTrack3) -> None:
     assert group[0].shown is not None and Blind()(group[0]).shown is None
     bare = [sample.replace(shown=None) for sample in group]
     assert (collator(data)(bare)["shown"] == UNKNOWN_COUNT).all()
-    assert (collator(data)(group)["shown"][0] >= 0).all()
+    kinds = regions_by_kind(group)
+    shown = collator(data)(group)["shown"][0]
+    assert (shown[kinds["buffer region"]] >= 0).all() and (shown[kinds["shelf"]] >= 0).all()
+
+
+def test_a_pallet_is_no_zone_that_holds_itself(data: AiCityTrack3) -> None:
+    for group in scenes(data):
+        pallets = regions_by_kind(group)["pallet"]
+        assert (collator(data)(group)["shown"][0][pallets] == UNKNOWN_COUNT).all()
 
 
 def test_things_are_counted_where_they_are() -> None:

@@ -7,19 +7,30 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from lightning import Trainer
 
 from datamodules.samples import AnswerType, SpatialSample
+from lightning_modules.base import ModelError
+from lightning_modules.phases import Phase
 from lightning_modules.tiny_giant.floor_fit import NO_FLOOR, FloorFit, fit_floor
 from lightning_modules.tiny_giant.geometry import IS_HIDDEN, describe_regions
 from lightning_modules.tiny_giant.hulls import fill_hulls
+from lightning_modules.tiny_giant.module import TinyGiant
 from lightning_modules.tiny_giant.standing import AREA, HEIGHT, PIECES, hiding_features
+from lightning_modules.tiny_giant.vocabulary import DIGITS
 from tests.helpers import plain_geometry
 from tests.helpers.scenes import FIELD_OF_VIEW, as_image, floor_depth, questions
-from tests.helpers.small_tiny_giant import collator_for
+from tests.helpers.small_tiny_giant import CONFIG, collator_for
 
 ROWS, COLUMNS = 128, 224
 
-BOXES = {"alone": (60, 90, 50, 70), "near": (70, 92, 110, 130), "behind": (62, 80, 130, 146)}
+BOXES = {
+    "alone": (60, 90, 50, 70),
+    "near": (70, 92, 110, 130),
+    "behind": (62, 80, 130, 146),
+    "above": (58, 70, 110, 130),
+}
 """First and last row and column of things on a zone; two of them touch in the image."""
 
 ZONE = (55, 105, 40, 160)
@@ -46,7 +57,13 @@ def described(zone: np.ndarray, depth: np.ndarray | None) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("names", "pieces", "cut"),
-    [((), 0, 0), (("alone",), 1, 1), (("near", "behind"), 1, 2), (("alone", "near", "behind"), 2, 3)],
+    [
+        ((), 0, 0),
+        (("alone",), 1, 1),
+        (("near", "behind"), 1, 2),
+        (("above", "near"), 1, 2),
+        (("alone", "near", "behind"), 2, 3),
+    ],
 )
 def test_things_are_told_apart_in_the_image_and_by_their_depth(
     names: tuple[str, ...], pieces: int, cut: int
@@ -90,8 +107,26 @@ def test_sizes_are_those_of_the_pixels_rays() -> None:
     for row, column in np.argwhere(hidden):
         surface += ((float(depth[row, column]) + fit.offset) * fit.scale / focal) ** 2
         floor += hidden_floor(row, column, fit)
-    expected = [surface / AREA, floor / AREA, points[:, 2].mean() / HEIGHT]
+    expected = [math.log1p(surface / AREA), math.log1p(floor / AREA), points[:, 2].mean() / HEIGHT]
     assert described(zone, depth)[3:] == pytest.approx(expected, rel=1e-3)
+
+
+def test_sky_hides_no_floor_and_nothing_is_unbounded() -> None:
+    """A frame around the image, in which a distant wall rises beyond the horizon."""
+    metres = floor_depth(ROWS, COLUMNS, 5.0, 0.1, 60.0)
+    ring = np.ones((ROWS, COLUMNS), bool)
+    ring[8:-8, 8:-8] = False
+    numbers = described(ring, as_image(metres))
+    assert (np.abs(numbers) < 12).all()
+    below = described(ring, as_image(floor_depth(ROWS, COLUMNS, 5.0, 0.6)))
+    assert below[4] > 0
+
+
+def test_slivers_at_a_hulls_border_are_no_numbers() -> None:
+    ellipse = (np.arange(ROWS)[:, None] - 60) ** 2 / 900 + (np.arange(COLUMNS) - 100) ** 2 / 2500 < 1
+    assert (fill_hulls(ellipse[None])[0] & ~ellipse).any(), "a hull of pixels is a little larger"
+    _, depth = scene()
+    assert not described(ellipse, depth).any()
 
 
 def test_without_depth_only_the_masks_speak() -> None:
@@ -124,7 +159,10 @@ def counting(rationale: str, answer: str = "2") -> SpatialSample:
         ),
         ("I see pallet [Region 2] in the buffer region [Region 1]. So there is one pallet.", "1", [2]),
         ("There are exactly two pallets in the buffer region [Region 1].", "2", None),
-        # As many as it says, or it is not what is counted.
+        ("I see no pallets in the buffer region [Region 1].", "0", []),
+        # As many as it says, and called pallets, or it is not what is counted.
+        ("Of the buffers [Region 0] [Region 1] the leftmost is [Region 0]. It holds two pallets.", "2", None),
+        ("The shelf [Region 1] is closest to the buffer [Region 2], which has one pallet.", "1", None),
         (
             "I see pallets [Region 2] [Region 0] in the buffer region [Region 1]. So there are three.",
             "3",
@@ -141,3 +179,47 @@ def test_what_is_counted_is_what_a_rationale_names(
     assert made["counted"].shape == made["counted_known"].shape == made["region_named"].shape
     assert made["counted"][0].nonzero().flatten().tolist() == (regions or [])
     assert made["counted_known"][0].sum() == (0 if regions is None else named)
+
+
+def test_what_is_counted_is_learnt_where_its_digit_is_written() -> None:
+    """And a batch that has nothing of the kind has the same terms: processes add them up side by side."""
+    config = dataclasses.replace(
+        CONFIG, geometry="containment", focus=True, count_head=True, picture_counts=True
+    )
+    torch.manual_seed(0)
+    giant = TinyGiant(config, [Phase("normalized", 1)], count_weight=0.5)
+    giant.trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
+    collate = dataclasses.replace(collator_for(config), with_labels=True)
+    giant.vocabulary.load(collate.vocabulary.words)
+    rationale = "I see pallets [Region 2] [Region 0] in the buffer region [Region 1]. So there are two."
+    batch = collate([counting(rationale), *questions(1)])
+    batch["shown"] = torch.arange(batch["shown"].numel()).view_as(batch["shown"]).float()
+    sums, _ = giant._answer_sums(batch)
+    encoded, _ = giant.network.encode(batch)
+    target = batch["normalized"]
+    members = giant.network.decoder(target[:, :-1], batch["normalized_values"][:, :-1], encoded).members
+    assert members is not None and target[0, 1] in DIGITS
+    chances = torch.sigmoid(members[0, 0])
+    expected = -(chances[0].log() + chances[2].log())
+    expected = expected - sum((1 - chances[i]).log() for i in range(len(chances)) if i in (1, *range(3, 9)))
+    total, count = sums["member_loss"]
+    assert count == len(target) and float(total.detach()) == pytest.approx(0.5 * float(expected), rel=1e-5)
+    assert encoded.shown_in_images is not None and giant.counts(batch)["count_loss"] == 2
+    off = (encoded.shown_in_images - batch["shown"]).abs()
+    huber = torch.where(off < 1, off**2 / 2, off - 0.5).mean(1).sum()
+    total, count = sums["count_loss"]
+    assert count == 2 and float(total.detach()) == pytest.approx(0.5 * float(huber), rel=1e-5)
+
+    bare = [
+        counting("", "1").replace(image=None, depth=None, regions=(), question="How many ?", id=name)
+        for name in ("a", "b")
+    ]
+    without, _ = giant._answer_sums(collate(bare))
+    assert without.keys() == sums.keys()
+    assert without["member_loss"] == without["count_loss"] == (0, 0)
+
+
+def test_digits_of_distances_are_no_counts() -> None:
+    config = dataclasses.replace(CONFIG, focus=True, count_head=True)
+    with pytest.raises(ModelError, match="set numbers to value"):
+        TinyGiant(config, [Phase("normalized", 1)], numbers="digits")
