@@ -37,7 +37,7 @@ class PlainTinyGiant:
     network: TinyGiantNetwork
     kept: float = 1.0
     routers: dict[int, list[Tensor]] = field(default_factory=dict)
-    shown: Tensor = field(default_factory=lambda: torch.zeros(0))
+    shown: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.weights: dict[str, Tensor] = dict(self.network.named_parameters())
@@ -102,7 +102,7 @@ class PlainTinyGiant:
             seen = torch.cat([each[image] for each in maps]) if maps and image >= 0 else None
             on_floor = bool(numbers) and float(batch["region_features"][image, 0, 14 + 16]) > 0
             height = self.log_height(tokens[places][: len(numbers)], sizes, seen) * on_floor
-        self.shown: Tensor | None = None
+        self.shown = None
         if self.config.picture_counts and numbers:
             masks = batch["masks"][image, numbers]
             hiding = batch["region_features"][image, numbers][:, 31:]
