@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment study list print smoke matrix score bias compare cache-teacher export data bench figures gpu-bench \
+.PHONY: help experiment study list print smoke matrix score bias ranking compare cache-teacher export data bench figures gpu-bench \
 	gpu-check test mutants drill fuzz lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -56,6 +56,9 @@ bias: $(READY)  ## BENCHMARK=cv_bench|omni_spatial TRUTH=/folder: what a test se
 	@$(call need,BENCHMARK,cv_bench or omni_spatial)
 	@$(call need,TRUTH,the folder that holds its test split)
 	@$(PROGRAM) bias --benchmark '$(BENCHMARK)' --truth '$(TRUTH)'
+
+ranking: $(READY)  ## published scores, and which of their differences the sets of questions can show
+	@$(PROGRAM) ranking
 
 export: $(READY)  ## NAME= [RUN=id] [MERGE=1] [TO=/folder]: what a run has trained, for use outside of this project
 	@$(call need,NAME,make list)
