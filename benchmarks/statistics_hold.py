@@ -31,8 +31,8 @@ SIZES: dict[str, np.ndarray] = {
     "10 pictures of 10": np.full(10, 10),
 }
 """Questions of each picture. Those of OmniSpatial and of the rendered test (difficulty `real`, 300 scenes)
-are counted; of Track 3's 19,341 questions about 15,026 pictures the sums are known; CV-Bench's are taken as about
-a picture each. Three more are too small on purpose."""
+are counted; of Track 3's 19,341 questions about 15,026 pictures the sums are known; CV-Bench's are taken as
+about a picture each. Three more are too small on purpose."""
 
 SHARED, OWN = 0.8, 0.6
 """Standard deviations, in logits, of how hard a picture is for both systems, and for each by itself."""

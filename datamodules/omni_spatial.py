@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from datamodules.base import Role
 from datamodules.benchmarks.record_texts import is_missing, texts_in
@@ -14,7 +14,7 @@ from datamodules.files.archives import unpack_folder
 from datamodules.files.json_stream import stream_array
 from datamodules.files.unique_ids import UniqueIds
 from datamodules.hub.whole_copies import HubDataset, SplitCounts, missing_images
-from datamodules.layouts import OfficialLayout
+from datamodules.layouts import LayoutArguments, OfficialLayout
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import DRAWN_LETTERS, LETTERS, AnswerType, DataError, ImageFile, SpatialSample
 
@@ -78,6 +78,11 @@ class OmniSpatial(OfficialLayout):
     The test split may lie in the folder itself, in `test/` or (as it is unpacked) in `OmniSpatial-test/`, and
     so for the other splits, except that they have a folder of their own. The real benchmark has a test split
     only.
+
+    Args:
+        questions: all of them, or those that name no colour (1,274 of the 1,533), which can be answered in
+            grey.
+        shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
     """
 
     benchmark = "omni_spatial"
@@ -103,6 +108,14 @@ class OmniSpatial(OfficialLayout):
     )
     title = "OmniSpatial"
 
+    def __init__(
+        self,
+        questions: Literal["all", "without_colour"] = "all",
+        **shared: Unpack[LayoutArguments],
+    ) -> None:
+        super().__init__(**shared)
+        self.questions: Literal["all", "without_colour"] = questions
+
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""
         from datamodules.rendered.benchmarks import cached_omni_spatial
@@ -126,6 +139,13 @@ class OmniSpatial(OfficialLayout):
         """Open a split; raises `DataError` where it is missing, empty or has bad rows, or no images."""
         place = self.files_of(self.folder(), role)[0].parent
         samples = list(read_rows(place))
+        if self.questions == "without_colour":
+            samples = [sample for sample in samples if not depends_on_colour(sample.question)]
+            if not samples:
+                raise DataError(
+                    f"Every question of {place / _RECORDS} names a colour, so that questions: without_colour "
+                    "leaves none. Ask all of them."
+                )
         self._require_image_folders(samples, place)
         return ListedQuestions.grouped(samples)
 

@@ -27,6 +27,7 @@ class PublishedValue:
         run_here: whether the row was ever run here, at its full size.
         here: what the experiment has instead, where its setting is another one.
         why: why it is another one.
+        questions: of how many it is, where these are not the whole set.
     """
 
     experiment: str | None
@@ -37,6 +38,7 @@ class PublishedValue:
     run_here: bool
     here: float | None = None
     why: str = ""
+    questions: int | None = None
 
     @property
     def is_score(self) -> bool:

@@ -53,6 +53,7 @@ def comparisons(file: Path = PUBLISHED) -> list[Comparison]:
             if value.what == SCORE
             and value.source.startswith(f"{source['title']} (")
             and value.table.startswith(table)
+            and value.questions in (None, questions)
         ]
         if len(rows) < 2:
             raise RunError(f"{file} compares {name!r}, but has {len(rows)} scores of it; give two at least.")

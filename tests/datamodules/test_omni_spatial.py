@@ -178,3 +178,18 @@ def test_one_missing_image(tmp_path: Path) -> None:
     (folder / "Complex_Logic" / "0.png").unlink()
     with pytest.raises(MissingImage, match=r"Complex_Logic/0\.png does not exist.*Record Complex_Logic/0_"):
         samples(data(folder).test_dataloader())
+
+
+def test_questions_that_name_no_colour_can_be_asked_alone(shared_data: Path) -> None:
+    folder = shared_data / "omni_spatial"
+    for questions, count in (("all", 1533), ("without_colour", 1274)):
+        opened = data(folder, questions=questions, views=[Blind()]).open_split("test")
+        assert int(opened.group_sizes().sum()) == count
+
+
+def test_a_set_with_colours_alone_leaves_nothing_to_ask(tmp_path: Path) -> None:
+    folder = write_omni_spatial(
+        tmp_path, [row(number) | {"question": "Which is red?"} for number in range(3)]
+    )
+    with pytest.raises(DataError, match=r"Every question of .* names a colour"):
+        data(folder, questions="without_colour", views=[Blind()]).open_split("test")

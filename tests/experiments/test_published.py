@@ -43,6 +43,7 @@ smolvlm_study: small_vlm/smolvlm_500m_zero_shot 43.18 43.10; smolvlm_500m_lora 4
 cv_bench_reports: small_vlm/qwen2_5_vl_3b_zero_shot 69.3 69.6; qwen2_5_vl_7b_zero_shot 73.0;
     paligemma2_3b_zero_shot 52.2; paligemma2_3b_lora 66.8
 qwen_study: distillation/qwen_3b_base 43.44; qwen_3b_sft 41.81 48.81/44.33/27.38/41.71;
+    qwen_3b_sft_grayscale 42.34; qwen_3b_sft_non_colour 41.68; qwen_3b_sft_grayscale_non_colour 43.17;
     teacher_sft_7b 43.57 46.90/49.00/30.95/43.85; logit_kd 42.40 52.38/42.67/23.81/43.14;
     attention_kd 42.98 49.29/44.00/26.59/45.10; - 30.59; - 43.44
 """
