@@ -17,7 +17,7 @@ from lightning_modules.tiny_giant.floor_fit import NO_FLOOR, FloorFit, fit_floor
 from lightning_modules.tiny_giant.geometry import IS_HIDDEN, describe_regions
 from lightning_modules.tiny_giant.hulls import fill_hulls
 from lightning_modules.tiny_giant.module import TinyGiant
-from lightning_modules.tiny_giant.standing import AREA, HEIGHT, PIECES, hiding_features
+from lightning_modules.tiny_giant.standing import AREA, HEIGHT, NEAR_HORIZON, PIECES, hiding_features
 from lightning_modules.tiny_giant.vocabulary import DIGITS
 from tests.helpers import plain_geometry
 from tests.helpers.scenes import FIELD_OF_VIEW, as_image, floor_depth, questions
@@ -116,10 +116,16 @@ def test_sky_hides_no_floor_and_nothing_is_unbounded() -> None:
     metres = floor_depth(ROWS, COLUMNS, 5.0, 0.1, 60.0)
     ring = np.ones((ROWS, COLUMNS), bool)
     ring[8:-8, 8:-8] = False
-    numbers = described(ring, as_image(metres))
+    depth = as_image(metres)
+    numbers, fit = described(ring, depth), fit_floor(depth, FIELD_OF_VIEW)
     assert (np.abs(numbers) < 12).all()
-    below = described(ring, as_image(floor_depth(ROWS, COLUMNS, 5.0, 0.6)))
-    assert below[4] > 0
+    focal = COLUMNS / 2 / math.tan(math.radians(FIELD_OF_VIEW / 2))
+    floor = sum(
+        hidden_floor(row, column, fit)
+        for row, column in np.argwhere(~ring)
+        if (row + 0.5 - ROWS / 2) / focal * math.cos(fit.pitch) + math.sin(fit.pitch) > NEAR_HORIZON
+    )
+    assert fit.support > 0 and numbers[4] == pytest.approx(math.log1p(floor / AREA), rel=1e-2)
 
 
 def test_slivers_at_a_hulls_border_are_no_numbers() -> None:
