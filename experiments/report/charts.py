@@ -124,20 +124,22 @@ def score_strip(results: dict[str, Any], width: int = 560) -> str | None:
     """A line from 0 to 100 with the score, its interval, and the baselines; None for any other number."""
     if "metric" in results:
         return None
-    left, right, y = 14, width - 14, 46
+    baselines = sorted(results["baselines"].items(), key=lambda item: item[1]["score"])
+    # Each name has a line of its own, the leftmost the highest: no name lies on another, nor on its mark.
+    above = 16 * max(len(baselines) - 1, 1)
+    left, right, y = 14, width - 14, 30 + above
 
     def x(score: float) -> float:
         return left + (right - left) * score / 100
 
     parts = [
-        f'<svg class="strip" viewBox="0 0 {width} 92" role="img" aria-label="score and baselines">',
+        f'<svg class="strip" viewBox="0 0 {width} {y + 46}" role="img" aria-label="score and baselines">',
         f'<rect x="{left}" y="{y - 3}" width="{right - left}" height="6" rx="3" fill="{GRID}"/>',
     ]
     for tick in range(0, 101, 25):
         parts.append(f'<text x="{x(tick):.1f}" y="{y + 24}" class="tick">{tick}</text>')
-    baselines = sorted(results["baselines"].items(), key=lambda item: item[1]["score"])
     for index, (name, baseline) in enumerate(baselines):
-        at, height = x(baseline["score"]), 14 + 16 * (index % 2)
+        at, height = x(baseline["score"]), 14 + above - 16 * index
         anchor = "start" if baseline["score"] < 70 else "end"
         parts.append(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y + 8}" y2="{y - height}" stroke="{MUTED}"/>'

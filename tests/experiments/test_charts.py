@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -126,6 +128,18 @@ def test_each_experts_share_is_stacked_layer_by_layer(axes: list[Axes]) -> None:
         assert legend and [text.get_text() for text in legend.get_texts()] == ["expert 0", "expert 1"]
         assert lines_of(below) == {"entropy": ([1, 6], list(entropies[layer]))}
         assert (axis.get_ylim()[0], below.get_ylim()[0], below.get_ylabel()) == (0, 0, "entropy")
+
+
+def test_names_of_near_baselines_do_not_lie_on_each_other() -> None:
+    scores = {"majority": 30.7, "words": 32.1, "blind": 32.7}
+    baselines = {name: {"score": score} for name, score in scores.items()}
+    strip = score_strip({"score": 94.9, "interval": None, "baselines": baselines})
+    assert strip is not None
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" class="name"', strip)]
+    assert len(heights) == 3 and all(below - above >= 16 for above, below in pairwise(heights))
+    marks = [float(y) for y in re.findall(r'y2="([\d.]+)"', strip)]
+    assert marks == sorted(marks), "a mark further right ends below the names further left"
+    assert min(heights) > 8
 
 
 def test_the_strip_of_a_score_without_interval_and_of_no_percentage() -> None:
