@@ -147,7 +147,7 @@ def conclusion(score: ComparedScore) -> str:
     points = f"{abs(score.difference.difference):.2f} points, 95 % interval of B - A {low:.2f} to {high:.2f}"
     few = ""
     if score.images < FEW_IMAGES:
-        few = f" The questions are of {score.images} images only: interval and p are too sure of themselves."
+        few = f" There are {score.images} images only, so that interval and p are too sure."
     leader = "B" if score.difference.difference > 0 else "A"
     shown, unlikely = not low <= 0 <= high, score.p_value < 0.05
     if shown and unlikely:

@@ -211,7 +211,7 @@ def test_many_questions_about_few_images_prove_little(tmp_path: Path) -> None:
     b = write(tmp_path / "b", (line(n, n < 100, **image) for n, image in enumerate(images)))
     first = compare(paired_answers(a.predictions, b.predictions))[0]
     assert first.p_value == 0.25, "two images in one direction, of four ways; half of the ties count"
-    assert "The questions are of 10 images only" in conclusion(first)
+    assert "There are 10 images only" in conclusion(first)
 
 
 @pytest.mark.parametrize(
