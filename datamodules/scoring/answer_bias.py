@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.samples import Answer, AnswerType, SpatialSample
 from datamodules.scoring.metrics import Judgement
-from datamodules.scoring.words_baseline import WordsAlone, possible_answers
+from datamodules.scoring.words_baseline import WordsAlone
 from datamodules.statistics.intervals import score_with_intervals
 
 FOLD_SEEDS = range(5)
@@ -80,14 +80,12 @@ def _per_task(words: WordsAlone) -> Rung:
     """The best answer of each task, which this very test set tells."""
     tasks = [(sample.task, sample.answer_type) for sample in words.samples]
     hits: dict[tuple[str, AnswerType | None], Counter[str]] = {}
-    for sample, of_one, task in zip(words.samples, words.right, tasks, strict=True):
-        answers = possible_answers(sample)
+    for answers, of_one, task in zip(words.possible, words.right, tasks, strict=True):
         hits.setdefault(task, Counter()).update(answers[place] for place in np.flatnonzero(of_one))
     best = {task: max(sorted(of_task), key=of_task.__getitem__) for task, of_task in hits.items() if of_task}
     right = [
-        best.get(task) in possible_answers(sample)
-        and bool(of_one[possible_answers(sample).index(best[task])])
-        for sample, of_one, task in zip(words.samples, words.right, tasks, strict=True)
+        best.get(task) in answers and bool(of_one[answers.index(best[task])])
+        for answers, of_one, task in zip(words.possible, words.right, tasks, strict=True)
     ]
     return _rung("the best answer of each task", np.array(right), words.images)
 

@@ -50,6 +50,7 @@ class WordsAlone:
 
     Attributes:
         samples: those that have possible answers.
+        possible: what each of them may be answered with.
         left_out: how many have none.
         right: which possible answers are right, for each of the samples.
 
@@ -58,12 +59,12 @@ class WordsAlone:
     """
 
     def __init__(self, samples: Sequence[SpatialSample], judge: Callable[[Answer], Judgement]) -> None:
-        self.samples = [sample for sample in samples if len(possible_answers(sample)) > 1]
-        self.left_out = len(samples) - len(self.samples)
-        self.right = [
-            np.array([judge(Answer(one, text)).correct for text in possible_answers(one)])
-            for one in self.samples
-        ]
+        found = [(sample, possible_answers(sample)) for sample in samples]
+        asked = [(sample, texts) for sample, texts in found if len(texts) > 1]
+        self.samples = [sample for sample, _ in asked]
+        self.possible = [texts for _, texts in asked]
+        self.left_out = len(samples) - len(asked)
+        self.right = [np.array([judge(Answer(one, text)).correct for text in texts]) for one, texts in asked]
 
     def answers(self, seeds: Sequence[int], grouped: bool = True) -> BlindAnswers:
         """What the words alone answer; `grouped` keeps the questions of a picture in one fold.

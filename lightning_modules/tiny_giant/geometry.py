@@ -68,7 +68,7 @@ def describe_regions(
         are shares of its size, lengths on the floor are camera heights.
     """
     count, height, width = masks.shape
-    with_floor, on_floor = geometry in ON_FLOOR, MASK_FEATURES + FLOOR_FEATURES
+    with_floor, on_floor = geometry in ON_FLOOR, IS_HIDDEN.start
     rectangles: list[FloorRectangle | None] = [None] * count
     features = np.zeros((count, feature_count(geometry)), np.float32)
     relations = np.zeros((count, count, relation_count(geometry)), np.float32)
