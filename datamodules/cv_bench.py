@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from datamodules.base import Role
+from datamodules.benchmarks.record_boxes import boxes_in
 from datamodules.benchmarks.record_texts import is_missing, texts_in
 from datamodules.files.parquet_rows import image_bytes, parquet_rows
 from datamodules.hub.whole_copies import HubDataset, SplitCounts
-from datamodules.layouts import ParquetLayout
+from datamodules.layouts import LayoutArguments, ParquetLayout
 from datamodules.loading.sample_index import EncodedImage, IndexedRow
 from datamodules.samples import LETTERS, AnswerType, DataError, SpatialSample
 
@@ -26,7 +27,7 @@ PARTS = ("2d", "3d")
 """The endings of the benchmark's files; a split is made of those that are there."""
 
 _NEEDED = ("idx", "type", "task", "question", "choices", "source")
-_OPTIONAL = ("answer", "prompt", "filename", "source_dataset", "source_filename")
+_OPTIONAL = ("answer", "prompt", "filename", "source_dataset", "source_filename", "bbox")
 _ANSWER = re.compile(r"\(?([A-Z])\)?")
 
 
@@ -45,6 +46,12 @@ class CvBench(ParquetLayout):
 
     The real benchmark has a test split only. Rendered data also have `train_2d.parquet`, `val_3d.parquet` and
     so on; with them, or with files of your own under these names, a model is trained.
+
+    Args:
+        difficulty: how rendered scenes are: "ordinary", or "counter_intuitive" (things stand on others or
+            hang, and cameras are tilted, so that "higher in the image is farther" answers half of the
+            questions for depth and distance wrong).
+        shared: the arguments of every benchmark and datamodule, see `OfficialLayout` and `SpatialDataModule`.
     """
 
     benchmark = "cv_bench"
@@ -59,11 +66,25 @@ class CvBench(ParquetLayout):
     )
     title = "CV-Bench"
 
+    def __init__(
+        self,
+        difficulty: Literal["ordinary", "counter_intuitive"] = "ordinary",
+        **shared: Unpack[LayoutArguments],
+    ) -> None:
+        super().__init__(**shared)
+        self.difficulty: Literal["ordinary", "counter_intuitive"] = difficulty
+
     def render(self) -> Path:
         """The folder with the rendered scenes, which are rendered first where they are not cached."""
         from datamodules.rendered.benchmarks import cached_cv_bench
 
-        return cached_cv_bench(self.cache, scenes=self.scenes, size=self.size, seed=self.scenes_seed)
+        return cached_cv_bench(
+            self.cache,
+            difficulty=self.difficulty,
+            scenes=self.scenes,
+            size=self.size,
+            seed=self.scenes_seed,
+        )
 
     def metric(self, stage: str = "test") -> CvBenchMetric:
         """The official score."""
@@ -84,6 +105,10 @@ class CvBench(ParquetLayout):
             for number, row in parquet_rows(file, (*_NEEDED, "image"), _OPTIONAL):
                 image = EncodedImage(f"row {number} of {file}", image_bytes(row["image"]))
                 yield IndexedRow(sample_of(row, f"Row {number} of {file}"), (image,))
+
+
+# Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.
+del CvBench.__init__.__annotations__["shared"]
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
@@ -111,7 +136,7 @@ def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
 
     Raises:
         DataError: another value or a choice is missing, the task is unknown, there are fewer than two choices
-            or two are the same, or the answer is none of the choices' letters.
+            or two are the same, the answer is none of the choices' letters, or a box is no box.
     """
     missing = [name for name in _NEEDED if is_missing(row[name])]
     if missing:
@@ -132,6 +157,7 @@ def sample_of(row: dict[str, Any], where: str) -> SpatialSample:
         task=row["task"],
         source=str(row["source"]),
         group="/".join(map(str, photo)) if all(photo) else str(row.get("filename") or name),
+        boxes=boxes_in(row.get("bbox"), "bbox", f"{where} (id {name})"),
     )
 
 

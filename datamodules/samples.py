@@ -36,6 +36,10 @@ DRAWN_LETTERS = "ABCD"
 """The letters of choices that are drawn in the image and not written in the record."""
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom of a thing in an image, in pixels."""
+
+
 class SmallSpatialError(Exception):
     """Base of every error this project raises on purpose; its message is a sentence for the user."""
 
@@ -280,6 +284,9 @@ class SpatialSample:
         part: which data set of a mixture it comes from, counted from 0.
         shown: masks of all that the image shows, where the data have them, as rendered scenes do: to learn
             from beside the answers, and never to answer by.
+        boxes: left, top, right and bottom, in pixels of the image, of the things that the question is about,
+            in the order in which it names their boxes; empty where the data have none. No model is shown
+            them.
     """
 
     id: str
@@ -299,6 +306,7 @@ class SpatialSample:
     part: int = 0
     prompt: str = ""
     shown: SceneMasks | None = None
+    boxes: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         """Read a file in `depth` as one that holds depth."""

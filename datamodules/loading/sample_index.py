@@ -25,7 +25,7 @@ from datamodules.loading.grouped import text_length
 from datamodules.loading.grouped_rows import GroupedRows, mapped_batches, write_grouped_rows
 from datamodules.samples import UNDECODABLE, AnswerType, MissingImage, SpatialSample, UnreadableImage, rgb_of
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raised when the columns below or the rules of rows change; older indexes are then written again."""
 
 _SAMPLES = "samples.arrow"
@@ -44,6 +44,7 @@ _SAMPLE_SCHEMA = pa.schema(
         ("task", pa.string()),
         ("source", pa.string()),
         ("group", pa.string()),
+        ("boxes", pa.list_(pa.list_(pa.float64(), 4))),
         ("characters", pa.int32()),
         ("images", pa.list_(pa.int32())),
     ]
@@ -148,6 +149,7 @@ def _columns(sample: SpatialSample, images: list[int]) -> tuple[Any, ...]:
     """The values of one sample in the order of the index's columns."""
     values = {
         "choices": list(sample.choices),
+        "boxes": list(map(list, sample.boxes)),
         "answer_type": None if sample.answer_type is None else sample.answer_type.value,
         "characters": text_length(sample),
         "images": images,
@@ -255,7 +257,7 @@ class IndexedQuestions:
         del values["characters"]
         form = values.pop("answer_type")
         return SpatialSample(
-            **values | {"choices": tuple(values["choices"])},
+            **values | {"choices": tuple(values["choices"]), "boxes": tuple(map(tuple, values["boxes"]))},
             answer_type=None if form is None else AnswerType(form),
             image=images[0] if images else None,
             further_images=tuple(images[1:]),

@@ -6,15 +6,26 @@ all arguments but `processes`, byte for byte; no scene of one split occurs in an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datamodules.rendered.writing import cached_folder, check_scenes
+from datamodules.statistics import height_for_distance
+
+if TYPE_CHECKING:
+    from datamodules.rendered.rooms.cv_bench_writer import Difficulty
 
 
 def cached_cv_bench(
-    cache: Path, *, scenes: Mapping[str, int], size: tuple[int, int], seed: int, processes: int | None = None
+    cache: Path,
+    *,
+    scenes: Mapping[str, int],
+    size: tuple[int, int],
+    seed: int,
+    processes: int | None = None,
+    difficulty: Difficulty = "ordinary",
 ) -> Path:
     """The folder of a rendered CV-Bench: `{split}_2d.parquet` and `{split}_3d.parquet`.
 
@@ -24,13 +35,21 @@ def cached_cv_bench(
         size: width and height of the images, in pixels.
         seed: decides what the scenes show.
         processes: how many processes render; by default one per available core.
+        difficulty: "ordinary", or "counter_intuitive" where height in the image misleads about distance in
+            half of the questions for it.
 
     Raises:
         DataError: an argument is not usable.
     """
-    from datamodules.rendered.rooms.cv_bench_writer import write_cv_bench
+    from datamodules.rendered.rooms.cv_bench_writer import check_difficulty, write_cv_bench
 
-    return _cached("cv-bench", write_cv_bench, cache, scenes, size, seed, processes)
+    check_difficulty(difficulty)
+    write = partial(write_cv_bench, difficulty=difficulty)
+    if difficulty == "ordinary":
+        return _cached("cv-bench", write, cache, scenes, size, seed, processes)
+    # What height says decides there on what is asked.
+    also = [Path(height_for_distance.__file__)]
+    return _cached(f"cv-bench-{difficulty}", write, cache, scenes, size, seed, processes, also)
 
 
 def cached_space_thinker(
@@ -66,6 +85,7 @@ def _cached(
     size: tuple[int, int],
     seed: int,
     processes: int | None,
+    also: Iterable[Path] = (),
 ) -> Path:
     """The folder that a writer fills, from the cache where it is there."""
     check_scenes("rendered rooms", scenes, size, seed, processes)
@@ -76,6 +96,6 @@ def _cached(
         cache,
         f"{name}-{size[0]}x{size[1]}",
         [sorted(scenes.items()), list(size), seed],
-        (*shared, *(here / "rooms").glob("*.py")),
+        (*shared, *also, *(here / "rooms").glob("*.py")),
         partial(write, scenes=scenes, size=size, seed=seed, processes=processes),
     )

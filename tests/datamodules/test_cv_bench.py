@@ -1,6 +1,7 @@
 """CV-Bench: official files, their images, and what is wrong with them."""
 
 import io
+import math
 import pickle
 import sys
 import types
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from datamodules.cv_bench import CvBench, read_rows
+from datamodules.cv_bench import CvBench, read_rows, sample_of
 from datamodules.loading.sample_index import IndexedQuestions
 from datamodules.samples import AnswerType, DataError, ImageFile, MissingImage, SpatialSample, UnreadableImage
 from datamodules.scoring.baselines import majority_baseline
@@ -59,6 +60,47 @@ def test_samples_hold_what_the_rows_say(tmp_path: Path) -> None:
     assert sample.image is not None
     drawn = Image.open(io.BytesIO(encoded(1)))
     assert sample.image.open().tobytes() == drawn.tobytes()
+
+
+def test_boxes_come_with_their_questions(tmp_path: Path) -> None:
+    """As the file has them, to the loader and to who reads without images; where there are none, none."""
+    boxes = [[1.5, 2.0, 8.0, 9.25], [4.0, 0.0, 15.0, 11.0]]
+    rows = [cv_bench_row(0, bbox=boxes), cv_bench_row(1, bbox=None), cv_bench_row(2, bbox=[])]
+    file = write_cv_bench(tmp_path / "test_2d.parquet", rows)
+    expected = {"2D/0": tuple(map(tuple, boxes)), "2D/1": (), "2D/2": ()}
+    assert {sample.id: sample.boxes for sample in read_rows(file)} == expected
+    assert {sample.id: sample.boxes for sample in samples(data(tmp_path).test_dataloader())} == expected
+    write_cv_bench(file, rows, without=("bbox",))
+    assert all(sample.boxes == () for sample in read_rows(file))
+
+
+def test_a_table_that_has_no_number_for_no_boxes_has_none() -> None:
+    assert sample_of(cv_bench_row(0, bbox=math.nan), "Row 0").boxes == ()
+    assert sample_of(cv_bench_row(0, bbox=[[1, 2, 3, 4]]), "Row 0").boxes == ((1.0, 2.0, 3.0, 4.0),)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "told"),
+    [
+        ("1 2 3 4", r"a `bbox` that is no list of boxes: '1 2 3 4'"),
+        (
+            [1.0, 2.0, 3.0, 4.0],
+            r"in `bbox` box 0 as 1\.0, which is not left, top, right and bottom in pixels",
+        ),
+        ([[1, 2, 3, 4], [1, 2, 3]], r"box 1 as \[1, 2, 3\]"),
+        ([[1, 2, 3, 4, 5]], "box 0 as"),
+        ([[1, 2, 3, math.nan]], "box 0 as"),
+        ([[1, 2, math.inf, 4]], "box 0 as"),
+        ([[1, 2, 3, True]], "box 0 as"),
+        ([[1, 2, 3, "4"]], "box 0 as"),
+        ([None], "box 0 as None"),
+    ],
+)
+def test_what_is_no_box_is_named(boxes: object, told: str) -> None:
+    with pytest.raises(
+        DataError, match=rf"^Row 3 of a\.parquet \(id 2D/0\) has .*{told}.*Repair it, or leave"
+    ):
+        sample_of(cv_bench_row(0, bbox=boxes), "Row 3 of a.parquet")
 
 
 def test_questions_about_one_image_come_together(tmp_path: Path) -> None:
@@ -222,14 +264,22 @@ def test_rendered_scenes_are_made_with_the_arguments_given(
     fake.cached_cv_bench = cached_cv_bench  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datamodules.rendered.benchmarks", fake)
     scenes = {"train": 3, "val": 1, "test": 1}
-    module = CvBench(scenes=scenes, size=(64, 48), scenes_seed=4, cache=str(tmp_path), num_workers=0)
+    given: dict[str, Any] = {"scenes": scenes, "size": (64, 48), "scenes_seed": 4, "cache": str(tmp_path)}
+    module = CvBench(**given, num_workers=0)
     assert len(samples(module.train_dataloader())) == 10
-    assert calls[0] == (tmp_path, {"scenes": scenes, "size": (64, 48), "seed": 4})
+    asked = {"scenes": scenes, "size": (64, 48), "seed": 4}
+    assert calls[0] == (tmp_path, asked | {"difficulty": "ordinary"})
+    CvBench("counter_intuitive", **given).render()
+    assert calls[-1] == (tmp_path, asked | {"difficulty": "counter_intuitive"})
+    real = CvBench("counter_intuitive", root=str(tmp_path / "written"), cache=str(tmp_path))
+    calls.clear()
+    assert len(real.split("train")) and not calls  # it is about rendered scenes alone
 
 
 @pytest.mark.parametrize(
     ("changes", "pattern"),
     [
+        ({"bbox": [[1.0, 2.0, 3.0]]}, r"Row 2 of .*test_2d\.parquet \(id 2D/2\) has in `bbox` box 0 as"),
         ({"choices": []}, r"Row 2 of .*test_2d\.parquet has 0 choices.*Repair or remove"),
         ({"choices": ["1"]}, "has 1 choices"),
         ({"choices": ["3", "2 ", "2", "0"]}, r"Row 2 of .* has the choice '2' twice in `choices`"),

@@ -6,6 +6,8 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,10 +28,18 @@ from datamodules.rendered.rooms import (
 )
 from datamodules.rendered.rooms.balance import Balance
 from datamodules.rendered.rooms.catalogue import KINDS
+from datamodules.rendered.rooms.counter_intuitive_questions import offered_by_height
 from datamodules.rendered.rooms.parquet import STRING, WHOLE, ParquetFile, listed
 from datamodules.rendered.rooms.room_scene import RoomScene, Thing, draw_room
 from datamodules.rendered.rooms.room_sight import Seen, Sight
-from datamodules.rendered.rooms.room_truth import is_closer_to, side
+from datamodules.rendered.rooms.room_truth import (
+    is_closer_in_space,
+    is_closer_to,
+    is_nearer,
+    is_nearer_in_space,
+    side,
+)
+from datamodules.statistics import height_for_distance
 
 SIZE = (128, 96)
 
@@ -124,6 +134,60 @@ def test_closer_is_what_is_closer_by_its_middle_and_by_its_edge() -> None:
     )
 
 
+def test_in_space_heights_count_as_well() -> None:
+    """A lamp above the anchor is as far from it as it hangs over it, and a thing on it touches it."""
+    anchor, beside = thing(0, 3), thing(1.2, 3)
+    above, upon = replace(anchor, z=2.2), replace(anchor, z=0.8)
+    assert is_closer_to(anchor, above, beside) and not is_closer_in_space(anchor, above, beside)
+    assert is_closer_in_space(anchor, beside, above) and is_closer_in_space(anchor, upon, above)
+    assert not is_closer_in_space(anchor, upon, beside)  # by 0.4 m only
+    # A long thing's middle is farther off, but its end lies right beside the anchor.
+    assert not is_closer_in_space(anchor, beside, thing(2.4, 3, 4.2))
+    # What hangs low over it is nearer by its lower side, what hangs high is not.
+    long = thing(1.6, 3, 2.4)
+    assert is_closer_in_space(anchor, replace(anchor, z=0.95), long)
+    assert not is_closer_in_space(anchor, replace(anchor, z=1.05), long)
+
+
+def test_in_space_what_is_nearer_along_the_axis_may_be_farther_from_the_camera() -> None:
+    camera = Camera(1.8, 0.0, 0.0, *SIZE)
+
+    def seen(place: Thing) -> Seen:
+        return Seen(0, place, (0, 0, 9, 9), place.y - 0.2, place.y)
+
+    ahead, aside = seen(replace(thing(0, 4), z=1.4)), seen(replace(thing(3, 3), z=1.4))
+    assert is_nearer(aside, ahead) and not is_nearer_in_space(camera, aside, ahead)
+    assert not is_nearer_in_space(camera, ahead, aside)  # its depth is larger
+    assert is_nearer_in_space(camera, seen(thing(0.5, 3)), ahead)
+    # A long thing may begin nearer although its middle is farther away, and the other way round.
+    wide, deep = (
+        seen(replace(thing(3, 3, 4.0), z=1.4)),
+        seen(replace(thing(0, 4.3), size=(0.4, 4.0, 0.8), z=1.4)),
+    )
+    assert is_nearer(wide, ahead) and not is_nearer_in_space(camera, wide, ahead)
+    begun = seen(replace(thing(1.0, 3.6), z=1.4))
+    assert is_nearer(begun, deep) and not is_nearer_in_space(camera, begun, deep)
+
+
+def test_height_is_asked_about_where_things_are_nearer_in_space_alone() -> None:
+    """Of a pair of which one is nearer along the axis and the other one is nearer, nothing is asked."""
+    places = {"ball": (0, 4), "vase": (3, 3), "chair": (0.3, 2), "table": (0, 7)}
+    rows = {"ball": 30, "vase": 50, "chair": 70, "table": 90}
+    seen = tuple(
+        Seen(index, replace(thing(x, y, kind=kind), z=1.4), (9, rows[kind], 19, rows[kind] + 6), y - 0.2, y)
+        for index, (kind, (x, y)) in enumerate(places.items())
+    )
+    things = tuple(found.thing for found in seen)
+    scene = RoomScene("room", Camera(1.8, 0.0, 0.0, *SIZE), (-9, -1, 9, 9), things, (), 0)
+    offered = offered_by_height(Sight(scene, seen, {}, frozenset(places)), Random(0))
+    pairs = {question.about for question in offered if question.task == "Depth"}
+    assert pairs == {frozenset(pair) for pair in combinations(range(4), 2)} - {frozenset({0, 1})}
+    classes = {question.about: question.height for question in offered if question.task == "Depth"}
+    assert {pair: found for pair, found in classes.items() if found == "counter"}.keys() == {
+        frozenset({3, other}) for other in range(3)
+    }
+
+
 def test_a_side_is_clear_where_boxes_hardly_overlap() -> None:
     def seen(left: int, right: int) -> Seen:
         return Seen(0, thing(0, 3), (left, 20, right, 40), 3.0, 3.0)
@@ -175,6 +239,9 @@ def test_a_cache_knows_all_arguments_and_the_whole_source(
         changes.extend(
             {"difficulty": "real", "crowding": crowding} for crowding in ("by_split", "few", "many")
         )
+    if cached is benchmarks.cached_cv_bench:
+        usual |= {"difficulty": "ordinary"}
+        changes.append({"difficulty": "counter_intuitive"})
     folders = [cached(tmp_path / "cache", **usual | change) for change in changes]
     assert len(set(folders)) == len(folders) == len(asked)
     for change, written in zip(changes, asked, strict=True):
@@ -188,3 +255,20 @@ def test_a_cache_knows_all_arguments_and_the_whole_source(
         assert cached(tmp_path / "cache", **usual) not in folders, file.name
         file.write_text(text)
     assert cached(tmp_path / "cache", **usual) == folders[0]
+
+
+def test_questions_that_height_misleads_about_are_drawn_anew_where_its_rule_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv_bench_writer, "write_cv_bench", lambda _, **arguments: None)
+    rule = Path(shutil.copy(height_for_distance.__file__, tmp_path))
+    monkeypatch.setattr(height_for_distance, "__file__", str(rule))
+
+    def folders() -> list[Path]:
+        usual: dict[str, Any] = {"scenes": {"test": 1}, "size": SIZE, "seed": 0}
+        kinds: tuple[Any, ...] = ("ordinary", "counter_intuitive")
+        return [benchmarks.cached_cv_bench(tmp_path, difficulty=kind, **usual) for kind in kinds]
+
+    before = folders()
+    rule.write_text(rule.read_text() + "#")
+    assert [old == new for old, new in zip(before, folders(), strict=True)] == [True, False]

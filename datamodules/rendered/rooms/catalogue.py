@@ -8,7 +8,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Literal
 
-from datamodules.rendered.rooms import furniture, outdoors
+from datamodules.rendered.rooms import furniture, outdoors, raised
 from datamodules.rendered.rooms.palette import BRIGHT, CALM, COLOURS, WOODS, Colour, shade
 from datamodules.rendered.rooms.solids import Solid
 
@@ -28,7 +28,7 @@ class Kind:
         colours: the names of the colours it comes in; () for wood in its own colours, which is not named.
         large: whether it takes much of the floor; such things are placed first and rarely come in numbers.
         blank_rear: whether it cannot be told from behind.
-        places: where it stands.
+        places: where it stands; () for what only some scenes have.
     """
 
     name: str
@@ -85,6 +85,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("fire hydrant", "fire hydrants", outdoors.fire_hydrant, ("red", "yellow"), places=_YARD),
             Kind("mailbox", "mailboxes", outdoors.mailbox, ("red", "blue", "yellow", "green"), places=_YARD),
             Kind("parasol", "parasols", outdoors.parasol, BRIGHT, places=_YARD),
+            Kind("rack", "racks", raised.rack, (), large=True, places=()),
         )
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 from random import Random
@@ -11,8 +11,10 @@ from typing import Literal
 from datamodules.rendered.rooms.balance import Tally
 from datamodules.rendered.rooms.box_marks import MarkColour
 from datamodules.rendered.rooms.catalogue import KINDS, kinds_of
+from datamodules.rendered.rooms.room_scene import Thing
 from datamodules.rendered.rooms.room_sight import Seen, Sight
 from datamodules.rendered.rooms.room_truth import is_closer_to, is_nearer, level, side
+from datamodules.statistics.height_for_distance import HeightClass
 
 Task = Literal["Count", "Relation", "Depth", "Distance"]
 TASKS: tuple[Task, ...] = ("Count", "Relation", "Depth", "Distance")
@@ -43,6 +45,8 @@ class CvQuestion:
         about: the indexes of the objects asked about, or the class that is counted; one image never gets
             two questions of one task about the same.
         tallies: what the answer counts towards.
+        height: what height in the image says about the answer, where as many questions are written of which
+            it is right as of which it is wrong; None where that does not matter.
     """
 
     task: Task
@@ -52,14 +56,15 @@ class CvQuestion:
     marks: tuple[tuple[MarkColour, int], ...]
     about: frozenset[int | str]
     tallies: tuple[Tally, ...]
+    height: HeightClass | None = None
 
 
 def offered(sight: Sight, random: Random) -> list[CvQuestion]:
     """All questions that an image can truly be asked."""
-    return [*_counts(sight, random), *_relations(sight, random), *_depths(sight), *_distances(sight)]
+    return [*counts(sight, random), *relations(sight, random), *depths(sight), *distances(sight)]
 
 
-def _counts(sight: Sight, random: Random) -> Iterator[CvQuestion]:
+def counts(sight: Sight, random: Random) -> Iterator[CvQuestion]:
     """How many objects of a class there are; also of absent ones."""
     absent = [kind.name for kind in kinds_of(sight.scene.place) if kind.name not in sight.present]
     numbers = sight.numbers | dict.fromkeys(random.sample(absent, min(3, len(absent))), 0)
@@ -86,7 +91,7 @@ def _counts(sight: Sight, random: Random) -> Iterator[CvQuestion]:
                 )
 
 
-def _relations(sight: Sight, random: Random) -> Iterator[CvQuestion]:
+def relations(sight: Sight, random: Random) -> Iterator[CvQuestion]:
     """On which side of another an object is in the image, or whether above or below it."""
     camera = sight.scene.camera
     for first, second in permutations(sight.seen, 2):
@@ -125,29 +130,41 @@ def _relations(sight: Sight, random: Random) -> Iterator[CvQuestion]:
             )
 
 
-def _depths(sight: Sight) -> Iterator[CvQuestion]:
-    """Which of two objects is closer to the camera."""
+def depths(sight: Sight, nearer: Callable[[Seen, Seen], bool] = is_nearer) -> Iterator[CvQuestion]:
+    """Which of two objects is closer to the camera.
+
+    Args:
+        sight: what is seen.
+        nearer: whether the first of two objects is clearly closer than the second.
+    """
     for first, second in permutations(sight.seen, 2):
         names = first.thing.kind, second.thing.kind
-        if names[0] == names[1] or not (is_nearer(first, second) or is_nearer(second, first)):
+        if names[0] == names[1] or not (nearer(first, second) or nearer(second, first)):
             continue
         yield _which(
             "Depth",
             "Which object is closer to the camera taking this photo, "
             f"the {names[0]} (highlighted by a red box) or the {names[1]} (highlighted by a blue box)?",
             (first, second),
-            0 if is_nearer(first, second) else 1,
+            0 if nearer(first, second) else 1,
             (("red", first.index), ("blue", second.index)),
         )
 
 
-def _distances(sight: Sight) -> Iterator[CvQuestion]:
-    """Which of two objects is closer to a third one."""
+def distances(
+    sight: Sight, closer: Callable[[Thing, Thing, Thing], bool] = is_closer_to
+) -> Iterator[CvQuestion]:
+    """Which of two objects is closer to a third one.
+
+    Args:
+        sight: what is seen.
+        closer: whether to the first of three objects the second is clearly closer than the third.
+    """
     for anchor, first, second in permutations(sight.seen, 3):
         names = [seen.thing.kind for seen in (anchor, first, second)]
         things = anchor.thing, first.thing, second.thing
-        first_closer = is_closer_to(*things)
-        if len(set(names)) < 3 or not (first_closer or is_closer_to(things[0], things[2], things[1])):
+        first_closer = closer(*things)
+        if len(set(names)) < 3 or not (first_closer or closer(things[0], things[2], things[1])):
             continue
         yield _which(
             "Distance",

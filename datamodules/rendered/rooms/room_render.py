@@ -23,7 +23,7 @@ class RoomRendering:
     def __init__(self, scene: RoomScene) -> None:
         self.scene = scene
         objects = [
-            Placed(thing.parts, thing.x, thing.y, thing.yaw, index)
+            Placed(thing.parts, thing.x, thing.y, thing.yaw, index, thing.z)
             for index, thing in enumerate(scene.things)
         ]
         objects.append(Placed((*surroundings(scene), *scene.decor), 0.0, 0.0, 0.0, -1))

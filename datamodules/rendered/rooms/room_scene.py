@@ -34,7 +34,7 @@ GAP_M = 0.25
 
 @dataclass(frozen=True)
 class Thing:
-    """One object on the floor.
+    """One object on the floor, or above it.
 
     Attributes:
         kind: the name of its class, a key of `KINDS`.
@@ -44,6 +44,7 @@ class Thing:
         yaw: turn about the vertical, in radians; at 0 its front looks along -y, at the camera.
         size: length, width and height in metres, along its own axes.
         parts: the solids it is built from.
+        z: height of its lowest point above the floor, in metres.
     """
 
     kind: str
@@ -53,10 +54,11 @@ class Thing:
     yaw: float
     size: tuple[float, float, float]
     parts: tuple[Solid, ...]
+    z: float = 0.0
 
     @property
     def height(self) -> float:
-        """Height above the floor, in metres."""
+        """Height from its lowest to its highest point, in metres."""
         return self.size[2]
 
     @property
@@ -71,6 +73,11 @@ class Thing:
         """The direction its front looks to, as a unit vector of the floor."""
         return math.sin(self.yaw), -math.cos(self.yaw)
 
+    @property
+    def middle(self) -> tuple[float, float, float]:
+        """The middle of the box around it, in world metres."""
+        return self.x, self.y, self.z + self.height / 2
+
     def distance_m(self, other: Thing) -> float:
         """Distance between the two footprint centres on the floor, in metres."""
         return math.hypot(self.x - other.x, self.y - other.y)
@@ -83,7 +90,7 @@ class Thing:
                 (self.x + i * half_x, self.y + j * half_y, z)
                 for i in (-1, 1)
                 for j in (-1, 1)
-                for z in (0, self.height)
+                for z in (self.z, self.z + self.height)
             ]
         )
 
@@ -96,8 +103,8 @@ class RoomScene:
         place: "room" or "yard".
         camera: where the image is taken from.
         bounds: least x, least y, most x, most y of the walls or fences, in metres.
-        things: everything that stands on the floor.
-        decor: solids that belong to no object: marks on the floor, in world metres.
+        things: everything that stands on the floor or another thing, or hangs.
+        decor: solids that belong to no object: marks on the floor and cords, in world metres.
         texture_seed: chooses floor, walls, light and noise.
         heading: the things whose direction is painted on the floor, by their index, with that direction as a
             unit vector of the floor.
@@ -189,10 +196,14 @@ class Layout:
             turn = self._turn(kind, x, y) if yaw is None else yaw
             thing = Thing(kind.name, colour, x, y, turn, size, parts)
             if self.fits(thing):
-                self.things.append(thing)
-                self._boxes.append(image_box(self.camera, thing))
+                self.keep(thing)
                 return thing
         return None
+
+    def keep(self, thing: Thing) -> None:
+        """Have an object from now on."""
+        self.things.append(thing)
+        self._boxes.append(image_box(self.camera, thing))
 
     def remove(self, thing: Thing) -> None:
         """Take an object away again."""
@@ -222,10 +233,15 @@ class Layout:
                 and abs(thing.y - other.y) < half_y + other_y + GAP_M
             ):
                 return False
+        return self.is_shown(thing)
+
+    def is_shown(self, thing: Thing, support: Thing | None = None) -> bool:
+        """Whether an object is in the image, and neither hides another nor is hidden, but for its support."""
         box = image_box(self.camera, thing)
         if covered_share(box, (0, 0, self.camera.width, self.camera.height)) < 0.93:
             return False
-        return all(most_covered(box, other) <= MOST_COVERED for other in self._boxes)
+        others = (other for kept, other in zip(self.things, self._boxes, strict=True) if kept is not support)
+        return all(most_covered(box, other) <= MOST_COVERED for other in others)
 
     def _turn(self, kind: Kind, x: float, y: float) -> float:
         """A yaw for an object at a place: what has a blank rear looks to the camera, the rest anywhere."""
@@ -246,7 +262,7 @@ def image_box(camera: Camera, thing: Thing) -> tuple[float, float, float, float]
     columns, rows = [], []
     for x in (thing.x - half_x, thing.x + half_x):
         for y in (thing.y - half_y, thing.y + half_y):
-            for z in (-camera.height_m, thing.height - camera.height_m):
+            for z in (thing.z - camera.height_m, thing.z + thing.height - camera.height_m):
                 depth = max(x * forward[0] + y * forward[1] + z * forward[2], 1e-6)
                 scale = camera.focal_px / depth
                 columns.append((x * right[0] + y * right[1] + z * right[2]) * scale + camera.width / 2)

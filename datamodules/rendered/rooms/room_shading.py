@@ -122,7 +122,7 @@ class RoomShader:
         ground = np.flatnonzero(np.isin(finishes, GROUNDS))
         x, y = hits.points[ground, 0], hits.points[ground, 1]
         shadow = np.zeros(len(ground), np.float32)
-        for thing in self.scene.things:
+        for thing in (thing for thing in self.scene.things if not thing.z):
             half_x, half_y = thing.half_extents
             away_x = np.maximum(np.abs(x - np.float32(thing.x)) - np.float32(half_x * 0.8), 0)
             away_y = np.maximum(np.abs(y - np.float32(thing.y)) - np.float32(half_y * 0.8), 0)

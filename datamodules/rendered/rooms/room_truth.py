@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
+from datamodules.rendered.camera import Camera
 from datamodules.rendered.rooms.room_scene import Thing
 from datamodules.rendered.rooms.room_sight import Seen
 
@@ -74,3 +76,40 @@ def is_closer_to(anchor: Thing, first: Thing, second: Thing) -> bool:
         and far >= LEAST_DISTANCE_RATIO * near
         and gap_m(anchor, first) < gap_m(anchor, second)
     )
+
+
+def is_nearer_in_space(camera: Camera, first: Seen, second: Seen) -> bool:
+    """The same as `is_nearer` of objects at any height: straight from the camera it is nearer as well.
+
+    The depths that `is_nearer` compares are those along the optical axis; what is far from that axis is
+    farther away than its depth says.
+    """
+    eye = (0.0, 0.0, camera.height_m)
+    return (
+        is_nearer(first, second)
+        and math.dist(eye, first.thing.middle) < math.dist(eye, second.thing.middle)
+        and _from_point_m(eye, first.thing) < _from_point_m(eye, second.thing)
+    )
+
+
+def is_closer_in_space(anchor: Thing, first: Thing, second: Thing) -> bool:
+    """The same as `is_closer_to` of objects at any height, by middles and sides of the boxes around them."""
+    near, far = math.dist(anchor.middle, first.middle), math.dist(anchor.middle, second.middle)
+    return (
+        far - near >= LEAST_DISTANCE_M
+        and far >= LEAST_DISTANCE_RATIO * near
+        and _gap_in_space_m(anchor, first) < _gap_in_space_m(anchor, second)
+    )
+
+
+def _gap_in_space_m(first: Thing, second: Thing) -> float:
+    """Distance between the boxes around two objects, in metres."""
+    upright = max(first.z - second.z - second.height, second.z - first.z - first.height, 0.0)
+    return math.hypot(gap_m(first, second), upright)
+
+
+def _from_point_m(point: tuple[float, float, float], thing: Thing) -> float:
+    """Distance from a point to the box around an object, in metres."""
+    halves = (*thing.half_extents, thing.height / 2)
+    sides = zip(point, thing.middle, halves, strict=True)
+    return math.hypot(*(max(abs(place - middle) - half, 0.0) for place, middle, half in sides))

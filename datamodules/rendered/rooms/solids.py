@@ -81,13 +81,17 @@ class Solid(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """The solids of one object, and where it stands: floor position in metres, yaw in radians."""
+    """The solids of one object, and where it stands: floor position in metres, yaw in radians.
+
+    `z` is how high above the floor it stands or hangs, in metres.
+    """
 
     parts: Sequence[Solid]
     x: float
     y: float
     yaw: float
     owner: int
+    z: float = 0.0
 
 
 @cache
@@ -157,7 +161,7 @@ def collect_solids(objects: Iterable[Placed]) -> Solids:
     parts = [(placed, part) for placed in objects for part in placed.parts]
     yaws = np.array([placed.yaw for placed, _ in parts])
     local = np.array([part.center for _, part in parts])
-    places = np.array([(placed.x, placed.y, 0.0) for placed, _ in parts])
+    places = np.array([(placed.x, placed.y, placed.z) for placed, _ in parts])
     centers = _turned(local, np.cos(yaws), np.sin(yaws)) + places
     turns = yaws + np.array([part.turn for _, part in parts])
     halves = np.array([part.size for _, part in parts]) / 2
@@ -193,6 +197,17 @@ def _turned(points: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndar
     """Points `[..., 3]` turned about the vertical by angles whose shape fits `[...]`."""
     x, y, z = np.moveaxis(points, -1, 0)
     return np.stack([x * cosine - y * sine, x * sine + y * cosine, z], axis=-1)
+
+
+def scaled(parts: Iterable[Solid], factor: float) -> tuple[Solid, ...]:
+    """The parts of an object that is smaller or larger by a factor in all directions."""
+    return tuple(
+        part._replace(
+            center=(part.center[0] * factor, part.center[1] * factor, part.center[2] * factor),
+            size=(part.size[0] * factor, part.size[1] * factor, part.size[2] * factor),
+        )
+        for part in parts
+    )
 
 
 def extent(parts: Sequence[Solid]) -> tuple[float, float, float]:
