@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import numpy as np
 from PIL import Image
 
 from datamodules.samples import DataError, ImageReading, SpatialSample, depth_of
-from datamodules.views.view import DerivedImage, View
+from datamodules.views.view import DerivedImage, View, number_of_image, require_seed
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,13 @@ class NoisyDepth(View):
                 f"`sigma` of NoisyDepth is {self.sigma}; it must be a number of at least 0, in steps of the "
                 "8-bit depth image."
             )
-        _require_seed(self.seed, "NoisyDepth")
+        require_seed(self.seed, "NoisyDepth")
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample with noise on its depth; unchanged where it has none, or the noise is 0."""
         if sample.depth is None or self.sigma == 0:
             return sample
-        noise = _number_of(sample, "noise", self.seed)
+        noise = number_of_image(sample, "noise", self.seed)
         return sample.replace(depth=NoisyDepthImage(sample.depth, self.sigma, noise))
 
 
@@ -86,22 +84,10 @@ class DroppedDepth(View):
         """Refuse what is no share or no seed."""
         if not 0 <= self.share <= 1:
             raise DataError(f"`share` of DroppedDepth is {self.share}; it must be from 0 to 1.")
-        _require_seed(self.seed, "DroppedDepth")
+        require_seed(self.seed, "DroppedDepth")
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample, without its depth where its image is one of the share."""
-        if sample.depth is None or _number_of(sample, "share", self.seed) >= self.share * 2**64:
+        if sample.depth is None or number_of_image(sample, "share", self.seed) >= self.share * 2**64:
             return sample
         return sample.replace(depth=None)
-
-
-def _number_of(sample: SpatialSample, purpose: str, seed: int) -> int:
-    """A number below 2^64 that follows from a sample's image, whatever folder that lies in."""
-    image = sample.group or PurePath("" if sample.image is None else sample.image.name).name or sample.id
-    text = f"{purpose}\n{seed}\n{image}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-def _require_seed(seed: int, view: str) -> None:
-    if seed < 0:
-        raise DataError(f"`seed` of {view} is {seed}; it must be at least 0.")

@@ -15,7 +15,7 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 @dataclass(frozen=True)
 class Blind(View):
-    """Only the text: no image, no depth, no regions. What a model scores here it knows without looking.
+    """Only the text: no image, depth, regions or boxes. What a model scores here it knows without looking.
 
     Solved examples lose theirs as well. Boxes that `BoxesInText` wrote into the question go too, since they
     tell what is to be seen.
@@ -25,7 +25,7 @@ class Blind(View):
         """The sample without anything to look at."""
         question = without_boxes(sample.question)
         seen = sample.replace(
-            question=question, image=None, depth=None, further_images=(), regions=(), shown=None
+            question=question, image=None, depth=None, further_images=(), regions=(), boxes=(), shown=None
         )
         return seen.replace(examples=tuple(map(self, sample.examples)))
 

@@ -35,6 +35,8 @@ class AsMultipleChoice(View):
     choices follow from the sample's id alone. All other questions stay as they are.
     """
 
+    moves_truth = True
+
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample as a multiple-choice question."""
         if sample.answer is None or sample.choices:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from datamodules.samples import SpatialSample
+from datamodules.views.moved_letters import names_letters
 from datamodules.views.view import View
 
 _OF_THE_ABOVE = re.compile(r"\b(?:above|both|neither|these)\b|\b(?:all|none) of\b", re.IGNORECASE)
@@ -22,6 +23,8 @@ class RotatedChoices(View):
 
     shift: int
 
+    moves_truth = True
+
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample with its choices rotated."""
         count = len(sample.choices)
@@ -36,7 +39,8 @@ class RotatedChoices(View):
 
 def mentions_choices(sample: SpatialSample) -> bool:
     """Whether a choice, or the reasoning, names letters of choices or other choices."""
-    # A capital A in front of a word in small letters is an article, unless the word joins letters.
-    letter = re.compile(rf"(?<!\w)(?:(?!A\s+(?!and\b|or\b)[a-z])[{sample.letters}])(?!\w|['\u2019]\w)")
-    choices_do = any(letter.search(choice) or _OF_THE_ABOVE.search(choice) for choice in sample.choices)
-    return choices_do or letter.search(sample.rationale) is not None
+    letters = sample.letters
+    choices_do = any(
+        names_letters(letters, choice) or _OF_THE_ABOVE.search(choice) for choice in sample.choices
+    )
+    return choices_do or names_letters(letters, sample.rationale)

@@ -23,15 +23,23 @@ CLASSES = {
     "Mixture": "datamodules.mixture",
     "AsMultipleChoice": _VIEWS,
     "Blind": _VIEWS,
+    "Blurred": _VIEWS,
     "BoxesInText": _VIEWS,
+    "Compressed": _VIEWS,
     "DepthAsImage": _VIEWS,
     "DroppedDepth": _VIEWS,
     "Grayscale": _VIEWS,
+    "LowLight": _VIEWS,
     "Marked": _VIEWS,
     "Mirrored": _VIEWS,
     "NoDepth": _VIEWS,
     "NoisyDepth": _VIEWS,
+    "NoisyImages": _VIEWS,
+    "Paraphrased": _VIEWS,
+    "PlainGray": _VIEWS,
     "RotatedChoices": _VIEWS,
+    "ShuffledRegions": _VIEWS,
+    "SwappedOrder": _VIEWS,
 }
 """The module of each class, by the class's name."""
 

@@ -16,7 +16,6 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from datamodules.ai_city_track3 import AiCityTrack3
-from datamodules.answers import SIDES
 from datamodules.loading.batching import BatchRequest, ImageRequest
 from datamodules.loading.image_loading import ImageLoading
 from datamodules.loading.kept_images import KeptImages
@@ -39,6 +38,9 @@ from datamodules.views.mirrored_texts import UnknownDirection, mirrored_text
 from tests.helpers.small_tiny_giant import collator_for
 
 WORDS = yaml.safe_load(Path(mirrored_module.__file__).with_name("mirrored_words.yaml").read_text("utf-8"))
+CONTEXTS = ("parts", "before a side", "whole texts of sides")
+"""Lists of the file that say where words stand; they share words with others."""
+
 WIDTH, HEIGHT = 37, 20
 
 
@@ -81,6 +83,14 @@ def asked(**changes: Any) -> SpatialSample:
         ("the pallet on the right behind the shelf", "the pallet on the left behind the shelf"),
         ("how far is the pallet on the left away from it", "how far is the pallet on the right away from it"),
         ("a right angle on the right", "a right angle on the left"),
+        ("on his left in 4 s, the upper right at 1 m/s", "on his right in 4 s, the upper left at 1 m/s"),
+        ("right up", "left up"),
+        ("it stands just left of it", "it stands just right of it"),
+        ("counting from left to right in the row", "counting from right to left in the row"),
+        ("Clockwise, not COUNTERCLOCKWISE", "Counterclockwise, not CLOCKWISE"),
+        ("clockwise or anticlockwise?", "anticlockwise or clockwise?"),
+        ("at 12 o'clock, at 1 o'clock and at 3 o'clock", "at 12 o'clock, at 11 o'clock and at 9 o'clock"),
+        ("the clock at 6 o\u2019clock, at 10 o'clock", "the clock at 6 o\u2019clock, at 2 o'clock"),
         ("All right: the bright, upright box on the left", "All right: the bright, upright box on the right"),
         (
             "the nearest 2 of 3, 4.52 meters, above [Region 1]",
@@ -98,11 +108,14 @@ def test_sides_and_extremes_flip_and_all_else_stays(text: str, flipped: str) -> 
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("Which pallet comes next clockwise?", "clockwise"),
+        ("Which pallet comes next anticlockwise?", "anticlockwise"),
+        ("Turn it counter-clockwise.", "counter clockwise"),
         ("the shelf to the East", "east"),
         ("on the starboard side", "starboard"),
         ("its sinister end", "sinister"),
-        ("at 3 o'clock", "clock"),
+        ("at 13 o'clock", "o clock"),
+        ("at 2 or 3 o'clock", "o clock"),
+        ("at 3 o'clock in the morning", "o clock in the morning"),
         ("the one in the theleft corner", "theleft"),
         ("the LeftMost pallet", "LeftMost"),
         ("a left-handed driver", "handed"),
@@ -129,7 +142,7 @@ def test_a_word_that_nobody_has_thought_of_is_refused_with_the_question(text: st
 
 
 def test_no_word_stands_in_two_lists() -> None:
-    pairs, *lists = (phrases for name, phrases in WORDS.items() if name != "parts")
+    pairs, *lists = (phrases for name, phrases in WORDS.items() if name not in CONTEXTS)
     listed = [*pairs, *pairs.values()] + [phrase for phrases in lists for phrase in phrases]
     assert len(listed) == len(set(listed))
     assert all(phrase == phrase.lower() for phrase in listed)
@@ -243,14 +256,12 @@ def test_an_unknown_answer_stays_unknown_and_examples_flip_as_well() -> None:
     assert seen.examples[0].regions == seen.regions
 
 
-def test_a_choice_that_names_a_side_flips_under_its_letter() -> None:
+def test_sides_to_choose_from_stay_and_the_letter_moves() -> None:
     asked_with_letters = AsMultipleChoice()(asked())
     seen = Mirrored()(asked_with_letters)
-    assert seen.answer == asked_with_letters.answer
-    assert [SIDES[choice] for choice in seen.choices] == [
-        SIDES[mirrored_text(c)] for c in asked_with_letters.choices
-    ]
-    assert seen.choices != asked_with_letters.choices
+    assert sorted(seen.choices) == ["left", "right"] and seen.choices == asked_with_letters.choices
+    assert {seen.answer, asked_with_letters.answer} == {"A", "B"}
+    assert Mirrored()(seen) == asked_with_letters
 
 
 def test_marks_come_after_the_mirror() -> None:
@@ -378,3 +389,27 @@ def test_a_curriculum_in_a_mirror_is_refused() -> None:
     data = AiCityTrack3(mirrored=True, curriculum=[["count"]])
     with pytest.raises(DataError, match="`mirrored` and `curriculum`"):
         data.training_images()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is it NE of the door?",
+        "Turn CW or CCW?",
+        "The box is [10, 20, 30, 40].",
+        "It is at (12.5, 30) in the picture.",
+        "Turn the camera by -90 degrees.",
+        "Turn by \u221230 degrees, or +30?",
+        "Is it in the first quadrant?",
+    ],
+)
+def test_places_and_turns_in_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(UnknownDirection):
+        mirrored_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2-3 pallets", "A-4 paper, 10 - 20 metres", "(a) 5, (b) 6", "[Region 0], [Region 1]"]
+)
+def test_other_numbers_stay(text: str) -> None:
+    assert mirrored_text(text) == text

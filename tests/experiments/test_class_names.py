@@ -38,7 +38,8 @@ def test_every_module_data_set_and_view_has_one() -> None:
     kinds = subclasses(SpatialModule) | subclasses(SpatialDataModule) - {OfficialLayout, ParquetLayout}
     ours = {kind.__name__ for kind in kinds if kind.__module__.startswith(("lightning_m", "datamodules"))}
     seen = {name for name in views.__all__ if not name.endswith("Image")} | {"DepthAsImage"}
-    assert ours | (seen - {"View"}) <= CLASSES.keys()
+    # Another picture is dealt out among samples, in Python alone.
+    assert ours | (seen - {"View", "NotApplicable", "OtherPicture"}) <= CLASSES.keys()
 
 
 @pytest.mark.parametrize(
