@@ -235,6 +235,10 @@ class SpatialDataModule(LightningDataModule, ABC):
                 self._open_splits["val"], self._open_splits["train"] = parts
         return self._open_splits[role]
 
+    def ask_instead(self, role: Role, questions: Split) -> None:
+        """Ask these questions from now on, in the place of all of a role."""
+        self._open_splits[role] = questions
+
     def whole_split(self, role: Role) -> Split:
         """All that the data have for a role."""
         return self.open_split(role)

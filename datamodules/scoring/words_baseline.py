@@ -9,36 +9,15 @@ import numpy as np
 
 from datamodules.base import SpatialDataModule
 from datamodules.loading.grouped import every_sample
-from datamodules.samples import Answer, AnswerType, SpatialSample
+from datamodules.samples import Answer, SpatialSample
 from datamodules.scoring.metrics import Judgement, SpatialMetric
+from datamodules.scoring.possible_answers import possible_answers
 from datamodules.statistics.blind_k_fold import LEAST_GROUPS, BlindAnswers, blind_k_fold
 from datamodules.statistics.blind_predictors import TextQuestion
 from datamodules.statistics.over_seeds import MeanOverSeeds, bootstrap_over_seeds
 
 MOST_QUESTIONS = 5_000
 """Larger test sets are left out: it would take minutes."""
-
-DISTANCES = tuple(f"{0.3 * 1.2**step:.3g}" for step in range(28))
-"""Metres from which one is answered: each true distance from 0.3 to 40 m is within a tenth of one of them."""
-
-SIDES, COUNTS = ("left", "right"), tuple(map(str, range(10)))
-
-
-def possible_answers(sample: SpatialSample) -> tuple[str, ...]:
-    """What a question may be answered with, known without its answer; nothing for a free text."""
-    match sample.answer_type:
-        case AnswerType.LETTER:
-            return tuple(sample.letters)
-        case AnswerType.REGION:
-            return tuple(map(str, range(len(sample.regions))))
-        case AnswerType.SIDE:
-            return SIDES
-        case AnswerType.COUNT:
-            return COUNTS
-        case AnswerType.DISTANCE:
-            return DISTANCES
-        case _:
-            return ()
 
 
 class WordsAlone:

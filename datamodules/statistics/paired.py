@@ -13,6 +13,9 @@ from datamodules.statistics.intervals import TAIL, draw_images
 FEW_IMAGES = 40
 """With fewer images than this, intervals and tests over images are known to be too sure of themselves."""
 
+FEW_LOSING = 10
+"""With fewer images that lose something, the bootstrap knows too little of how many may."""
+
 LARGEST_FAMILY = 6
 """So many comparisons at most are looked at together: with more, none of them could show anything."""
 
@@ -64,6 +67,30 @@ def paired_bootstrap(
     return PairedDifference(float(difference), (float(low), float(high)))
 
 
+def largest_loss(correct_a: np.ndarray, correct_b: np.ndarray, groups: np.ndarray) -> float:
+    """How many points B may be worse than A at most, as sure as the lower end of a 95 % interval.
+
+    The bootstrap's lower end, or, where that is larger, an exact bound: of few images that lose something it
+    cannot tell that there may be more of them. So many images may lose (Clopper and Pearson 1934) as much as
+    the worst of those that do, or all of their questions where none does.
+
+    Args:
+        correct_a: whether A is correct, `[questions]`.
+        correct_b: whether B is correct, `[questions]`, in the same order.
+        groups: any integer that tells images apart, `[questions]`.
+    """
+    from scipy.stats import beta  # loaded late: most of what imports this file compares nothing
+
+    _, image = np.unique(groups, return_inverse=True)
+    asked = np.bincount(image)
+    lost = -_by_image(correct_a, correct_b, groups) / asked
+    losing, images = int((lost > 0).sum()), len(asked)
+    may_lose = 1.0 if losing == images else float(beta.ppf(1 - TAIL, losing + 1, images - losing))
+    exact = 100 * may_lose * float(lost[lost > 0].max() if losing else 1.0)
+    drawn = -paired_bootstrap(correct_a, correct_b, groups).interval[0]
+    return max(drawn, exact if losing < FEW_LOSING else drawn)
+
+
 def sign_flip_test(correct_a: np.ndarray, correct_b: np.ndarray, groups: np.ndarray) -> float:
     """The probability of a difference at least as large if the systems were alike, exactly.
 
@@ -84,15 +111,16 @@ def sign_flip_test(correct_a: np.ndarray, correct_b: np.ndarray, groups: np.ndar
     sizes = np.abs(differences[differences != 0])
     if not len(sizes):
         return 1.0
-    # The distribution of the sum of sizes with random signs, from -total to total in steps of one.
+    # The distribution of the sum of sizes with random signs, from -total to total in steps of one: of so many
+    # images with one size it is binomial, and the sizes add up.
+    from scipy.stats import binom  # loaded late: most of what imports this file compares nothing
+
+    chances = np.ones(1)
+    for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
+        of_size = np.zeros(2 * size * count + 1)
+        of_size[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = np.convolve(chances, of_size)
     total = int(sizes.sum())
-    chances = np.zeros(2 * total + 1)
-    chances[total] = 1.0
-    for size in sizes.tolist():
-        flipped = np.zeros_like(chances)
-        flipped[size:] += chances[:-size] / 2
-        flipped[:-size] += chances[size:] / 2
-        chances = flipped
     sums, observed = np.abs(np.arange(-total, total + 1)), abs(int(differences.sum()))
     return min(1.0, float(chances[sums > observed].sum() + chances[sums == observed].sum() / 2))
 

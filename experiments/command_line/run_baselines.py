@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor
 from datamodules.base import SpatialDataModule
 from datamodules.samples import metric_of
 from datamodules.scoring.baselines import majority_baseline
+from datamodules.scoring.chance_baseline import chance_baseline
 from datamodules.scoring.metrics import SpatialMetric
 from datamodules.scoring.words_baseline import words_baseline
 from experiments.callbacks.logged_score import LoggedScore
@@ -36,12 +37,14 @@ class Baselines:
     """Which baselines an experiment asks after its test.
 
     Args:
+        chance: a guess among the possible answers.
         majority: the best fixed answer to each kind of question, taken from the training split.
         words: the best of three predictors that see words alone, learnt from other questions of the test.
         blind: the same model trained anew on questions alone.
         blind_fraction: share of the training images, hence of the steps, that the blind model gets.
     """
 
+    chance: bool = False
     majority: bool = True
     words: bool = False
     blind: bool = False
@@ -64,11 +67,14 @@ def run_baselines(cli: SpatialCLI, wanted: Baselines) -> dict[str, Any]:
     if wanted.majority and scored_by_data:
         metric = taking_answers(metric_of(cli.datamodule, "test"), cli.datamodule.read_answer)
         results["majority"] = majority_baseline(cli.datamodule, metric)
-    if wanted.words and scored_by_data:
-        words = metric_of(cli.datamodule, "test")
-        found = words_baseline(cli.datamodule, words) if isinstance(words, SpatialMetric) else None
-        if found:
-            results["words"] = found
+    own = metric_of(cli.datamodule, "test")
+    for name, asked, baseline in (
+        ("chance", wanted.chance, chance_baseline),
+        ("words", wanted.words, words_baseline),
+    ):
+        known = asked and scored_by_data and isinstance(own, SpatialMetric)
+        if known and (found := baseline(cli.datamodule, metric_of(cli.datamodule, "test"))):
+            results[name] = found
     if wanted.blind and parameter_counts(cli.model)[1]:
         results["blind"] = blind_baseline(cli, wanted.blind_fraction)
     return results

@@ -16,11 +16,13 @@ from datamodules.omni_spatial import read_rows
 from datamodules.samples import AnswerType
 from datamodules.scoring.answer_bias import ladder
 from datamodules.scoring.choice_metrics import OmniSpatialMetric
-from datamodules.scoring.words_baseline import DISTANCES, WordsAlone, possible_answers
+from datamodules.scoring.possible_answers import DISTANCES, possible_answers
+from datamodules.scoring.words_baseline import WordsAlone
 from datamodules.statistics.blind_k_fold import PREDICTORS, TooFewQuestions, _folds, blind_k_fold
 from datamodules.statistics.blind_predictors import SMOOTHING, NaiveBayes, TextQuestion, Texts
 from experiments.commands.bias import main
 from tests.helpers.scenes import questions
+from tests.helpers.track3_files import record
 
 COLOURS = ("red", "green", "blue", "grey")
 
@@ -198,3 +200,22 @@ def test_the_command_shows_a_place_that_is_right_too_often(
         few = write_omni_spatial(tmp_path / "few", [0, 1])
         main(["--benchmark", "omni_spatial", "--truth", str(few)])
     assert "2 questions about 2 pictures are too few" in capsys.readouterr().err
+
+
+def test_track_3_has_no_letters_and_all_its_kinds_of_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Every count is 2, every side is left; distances and regions differ.
+    sides = [record(f"{n}.png", 0, normalized_answer="left", id=f"s{n}") for n in range(20)]
+    counts = [record(f"{n}.png", 3, normalized_answer=2, id=f"c{n}") for n in range(20)]
+    metres = [record(f"{n}.png", 2, normalized_answer=1.5 + n, id=f"d{n}") for n in range(20)]
+    (tmp_path / "val.json").write_text(json.dumps([*sides, *counts, *metres]))
+    main(["--benchmark", "ai_city_track3", "--truth", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert shown.startswith("60 questions about 20 pictures\n")
+    # Half of a guess among sides, a tenth among counts, and one length in 28 or two of them.
+    chance = float(re.search(r"^chance +([\d.]+)$", shown, re.MULTILINE)[1])  # type: ignore[index]
+    assert 100 * (1 / 2 + 1 / 10 + 1 / 28) / 3 <= chance <= 100 * (1 / 2 + 1 / 10 + 2 / 28) / 3
+    best = float(re.search(r"^the best answer of each task +([\d.]+)", shown, re.MULTILINE)[1])  # type: ignore[index]
+    assert best >= 100 * 2 / 3
+    assert "always" not in shown

@@ -47,6 +47,7 @@ def question(number: int, rng: np.random.Generator) -> tuple[SpatialSample, list
         task=f"task {number % 3}",
         source=f"source {number}",
         group=f"group {number}",
+        boxes=tuple((number, place, number + 1.5, place + 2) for place in range(number % 4)),
     )
     return sample, rng.choice(IMAGES, rng.integers(0, 4), replace=False).tolist()
 

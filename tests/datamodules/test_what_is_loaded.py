@@ -289,7 +289,7 @@ def test_what_is_rendered_where_nothing_is_said(made: type[OfficialLayout]) -> N
     data = made()
     assert (data.root, data.size, data.scenes_seed) == ("rendered", (224, 128), 0)
     assert data.scenes == {"train": 600, "val": 60, "test": 150}
-    assert getattr(data, "difficulty", "easy") == "easy"
+    assert getattr(data, "difficulty", None) == {AiCityTrack3: "easy", CvBench: "ordinary"}.get(made)
 
 
 @pytest.mark.parametrize(
