@@ -29,6 +29,7 @@ COMMANDS = {
     "print": ("experiments.commands.print", "an experiment's whole configuration: -c NAME"),
     "score": ("experiments.commands.score", "score any system's file by the official rules"),
     "compare": ("experiments.commands.compare", "two runs on the same questions, by paired tests"),
+    "audit": ("experiments.commands.audit", "does a checkpoint understand or guess? --run FOLDER"),
     "bias": ("experiments.commands.bias", "what a test set gives away without its pictures"),
     "ranking": ("experiments.commands.ranking", "published scores, and what their sets can show"),
     "export": ("experiments.export", "what a run has trained, for use outside of this project"),

@@ -40,12 +40,26 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
     Raises:
         SmallSpatialError: the run has no checkpoint, or one of another model.
     """
-    from lightning_modules.checkpoints import CheckpointError, read_checkpoint
-
     if not run.checkpoint.exists():
         raise RunError(f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained.")
+    return module_from(run.asked, settings, run.config)
+
+
+def module_from(file: Path, settings: dict[str, Any], config: Path) -> SpatialModule:
+    """The module as a checkpoint left it.
+
+    Args:
+        file: the checkpoint.
+        settings: the module's class and arguments.
+        config: where these stand, for messages.
+
+    Raises:
+        SmallSpatialError: the checkpoint cannot be read, or is one of another model.
+    """
+    from lightning_modules.checkpoints import CheckpointError, read_checkpoint
+
     module = make_module(settings)
-    checkpoint = read_checkpoint(run.asked)
+    checkpoint = read_checkpoint(file)
     module.on_load_checkpoint(checkpoint)
     try:
         module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
@@ -53,8 +67,8 @@ def trained_module(run: RunFolder, settings: dict[str, Any]) -> SpatialModule:
         # A module of ours has looked before; a plain one leaves it to torch, which says all in one text.
         reasons = [line.strip().rstrip(".") for line in str(error).splitlines()[1:]]
         raise CheckpointError(
-            f"The checkpoint {run.asked} does not fit {type(module).__name__}: {'; '.join(reasons)}. It was "
-            f"written by another model than {run.config} says: train it anew, or bring back the model's code."
+            f"The checkpoint {file} does not fit {type(module).__name__}: {'; '.join(reasons)}. It was "
+            f"written by another model than {config} says: train it anew, or bring back the model's code."
         ) from error
     return module.eval()
 
@@ -64,19 +78,31 @@ def make_module(settings: dict[str, Any]) -> Any:
 
     The class may lie in what was allowed last in this process.
     """
-    from jsonargparse import ArgumentError, ArgumentParser
     from lightning import LightningModule
+
+    return _made("model", LightningModule, settings)
+
+
+def make_data(settings: dict[str, Any]) -> Any:
+    """A datamodule from its class and arguments, likewise."""
+    from lightning import LightningDataModule
+
+    return _made("data", LightningDataModule, settings)
+
+
+def _made(key: str, base: type, settings: dict[str, Any]) -> Any:
+    from jsonargparse import ArgumentError, ArgumentParser
 
     from experiments.errors.constructors import made_as_configured
     from experiments.errors.parser_errors import RefusedOption, refusal
 
     enforce()
-    refuse_remote_code({"model": settings})
+    refuse_remote_code({key: settings})
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LightningModule, "model")
+    parser.add_subclass_arguments(base, key)
     try:
-        parsed = parser.parse_object({"model": settings})
+        parsed = parser.parse_object({key: settings})
     except ArgumentError as error:
-        raise RefusedOption(refusal(error, files=[("the run's config.yaml", {"model": settings})])) from error
-    with made_as_configured("The model"):
-        return parser.instantiate_classes(parsed).model
+        raise RefusedOption(refusal(error, files=[("the run's config.yaml", {key: settings})])) from error
+    with made_as_configured(f"The {key}"):
+        return parser.instantiate_classes(parsed)[key]

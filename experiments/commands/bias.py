@@ -11,20 +11,31 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from datamodules import cv_bench, omni_spatial
+from datamodules.ai_city_track3 import AiCityTrack3
+from datamodules.loading.grouped import every_sample
 from datamodules.samples import SpatialSample
 from datamodules.scoring.answer_bias import Rung, ladder, right_letters
 from datamodules.scoring.choice_metrics import CvBenchMetric, OmniSpatialMetric
-from datamodules.scoring.metrics import SpatialMetric
+from datamodules.scoring.metrics import SpatialMetric, Track3Metric
+from datamodules.views import Blind
 from experiments.errors.plain_errors import OptionParser, plain_errors
 from experiments.program import program
 
 Reader = Callable[[Path], Iterable[SpatialSample]]
 
+
+def track3_validation(folder: Path) -> Iterable[SpatialSample]:
+    """The questions of Track 3 that have answers, in the folder of its official layout."""
+    data = AiCityTrack3(root=str(folder), views=[Blind()])
+    return every_sample(data.split(data.scored if data.has_split("test") else "val"))
+
+
 BENCHMARKS: dict[str, tuple[Reader, Callable[[], SpatialMetric]]] = {
+    "ai_city_track3": (track3_validation, Track3Metric),
     "cv_bench": (cv_bench.read_rows, CvBenchMetric),
     "omni_spatial": (omni_spatial.read_rows, OmniSpatialMetric),
 }
-"""How to read a benchmark's questions, and who judges their answers: those with choices."""
+"""How to read a benchmark's questions, and who judges their answers. SpaceThinker's are free texts."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,7 +58,8 @@ def as_text(samples: list[SpatialSample], rungs: list[Rung]) -> str:
     letters = ", ".join(f"{letter} {count:,}" for letter, count in sorted(right_letters(samples).items()))
     width = max(len(rung.name) for rung in rungs)
     lines = [
-        f"{len(samples):,} questions about {pictures:,} pictures; right letters: {letters}",
+        f"{len(samples):,} questions about {pictures:,} pictures"
+        + (f"; right letters: {letters}" if letters else ""),
         "",
         f"{'without a picture':{width}}  accuracy   95 % interval  fold seeds",
         *(_line(rung, width) for rung in rungs),

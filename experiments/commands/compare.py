@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from experiments.errors.plain_errors import OptionParser, plain_errors
 from experiments.program import program
-from experiments.report.comparison import as_text, compare, paired_answers
+from experiments.report.comparison import (
+    as_text,
+    compare,
+    paired_answers,
+    said_of_truths,
+    views_that_move_truth,
+)
 from experiments.run_folders.find_run import find_run
 
 
@@ -20,7 +26,9 @@ def main(arguments: list[str] | None = None) -> None:
     with plain_errors(only_prints=True):
         options = parser.parse_args(arguments)
         run_a, run_b = find_run(options.a, "tested"), find_run(options.b, "tested")
-        print(as_text(run_a, run_b, compare(paired_answers(run_a.predictions, run_b.predictions))))
+        moved_by = views_that_move_truth(run_a, run_b)
+        answers = paired_answers(run_a.predictions, run_b.predictions, moved_by)
+        print(as_text(run_a, run_b, compare(answers), said_of_truths(answers, moved_by)))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datamodules import views
 from datamodules.scoring.prediction_files import records_by_id
 from datamodules.statistics.paired import (
     FEW_IMAGES,
@@ -20,6 +22,7 @@ from datamodules.statistics.paired import (
     sign_flip_test,
 )
 from datamodules.statistics.power import detectable_difference
+from experiments.experiment_files.registry import read_yaml
 from experiments.report.results import further_scores, interval, kind_of, percent, read_results
 from experiments.run_folders.run_folder import RunError, RunFolder
 
@@ -27,6 +30,18 @@ NEEDED = ("group", "task", "answer", "correct")
 """What a line of predictions must tell beside the question's id."""
 
 ALL = "all questions"
+
+DECIDES_QUESTIONS = (
+    "class_path",
+    "root",
+    "splits",
+    "tasks",
+    "questions",
+    "difficulty",
+    "size",
+    "scenes_seed",
+)
+"""Settings of data by which the questions of a test differ, beside how many scenes are rendered."""
 
 NOTE = """\
 The rows hold plain accuracy, the share of right answers: the paired tests need a right or wrong for
@@ -39,12 +54,16 @@ difference that so many questions with so much disagreement find four times out 
 
 @dataclass(frozen=True)
 class PairedAnswers:
-    """Two runs' verdicts on the same questions, `[questions]` each."""
+    """Two runs' verdicts on the same questions, `[questions]` each.
+
+    `other_truths` says of how many questions the true answers differ, since a view has moved them.
+    """
 
     correct_a: np.ndarray
     correct_b: np.ndarray
     images: np.ndarray
     tasks: np.ndarray
+    other_truths: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,8 +92,14 @@ class ComparedScore:
     adjusted: float | None = None
 
 
-def paired_answers(file_a: Path, file_b: Path) -> PairedAnswers:
+def paired_answers(file_a: Path, file_b: Path, moved_by: Sequence[str] = ()) -> PairedAnswers:
     """Bring the predictions of two runs together by their questions.
+
+    Args:
+        file_a: predictions of one run.
+        file_b: those of the other.
+        moved_by: views of one of them that move true answers, such as a mirror; without any, questions have
+            the same true answer in both.
 
     Raises:
         DataError: a file is malformed or repeats an id.
@@ -91,7 +116,7 @@ def paired_answers(file_a: Path, file_b: Path) -> PairedAnswers:
     for lines, file in ((lines_a, file_a), (lines_b, file_b)):
         _require_judged(lines, file)
     other = [name for name, line in lines_a.items() if line["answer"] != lines_b[name]["answer"]]
-    if other:
+    if other and not moved_by:
         raise RunError(
             f"{len(other)} of {len(lines_a)} questions have other true answers in {file_b} than in {file_a}, "
             f"for example {other[0]!r}: the data (or a view on them) differ, so the runs cannot be compared."
@@ -103,7 +128,23 @@ def paired_answers(file_a: Path, file_b: Path) -> PairedAnswers:
         np.array([lines_b[name]["correct"] for name in names], bool),
         np.unique(group, return_inverse=True)[1],
         np.array([lines_a[name]["task"] for name in names]),
+        len(other),
     )
+
+
+def views_that_move_truth(run_a: RunFolder, run_b: RunFolder) -> list[str]:
+    """The views of only one of two runs through which questions have other true answers, by name."""
+    if _questions(run_a) != _questions(run_b):
+        return []  # other questions have other true answers, whatever the views
+    views_a, views_b = _views(run_a), _views(run_b)
+    apart = [view for view in views_a if view not in views_b]
+    apart += [view for view in views_b if view not in views_a]
+    names = [view["class_path"].rpartition(".") for view in apart]
+    return [
+        name
+        for package, _, name in names
+        if package == views.__name__ and getattr(getattr(views, name, None), "moves_truth", False)
+    ]
 
 
 def compare(answers: PairedAnswers) -> list[ComparedScore]:
@@ -123,8 +164,15 @@ def compare(answers: PairedAnswers) -> list[ComparedScore]:
     return [whole, *of_tasks]
 
 
-def as_text(run_a: RunFolder, run_b: RunFolder, scores: list[ComparedScore]) -> str:
-    """The comparison as a table to read, closed by what it means in words."""
+def as_text(run_a: RunFolder, run_b: RunFolder, scores: list[ComparedScore], moved: str = "") -> str:
+    """The comparison as a table to read, closed by what it means in words.
+
+    Args:
+        run_a: one run.
+        run_b: the other.
+        scores: both on all questions and on those of each task.
+        moved: what is to be said of true answers that differ.
+    """
     width = max(len(score.name) for score in scores)
     lines = [
         f"A: {run_a.path}{_reported(run_a)}",
@@ -136,9 +184,20 @@ def as_text(run_a: RunFolder, run_b: RunFolder, scores: list[ComparedScore]) -> 
         "",
         NOTE,
         "",
+        *([moved, ""] if moved else []),
         conclusion(scores[0]),
     ]
     return "\n".join(lines)
+
+
+def said_of_truths(answers: PairedAnswers, moved_by: Sequence[str]) -> str:
+    """That true answers differ, and why; "" where they do not."""
+    if not answers.other_truths:
+        return ""
+    return (
+        f"{answers.other_truths:,} questions have other true answers in B than in A, since one of them was "
+        f"asked through {' and '.join(moved_by)}: right and wrong are compared, each by its own truth."
+    )
 
 
 def conclusion(score: ComparedScore) -> str:
@@ -159,6 +218,30 @@ def conclusion(score: ComparedScore) -> str:
         f"No difference shown ({points}). That does not show them equal: see the interval. "
         f"{_could_show(score)}{few}"
     )
+
+
+def _data(run: RunFolder) -> dict[str, Any]:
+    """The settings of a run's data; of a mixture those of the benchmark that is scored."""
+    data = (read_yaml(run.config).get("data") or {}) if run.config.is_file() else {}
+    arguments = dict(data.get("init_args") or {})
+    scored = arguments.get("evaluation")
+    if isinstance(scored, dict):
+        own = dict(scored.get("init_args") or {})
+        views = [*(own.get("views") or []), *(arguments.get("views") or [])]
+        return {**arguments, **own, "views": views, "class_path": scored.get("class_path")}
+    return {**arguments, "class_path": data.get("class_path")}
+
+
+def _views(run: RunFolder) -> list[dict[str, Any]]:
+    return list(_data(run).get("views") or [])
+
+
+def _questions(run: RunFolder) -> dict[str, Any]:
+    """The settings that decide which questions are asked, but for the views."""
+    data = _data(run)
+    scenes = data.get("scenes")
+    tested = {split: count for split, count in scenes.items() if split != "train"} if scenes else None
+    return {**{name: data.get(name) for name in DECIDES_QUESTIONS}, "scenes": tested}
 
 
 def _could_show(score: ComparedScore) -> str:

@@ -9,6 +9,7 @@ import base64
 import html
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from markupsafe import Markup
 
 from datamodules.answers import WEAK
 from datamodules.files.text_files import read_json, read_text
-from datamodules.samples import MASK_PLACEHOLDER
+from datamodules.samples import MASK_PLACEHOLDER, DataError
+from datamodules.scoring.prediction_files import records_by_id
 from experiments.errors.plain_errors import plain_errors
 from experiments.experiment_files.registry import read_yaml
+from experiments.report.answer_histogram import Histogram, answer_histogram
 from experiments.report.published import published_scores
 from experiments.report.region_images import colour_of
 from experiments.report.results import (
@@ -75,6 +78,7 @@ def write_report(folder: RunFolder) -> Path:
             tables=tables_of(results) if results else {},
             strip=Markup(strip) if results and (strip := score_strip(results)) else None,
             curves=[Markup(drawing) for drawing in drawings if drawing],
+            histogram=histogram(folder),
             gallery=gallery(folder),
             facts=facts(config),
             weak_forms=WEAK,
@@ -84,6 +88,13 @@ def write_report(folder: RunFolder) -> Path:
         ),
     )
     return folder.report
+
+
+def histogram(folder: RunFolder) -> Histogram:
+    """Which answers are true and which were given; nothing where no answers are kept, or damaged ones."""
+    with suppress(DataError):
+        return answer_histogram(records_by_id(folder.predictions)) if folder.is_tested else {}
+    return {}
 
 
 def tables_of(results: Results) -> dict[str, dict[str, Any]]:

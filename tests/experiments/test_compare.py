@@ -16,7 +16,16 @@ from datamodules.samples import SmallSpatialError
 from datamodules.statistics.paired import PairedDifference, paired_bootstrap
 from datamodules.statistics.power import detectable_difference
 from experiments.commands.compare import main
-from experiments.report.comparison import NOTE, ComparedScore, as_text, compare, conclusion, paired_answers
+from experiments.report.comparison import (
+    NOTE,
+    ComparedScore,
+    as_text,
+    compare,
+    conclusion,
+    paired_answers,
+    said_of_truths,
+    views_that_move_truth,
+)
 from experiments.run_folders.run_folder import RunFolder
 from tests.helpers.plain_statistics import sign_flips
 
@@ -254,3 +263,79 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main([str(a.path), str(tmp_path / "c")])
     assert "There is no run of" in capsys.readouterr().err
+
+
+def with_views(run: RunFolder, *views: str) -> RunFolder:
+    """The run as if its data had been seen through some views."""
+    listed = ", ".join(f"{{class_path: {view}, init_args: {{}}}}" for view in views)
+    run.config.write_text(f"name: x\ndata: {{class_path: d.Data, init_args: {{views: [{listed}]}}}}\n")
+    return run
+
+
+MIRRORED, GREY, MARKED = (f"datamodules.views.{name}" for name in ("Mirrored", "Grayscale", "Marked"))
+
+
+def test_runs_whose_truths_a_view_has_moved_are_paired_by_right_and_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = verdicts(0, 0.6)
+    a = write(tmp_path / "a", (line(number, each) for number, each in enumerate(right)))
+    # In the mirror the true answer is another letter, of which as many are found.
+    moved = [line(number, each, answer="C" if number < 100 else "A") for number, each in enumerate(right)]
+    b = with_views(write(tmp_path / "b", moved), MARKED, MIRRORED)
+    with_views(a, MARKED)
+    main([str(a.path), str(b.path)])
+    shown = capsys.readouterr().out
+    assert "100 questions have other true answers in B than in A" in shown
+    assert "asked through Mirrored" in shown
+    assert views_that_move_truth(a, b) == views_that_move_truth(b, a) == ["Mirrored"]
+    answers = paired_answers(a.predictions, b.predictions, ["Mirrored"])
+    assert answers.other_truths == 100
+    assert (answers.correct_a == answers.correct_b).all()
+
+
+@pytest.mark.parametrize("views", [(), (GREY,), (MARKED,), ("mypackage.views.Mirrored",)])
+def test_runs_with_other_truths_and_no_view_that_moves_them_are_refused(
+    views: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = write(tmp_path / "a", (line(number, True) for number in range(8)))
+    b = with_views(write(tmp_path / "b", (line(n, True, answer="C") for n in range(8))), *views)
+    assert views_that_move_truth(a, b) == []
+    with pytest.raises(SystemExit):
+        main([str(a.path), str(b.path)])
+    assert "8 of 8 questions have other true answers" in capsys.readouterr().err
+
+
+def test_both_runs_in_a_mirror_need_the_same_truths(tmp_path: Path) -> None:
+    a = with_views(write(tmp_path / "a", (line(n, True) for n in range(8))), MIRRORED)
+    b = with_views(write(tmp_path / "b", (line(n, True, answer="C") for n in range(8))), MIRRORED)
+    assert views_that_move_truth(a, b) == []
+    assert said_of_truths(paired_answers(a.predictions, a.predictions), []) == ""
+
+
+def test_a_mirror_excuses_no_other_scenes(tmp_path: Path) -> None:
+    a = with_views(write(tmp_path / "a", (line(n, True) for n in range(8))))
+    b = with_views(write(tmp_path / "b", (line(n, True, answer="C") for n in range(8))), MIRRORED)
+    assert views_that_move_truth(a, b) == ["Mirrored"]
+    config = b.config.read_text()
+    for same in ("num_workers: 3", "training_fraction: 0.5", "scenes: {train: 9}"):
+        b.config.write_text(config.replace("init_args: {views", f"init_args: {{{same}, views"))
+        assert views_that_move_truth(a, b) == (["Mirrored"] if "scenes" not in same else []), same
+    for other in ("scenes_seed: 3", "difficulty: real", "root: /other", "scenes: {test: 9}"):
+        b.config.write_text(config.replace("init_args: {views", f"init_args: {{{other}, views"))
+        assert views_that_move_truth(a, b) == [], other
+
+
+def test_the_views_of_what_is_scored_of_a_mixture_count(tmp_path: Path) -> None:
+    def mixture(run: RunFolder, own: str, views: str) -> RunFolder:
+        scored = f"{{class_path: d.Data, init_args: {{views: [{own}]}}}}"
+        run.config.write_text(
+            f"data: {{class_path: d.Mixture, init_args: {{evaluation: {scored}, views: [{views}]}}}}\n"
+        )
+        return run
+
+    lines = [line(n, True) for n in range(4)]
+    mirrored = f"{{class_path: {MIRRORED}, init_args: {{}}}}"
+    a = mixture(write(tmp_path / "a", lines), "", "")
+    assert views_that_move_truth(a, mixture(write(tmp_path / "b", lines), mirrored, "")) == ["Mirrored"]
+    assert views_that_move_truth(a, mixture(write(tmp_path / "c", lines), "", mirrored)) == ["Mirrored"]

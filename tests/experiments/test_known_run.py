@@ -101,7 +101,9 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
         patch.setattr(KnownAnswers, "made", [])
         for module in (stopwatch, progress):
             patch.setattr(module, "time", CLOCK)
-        Path("known.yaml").write_text(f"# Is it known?\n{yaml.safe_dump(experiment())}")
+        Path("known.yaml").write_text(
+            f"# Is it known?\n{yaml.safe_dump(experiment(baselines={'chance': False}))}"
+        )
         printed = io.StringIO()
         with redirect_stdout(printed):
             folder = run("experiment", "-c", "known.yaml", "--baselines.blind=true", "--seed_everything=4")
@@ -243,6 +245,21 @@ def test_every_image_of_the_gallery_is_its_questions(known: Known) -> None:
                 assert image.getpixel((500, 400)) == pytest.approx(colour, abs=6)
 
 
+def histogram(task: str) -> list[str]:
+    """The table of a task's answers: how often each is true, and how often it was given."""
+    of_task = [(truth, given or "unreadable") for _, name, _, truth, given, *_ in ANSWERED if name == task]
+    answers = sorted({answer for pair in of_task for answer in pair})
+    counted = (
+        (
+            answer,
+            str([true for true, _ in of_task].count(answer)),
+            str([got for _, got in of_task].count(answer)),
+        )
+        for answer in answers
+    )
+    return [task, "true", "answered", *(text for row in counted for text in row)]
+
+
 def test_every_text_of_the_report(known: Known) -> None:
     def shown(answered: tuple[Any, ...]) -> list[str]:
         _, task, question, truth, prediction, correct, raw, _ = answered
@@ -266,6 +283,10 @@ def test_every_text_of_the_report(known: Known) -> None:
         *("mcq", "66.67", "0.0 to 100.0", "33.33", "0.00", "3"),
         *("distance", "33.33", "0.0 to 100.0", "66.67", "66.67", "3"),
         *("count", "66.67", "0.0 to 100.0", "66.67", "33.33", "3"),
+        "What is true, and what it answers",
+        *(text for task in sorted({task for _, task, *_ in ANSWERED}) for text in histogram(task)),
+        "The most frequent answers of each task. A model that prefers an answer gives it more often than it "
+        "is true.",
         *("Over the training", "Questions and answers"),
         *(text for answered in kept() for text in shown(answered)),
         *("The run", "parameters", "43 in all, 15 trained", "seconds", "data 100, fit 2, test 1"),

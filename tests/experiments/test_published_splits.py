@@ -50,7 +50,11 @@ def test_a_run_scores_val_and_says_so_and_predicts_test(
     results = json.loads(folder.results.read_text())
     assert results["n"] == 7
     assert "val split" in results["scored_on"]
-    assert {name: part["n"] for name, part in results["baselines"].items()} == {"majority": 7, "blind": 7}
+    assert {name: part["n"] for name, part in results["baselines"].items()} == {
+        "majority": 7,
+        "chance": 7,
+        "blind": 7,
+    }
     for page in (folder.results_page, folder.report):
         assert "the val split, since the answers of the test split are not known" in page.read_text()
 

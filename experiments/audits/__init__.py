@@ -1,0 +1,1 @@
+"""Does a checkpoint understand or guess? Its test again, each time with one thing changed."""
