@@ -229,10 +229,11 @@ AUDITS = (
         "Does the last line of the prompt matter?",
         "stays",
         tuple(
-            Pass(f"wording_{number}", f"last line: {words[AnswerType.LETTER]}", endings=words)
+            Pass(f"wording_{number}", f"wording {number} of the last line", endings=words)
             for number, words in enumerate(WORDINGS, 1)
         ),
-        "What is asked for is the same in all wordings.",
+        "What is asked for is the same in all wordings; of choices "
+        + ", ".join(f"({number}) {words[AnswerType.LETTER]}" for number, words in enumerate(WORDINGS, 1)),
     ),
     Audit(
         "height_for_distance",

@@ -29,7 +29,7 @@ def without_colour(base: Lines, gray: Answered, samples: Mapping[str, SpatialSam
         raise AuditError("Every question names a colour, so that none is left to ask without.")
     if all(without):
         raise AuditError("No question names a colour: the audit `grayscale` says all there is to say.")
-    said = "no colours, where no question names one"
+    said = "no colours, and none named"
     named = {"a colour is named": len(without) - sum(without)}
     found = {"said": said, **figures(pairs.where(without)), "changed": gray.changed, "left_out": named}
     return {"passes": {"no_colour_named": found}}

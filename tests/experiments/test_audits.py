@@ -140,15 +140,17 @@ def test_who_reads_the_question_alone_is_as_good_without_pictures(
 def test_who_prefers_a_position_is_never_right_in_all_rotations(
     cheat: type[Cheat], asked: list[SpatialSample], tmp_path: Path
 ) -> None:
-    audits = audit(cheat(), asked, tmp_path, "rotated_choices")["audits"]
+    result = audit(cheat(), asked, tmp_path, "rotated_choices")
+    audits = result["audits"]
     turned = audits["rotated_choices"]["rotations"]
     assert turned["n"] == len(asked)
-    assert turned["plain"]["score"] > 20
+    assert turned["plain"]["score"] == result["base"]["score"] > 20
     assert turned["strict"]["score"] == 0
     assert turned["mean"]["score"] == pytest.approx(turned["chance"]["plain"])
     letters = {"B": 60 * 2 + 60 * 4} if cheat is PrefersAPosition else {"B": 60 * 2, "D": 60 * 4}
     assert turned["letters"] == letters
     assert "0.0 in every rotation" in audits["rotated_choices"]["findings"][0]
+    assert "In every rotation of the choices 0.0 % are right" in result["in_short"][-1]
 
 
 def test_chance_of_all_rotations_is_that_of_their_number(asked: list[SpatialSample], tmp_path: Path) -> None:
