@@ -68,8 +68,8 @@ def in_short(audits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if turned := audits.get("rotated_choices", {}).get("rotations"):
         plain, strict, chance = turned["plain"], turned["strict"], turned["chance"]
         sentences.append(
-            f"In every rotation of the choices {strict['score']:.1f} % are right, of {plain['score']:.1f} % as "
-            f"they stand; guessing anew each time would give {chance['strict, guessing anew']:.1f} %."
+            f"In every rotation of the choices {strict['score']:.1f} % are right, of {plain['score']:.1f} % "
+            f"as they stand; guessing anew each time would give {chance['strict, guessing anew']:.1f} %."
         )
     if "height" in audits.get("height_for_distance", {}):
         sentences.append(leans_on_height(audits["height_for_distance"]["height"]))
