@@ -66,6 +66,11 @@ def close(cli: SpatialCLI, results: Results | None) -> None:
         print(f"\nScore {percent(results)}{named_metric(results)} on {results['n']:,} questions{beside}.")
     print(f"Report: {report}")
     if cli.folder.checkpoint.exists():
+        if results is not None:
+            print(
+                f"Next: {program('audit')} --run {cli.folder.path}{cli.composition.allowing}\n"
+                "tells whether it understands or guesses: the same test, each time with one thing changed."
+            )
         print(
             f"Next: {program('predict')} -c {cli.folder.config} --ckpt_path {cli.folder.asked} "
             f"--data OwnImages --data.root FOLDER{cli.composition.allowing}\nanswers the questions of "

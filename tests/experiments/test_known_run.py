@@ -380,6 +380,8 @@ def test_every_line_that_is_said_meanwhile_and_at_the_end(known: Known) -> None:
         "2 images were padded.",
         "Score 50.00 on 12 questions, majority 58.33, blind 41.67.",
         f"Report: {known.folder.report}",
+        f"Next: python -m experiments.run audit --run {known.folder.path} --allow tests.helpers",
+        "tells whether it understands or guesses: the same test, each time with one thing changed.",
         f"Next: python -m experiments.run predict -c {known.folder.config} --ckpt_path "
         f"{known.folder.checkpoint} --data OwnImages --data.root FOLDER --allow tests.helpers",
         "answers the questions of FOLDER/questions.csv (columns image, question; see the README) about your "
