@@ -428,3 +428,11 @@ class Mumbles(Knows):
     def reply(self, sample: SpatialSample, brightness: float) -> str:
         gray = "Gray" in type(sample.image).__name__
         return "hm" if gray and sample.task == "Relation" else super().reply(sample, brightness)
+
+
+def test_data_and_model_are_afterwards_as_they_were(asked: list[SpatialSample], tmp_path: Path) -> None:
+    data = Rooms(asked, evaluation_batch_size=7, batch_size=3)
+    before = data.split(data.scored)
+    audit(Knows(), asked, tmp_path, "identity", "grayscale", "mirrored", data=data)
+    assert data.views == () and data.evaluation_batch_size == 7
+    assert data.split(data.scored) is before
