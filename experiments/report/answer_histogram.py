@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-MOST_ANSWERS = 8
-"""So many of the most frequent answers are shown of each task."""
+MOST_ANSWERS = 12
+"""A task with more true answers than these is left out: they hardly repeat, as distances do."""
+
+MOST_GIVEN = 8
+"""So many of the most frequent given answers are shown beside the true ones."""
 
 UNREADABLE = "unreadable"
 
@@ -16,7 +19,7 @@ Histogram = dict[str, dict[str, tuple[int, int]]]
 
 
 def answer_histogram(lines: Mapping[str, Mapping[str, Any]]) -> Histogram:
-    """The most frequent answers of each task; nothing where the true ones are not known.
+    """The answers of each task whose true ones are few; nothing where they are not known.
 
     Args:
         lines: those of a `predictions.jsonl`, by the question's id.
@@ -27,9 +30,10 @@ def answer_histogram(lines: Mapping[str, Mapping[str, Any]]) -> Histogram:
             true, given = tasks.setdefault(str(line.get("task", "")), (Counter(), Counter()))
             true[str(line["answer"])] += 1
             given[UNREADABLE if line["prediction"] is None else str(line["prediction"])] += 1
-    return {task: _rows(*counted) for task, counted in sorted(tasks.items())}
+    few = {task: counted for task, counted in sorted(tasks.items()) if len(counted[0]) <= MOST_ANSWERS}
+    return {task: _rows(*counted) for task, counted in few.items()}
 
 
 def _rows(true: Counter[str], given: Counter[str]) -> dict[str, tuple[int, int]]:
-    shown = {*dict(true.most_common(MOST_ANSWERS)), *dict(given.most_common(MOST_ANSWERS))}
+    shown = {*true, *dict(given.most_common(MOST_GIVEN))}
     return {answer: (true[answer], given[answer]) for answer in sorted(shown)}

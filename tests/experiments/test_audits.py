@@ -110,6 +110,9 @@ def test_who_knows_stands_every_change(asked: list[SpatialSample], tmp_path: Pat
     turned = audits["rotated_choices"]["rotations"]
     assert turned["plain"]["score"] == turned["mean"]["score"] == turned["strict"]["score"] == 100
     assert turned["n"] == len(asked)
+    by_shift = audits["rotated_choices"]["passes"]
+    assert [row["n"] for row in by_shift.values()] == [120, 60, 60]
+    assert by_shift["rotated_2"]["left_out"] == {"there are too few choices to move": 60}
     mirrored = audits["mirrored"]["passes"]["mirrored"]
     assert mirrored["difference"] == 0 and mirrored["newly_wrong"] == 0
     blind = audits["blindfolded"]["passes"]

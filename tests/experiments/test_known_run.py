@@ -285,8 +285,7 @@ def test_every_text_of_the_report(known: Known) -> None:
         *("count", "66.67", "0.0 to 100.0", "66.67", "33.33", "3"),
         "What is true, and what it answers",
         *(text for task in sorted({task for _, task, *_ in ANSWERED}) for text in histogram(task)),
-        "The most frequent answers of each task. A model that prefers an answer gives it more often than it "
-        "is true.",
+        "Of tasks with few answers. A model that prefers an answer gives it more often than it is true.",
         *("Over the training", "Questions and answers"),
         *(text for answered in kept() for text in shown(answered)),
         *("The run", "parameters", "43 in all, 15 trained", "seconds", "data 100, fit 2, test 1"),
