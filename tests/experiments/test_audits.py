@@ -439,3 +439,13 @@ def test_data_and_model_are_afterwards_as_they_were(asked: list[SpatialSample], 
     audit(Knows(), asked, tmp_path, "identity", "grayscale", "mirrored", data=data)
     assert data.views == () and data.evaluation_batch_size == 7
     assert data.split(data.scored) is before
+
+
+def test_a_picture_that_is_gone_costs_the_audits_that_need_it(tmp_path: Path) -> None:
+    samples = questions(tmp_path, images=50)
+    audit(Knows(), samples, tmp_path, "rotated_choices")
+    (tmp_path / "7.png").unlink()
+    result = audit(Knows(), samples, tmp_path, "grayscale", "rotated_choices")
+    assert result["base"]["n"] == 100
+    assert "7.png" in result["audits"]["grayscale"]["error"]
+    assert result["audits"]["rotated_choices"]["passes"].keys() == {"rotated_1", "rotated_2", "rotated_3"}

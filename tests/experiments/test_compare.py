@@ -298,7 +298,7 @@ def test_runs_whose_truths_a_view_has_moved_are_paired_by_right_and_wrong(
 def test_runs_with_other_truths_and_no_view_that_moves_them_are_refused(
     views: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    a = write(tmp_path / "a", (line(number, True) for number in range(8)))
+    a = with_views(write(tmp_path / "a", (line(number, True) for number in range(8))))
     b = with_views(write(tmp_path / "b", (line(n, True, answer="C") for n in range(8))), *views)
     assert views_that_move_truth(a, b) == []
     with pytest.raises(SystemExit):
