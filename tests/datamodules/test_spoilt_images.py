@@ -76,7 +76,8 @@ def test_noise_has_the_deviation_asked_for_and_follows_from_seed_and_image() -> 
     twice = NoisyImages(10)(asked(flat(120), further_images=(asked(flat(120)).image,)))
     assert twice.image is not None
     assert not np.array_equal(first, np.asarray(open_rgb(twice.further_images[0])))
-    assert seen(NoisyImages(60), asked(flat(250))).max() == 255
+    # What is brighter than white is white: two and a half deviations below are seldom.
+    assert (seen(NoisyImages(60), asked(flat(250))) < 100).mean() < 0.02
 
 
 def test_low_light_is_a_power_and_leaves_black_and_white() -> None:
