@@ -445,7 +445,8 @@ def test_a_picture_that_is_gone_costs_the_audits_that_need_it(tmp_path: Path) ->
     samples = questions(tmp_path, images=50)
     audit(Knows(), samples, tmp_path, "rotated_choices")
     (tmp_path / "7.png").unlink()
-    result = audit(Knows(), samples, tmp_path, "grayscale", "rotated_choices")
+    result = audit(Knows(), samples, tmp_path, "grayscale", "colour", "rotated_choices")
     assert result["base"]["n"] == 100
-    assert "7.png" in result["audits"]["grayscale"]["error"]
+    for name in ("grayscale", "colour"):
+        assert "7.png" in result["audits"][name]["error"]
     assert result["audits"]["rotated_choices"]["passes"].keys() == {"rotated_1", "rotated_2", "rotated_3"}
