@@ -14,10 +14,10 @@ from datamodules.scoring.prediction_files import records_by_id
 from datamodules.statistics.paired import holm
 from experiments.audits import findings
 from experiments.audits.asking import Answered, Questioner
+from experiments.audits.bias_of_test import bias_of_test
 from experiments.audits.figures import Lines, Paired, accuracy, figures, rotations
 from experiments.audits.passes import AUDITS, FAMILY, GRAYSCALE, UNCHANGED, Audit, AuditError, Pass
 from experiments.audits.subsets import by_height, without_colour
-from experiments.audits.test_set import test_set_bias
 from experiments.errors.plain_errors import explained
 from experiments.report.answer_histogram import answer_histogram
 from experiments.run_folders.run_folder import RunFolder, write_whole
@@ -117,7 +117,7 @@ class Auditing:
             unreadable = int(pairs.unreadable[0].sum())
             result["base"] = {**accuracy(pairs.before, pairs.images), "unreadable": unreadable}
             result["histogram"] = answer_histogram(base.lines)
-            result["bias"] = self._made_before(result)["bias"] or test_set_bias(
+            result["bias"] = self._made_before(result)["bias"] or bias_of_test(
                 list(self.samples.values()), metric_of(self.questioner.data, "test")
             )
         except SmallSpatialError as error:

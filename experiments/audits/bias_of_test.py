@@ -12,7 +12,7 @@ from datamodules.scoring.words_baseline import MOST_QUESTIONS
 from datamodules.statistics.blind_k_fold import TooFewQuestions
 
 
-def test_set_bias(samples: Sequence[SpatialSample], metric: object) -> list[dict[str, Any]]:
+def bias_of_test(samples: Sequence[SpatialSample], metric: object) -> list[dict[str, Any]]:
     """The ladder of `answer_bias` as plain numbers; none where the test is too small or too large for it."""
     if not isinstance(metric, SpatialMetric) or len(samples) > MOST_QUESTIONS:
         return []
