@@ -42,12 +42,8 @@ def chance_baseline(datamodule: SpatialDataModule, metric: SpatialMetric) -> dic
         results.append(metric.compute())
     if any(result["score"] is None for result in results):
         return None
-    tasks = {
-        task: {**first, "score": float(np.mean([result["tasks"][task]["score"] for result in results]))}
-        for task, first in results[0]["tasks"].items()
-    }
-    mean = float(np.mean([result["score"] for result in results]))
-    return {"score": mean, "n": results[0]["n"], "tasks": {task: _plain(row) for task, row in tasks.items()}}
+    tasks = {task: _mean([result["tasks"][task] for result in results]) for task in results[0]["tasks"]}
+    return {**_mean(results), "tasks": tasks}
 
 
 def _guess(sample: SpatialSample, guesser: int) -> str:
@@ -55,5 +51,5 @@ def _guess(sample: SpatialSample, guesser: int) -> str:
     return Random(f"guess {guesser} of {sample.id}").choice(answers) if answers else ""
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {"score": row["score"], "n": row["n"]}
+def _mean(scores: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"score": float(np.mean([score["score"] for score in scores])), "n": scores[0]["n"]}

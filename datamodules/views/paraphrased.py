@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from datamodules.samples import DataError, SpatialSample
+from datamodules.samples import SpatialSample
 from datamodules.views.mirrored_texts import DIRECTIONS
 from datamodules.views.moved_letters import answer_text
 from datamodules.views.own_words import own_words
 from datamodules.views.region_names import labelled, unlabelled
-from datamodules.views.view import NotApplicable, View
+from datamodules.views.view import NotApplicable, View, require_seed
 from datamodules.views.wordings import (
     BEHIND_OPENINGS,
     GROUPS,
@@ -50,8 +50,7 @@ class Paraphrased(View):
 
     def __post_init__(self) -> None:
         """Refuse what is no seed."""
-        if self.seed < 0:
-            raise DataError(f"`seed` of Paraphrased is {self.seed}; it must be at least 0.")
+        require_seed(self.seed, "Paraphrased")
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample in other words."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from datamodules.samples import MASK_PLACEHOLDER
+from datamodules.views.boxes import region_name
 
 _NAMED = re.compile(r"\[Region (\d+)\]")
 _LABEL = "<mask {}>"
@@ -32,4 +33,4 @@ def labels_in(text: str) -> tuple[int, ...]:
 def renamed(text: str, order: Sequence[int]) -> str:
     """The text where region `order[i]` has become the i-th; other numbers stay."""
     places = {before: after for after, before in enumerate(order)}
-    return _NAMED.sub(lambda name: f"[Region {places.get(int(name[1]), int(name[1]))}]", text)
+    return _NAMED.sub(lambda name: region_name(places.get(int(name[1]), int(name[1]))), text)

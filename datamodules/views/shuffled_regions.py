@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from datamodules.samples import MASK_PLACEHOLDER, AnswerType, DataError, SpatialSample
+from datamodules.samples import MASK_PLACEHOLDER, AnswerType, SpatialSample
 from datamodules.views.region_names import renamed
-from datamodules.views.view import NotApplicable, View
+from datamodules.views.view import NotApplicable, View, require_seed
 
 _MASK = re.compile(re.escape(MASK_PLACEHOLDER))
 # What stands between two regions of a list: blanks in "<mask> <mask>", or ", and the pallet ".
@@ -46,8 +46,7 @@ class ShuffledRegions(View):
 
     def __post_init__(self) -> None:
         """Refuse what is no seed."""
-        if self.seed < 0:
-            raise DataError(f"`seed` of ShuffledRegions is {self.seed}; it must be at least 0.")
+        require_seed(self.seed, "ShuffledRegions")
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample with its lists in another order."""

@@ -58,6 +58,10 @@ class Questioner:
         folder: where answers are kept, a folder a pass.
         identity: what tells this model from any other: the digest of its checkpoint.
         trainer: arguments of the Trainer that asks.
+
+    Attributes:
+        samples: the questions as the data have them.
+        in_run: the same as the run asked them, by id.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Questioner:
         data.prepare_split(data.taken_from(data.scored))
         data.require_answers(data.scored)
         self.samples = list(every_sample(data.split(data.scored)))
+        self.in_run = {sample.id: self._through(data.views, sample) for sample in self.samples}
         self._changes = Changes(passes_over_bad_images=data.on_bad_image == "answer_blind")
 
     def ask(self, wanted: Pass) -> Answered:
@@ -102,9 +107,9 @@ class Questioner:
             write_whole(place / ASKED, json.dumps({"asked": key, "changed": changed}, indent=1) + "\n")
         return Answered(records_by_id(RunFolder(place).predictions), left_out, changed)
 
-    def as_in_run(self, sample: SpatialSample) -> SpatialSample:
-        """A question as the run asked it."""
-        for view in self.own_views:
+    @staticmethod
+    def _through(views: Sequence[View], sample: SpatialSample) -> SpatialSample:
+        for view in views:
             sample = view(sample)
         return sample
 
@@ -119,18 +124,15 @@ class Questioner:
         """The questions that the views can be used on, how they look through them, and why others cannot."""
         kept, seen, left_out = [], {}, Counter[str]()
         for sample in self.samples:
-            if why := wanted.left_out(self.as_in_run(sample)) or self._has_no_ending(wanted, sample):
+            if why := wanted.left_out(self.in_run[sample.id]) or self._has_no_ending(wanted, sample):
                 left_out[why] += 1
                 continue
-            changed = sample
             try:
-                for view in views:
-                    changed = view(changed)
+                seen[sample.id] = self._through(views, sample)
             except NotApplicable as error:
                 left_out[error.reason] += 1
                 continue
             kept.append(sample)
-            seen[sample.id] = changed
         return kept, seen, left_out
 
     def _has_no_ending(self, wanted: Pass, sample: SpatialSample) -> str:
@@ -140,7 +142,7 @@ class Questioner:
         prompt = getattr(self.module, "prompt", None)
         if not isinstance(prompt, Prompt):
             return "the model takes no instruction"
-        form = self.as_in_run(sample).answer_type
+        form = self.in_run[sample.id].answer_type
         known = form in wanted.endings and ENDINGS[form] in prompt.ending_of(form)  # type: ignore[index]
         return "" if known else "the prompt has no last line that could be worded otherwise"
 
@@ -149,7 +151,7 @@ class Questioner:
     ) -> float:
         if wanted.endings is not None:
             return 1.0  # the others were left out
-        changed = [self._changes.any(self.as_in_run(sample), seen[sample.id]) for sample in kept]
+        changed = [self._changes.any(self.in_run[sample.id], seen[sample.id]) for sample in kept]
         return sum(changed) / len(changed)
 
     def _key(

@@ -44,7 +44,7 @@ class Auditing:
 
     def __init__(self, questioner: Questioner, run: RunFolder, card: Mapping[str, Any]) -> None:
         self.questioner, self.run, self.card = questioner, run, card
-        self.samples = {sample.id: questioner.as_in_run(sample) for sample in questioner.samples}
+        self.samples = questioner.in_run
         self._answered: dict[str, Answered] = {}
 
     @property

@@ -192,14 +192,7 @@ def test_answers_are_taken_up_where_it_stopped(
 ) -> None:
     audit(Knows(), asked, tmp_path, "grayscale")
     before = (tmp_path / "audit" / "grayscale" / "predictions.jsonl").stat().st_mtime_ns
-    anew: list[str] = []
-    original = Questioner._ask_anew
-
-    def noted(self: Questioner, wanted: Any, *rest: Any) -> None:
-        anew.append(wanted.name)
-        original(self, wanted, *rest)
-
-    monkeypatch.setattr(Questioner, "_ask_anew", noted)
+    anew = passes_asked(monkeypatch)
     audit(Knows(), asked, tmp_path, "grayscale", "mirrored")
     assert anew == ["mirrored"]
     assert (tmp_path / "audit" / "grayscale" / "predictions.jsonl").stat().st_mtime_ns == before
