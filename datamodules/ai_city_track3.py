@@ -254,7 +254,7 @@ class AiCityTrack3(OfficialLayout):
     def _require_image_folders(self, questions: Track3Questions) -> None:
         """Raise when the folder of an image that the views leave in does not exist."""
         (sample,) = questions.samples(0, [0])
-        for view in self.views:
+        for view in self.views_of_questions:
             sample = view(sample)
         wanted = {"images": (sample.image, "Blind"), "depths": (sample.depth, "NoDepth")}
         for name, (image, view_without) in wanted.items():

@@ -173,6 +173,17 @@ class SpatialDataModule(LightningDataModule, ABC):
         A run asks before it loads a model: nothing is rendered, fetched or read for the answer.
         """
 
+    @property
+    def views_of_questions(self) -> tuple[View, ...]:
+        """The views without those that show examples: what is seen of the questions themselves."""
+        return tuple(view for view in self.views if view.examples is None)
+
+    def require_examples(self) -> None:
+        """Raise `DataError` where a view shows examples of data that have no training split; as early."""
+        for view in self.views:
+            if view.examples is not None:
+                view.examples.require_split("train")
+
     def has_split(self, role: Role) -> bool:
         """Whether the data have such a split, or were told to have one; they lie on this machine now."""
         return True
@@ -225,19 +236,22 @@ class SpatialDataModule(LightningDataModule, ABC):
         return "not known"
 
     def split(self, role: Role) -> Split:
-        """All questions of a role, opened once."""
+        """All questions of a role, opened once, and the views prepared for them."""
         if role not in self._open_splits:
             if role == "test" or not self.val_fraction:
-                self._open_splits[role] = self.whole_split(role)
+                self.ask_instead(role, self.whole_split(role))
             else:
                 # Whatever the run's seed, so that runs are compared on the same questions.
                 parts = ImageSubset.divided(self.whole_split("train"), self.val_fraction, seed=0)
-                self._open_splits["val"], self._open_splits["train"] = parts
+                self.ask_instead("val", parts[0])
+                self.ask_instead("train", parts[1])
         return self._open_splits[role]
 
     def ask_instead(self, role: Role, questions: Split) -> None:
         """Ask these questions from now on, in the place of all of a role."""
         self._open_splits[role] = questions
+        for view in self.views:
+            view.prepare(questions)
 
     def whole_split(self, role: Role) -> Split:
         """All that the data have for a role."""

@@ -111,6 +111,10 @@ class OfficialLayout(SpatialDataModule):
             raise DataError(
                 f"`splits` and `scenes` know train, val and test, not {', '.join(sorted(unknown))}."
             )
+        # A folder is that of this benchmark alone; a mixture's holds one for each.
+        self._hand_on(root if root in (RENDERED, HUB) else None, scenes, size)
+        if root not in (None, RENDERED, HUB):
+            self._require_roots_of_examples()
         if not all(re.fullmatch(r"[\w.-]+", stem) and stem.strip(".") for stem in self.splits.values()):
             raise DataError(f"`splits` must map to names of splits without folders, not {self.splits}.")
 
@@ -122,6 +126,23 @@ class OfficialLayout(SpatialDataModule):
             self.scenes = scenes
         if size is not None and "size" in self._left_out:
             self.size = size
+        self._hand_on(root, scenes, size)
+
+    def _require_roots_of_examples(self) -> None:
+        """Raise `DataError` where real questions would be shown rendered examples that nobody asked for."""
+        for view in self.views:
+            if isinstance(view.examples, OfficialLayout) and "root" in view.examples._left_out:
+                raise DataError(
+                    f"The questions of {self.title} come from the folder {self.root}, but the view "
+                    f"{type(view).__name__} does not say where its `examples` of {view.examples.title} lie: "
+                    f"give them a `root` of their own (a folder, {HUB!r} or {RENDERED!r})."
+                )
+
+    def _hand_on(self, root: str | None, scenes: dict[str, int] | None, size: tuple[int, int] | None) -> None:
+        """Give what was left out to the data that examples come from."""
+        for view in self.views:
+            if isinstance(view.examples, OfficialLayout):
+                view.examples.inherit(root, scenes, size)
 
     def whole_split(self, role: Role) -> Split:
         """The split, or the questions of some tasks in it.
@@ -218,7 +239,9 @@ class OfficialLayout(SpatialDataModule):
     def origin(self) -> str:
         """The commit that was fetched, the digest of the folder, or the name rendered scenes are kept by."""
         if self._origin is None:
-            self._origin = self._found_origin(self.folder())
+            shown = [view.examples.origin() for view in self.views if view.examples is not None]
+            found = self._found_origin(self.folder())
+            self._origin = f"{found} with examples of {' and '.join(shown)}" if shown else found
         return self._origin
 
     def _found_origin(self, folder: Path) -> str:

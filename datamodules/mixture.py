@@ -82,6 +82,11 @@ class Mixture(SpatialDataModule):
         for part in self._parts(role):
             part.require_split(part.taken_from(role))
 
+    def require_examples(self) -> None:
+        """Raise `DataError` where a benchmark's view shows examples of data without a training split."""
+        for part in (*self.parts, self.evaluation):
+            part.require_examples()
+
     def has_split(self, role: Role) -> bool:
         """Whether every benchmark that has a share in the split has it."""
         return all(part.has_split(part.taken_from(role)) for part in self._parts(role))

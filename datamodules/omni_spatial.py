@@ -159,7 +159,7 @@ class OmniSpatial(OfficialLayout):
         """Raise when the views leave the images in and the folder of some of them does not exist."""
         for task in dict.fromkeys(sample.task for sample in samples):
             sample = next(sample for sample in samples if sample.task == task)
-            for view in self.views:
+            for view in self.views_of_questions:
                 sample = view(sample)
             if sample.image is not None and not (place / task).is_dir():
                 raise DataError(

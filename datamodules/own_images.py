@@ -127,7 +127,7 @@ class OwnImages(SpatialDataModule):
             return
         needed: dict[str, str] = {}
         seen = _EVERYTHING
-        for view in self.views:
+        for view in self.views_of_questions:
             needed |= {field: type(view).__name__ for field in view.needs if getattr(seen, field)}
             seen = view(seen)
         always_given = sorted(getattr(module, "needs", ()))

@@ -173,14 +173,15 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
             images[source, reading] = OpenedImage(source.name, reading(image, source.name))
         return images[source, reading]
 
-    results = [
-        sample.replace(
+    def with_images(sample: SpatialSample) -> SpatialSample:
+        return sample.replace(
             image=opened(sample, sample.image, rgb_of, "Blind"),
             depth=opened(sample, sample.depth, depth_of, "NoDepth"),
             further_images=tuple(opened(sample, each, rgb_of, "Blind") for each in sample.further_images),
+            examples=tuple(map(with_images, sample.examples)),
         )
-        for sample in samples
-    ]
+
+    results = list(map(with_images, samples))
     for sample in results:
         _refuse_other_size(sample)
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -39,17 +39,28 @@ class AsMultipleChoice(View):
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample as a multiple-choice question."""
-        if sample.answer is None or sample.choices:
-            return sample
-        random = Random(f"choices of {sample.id}")
-        right, wrong = _options(sample, sample.answer, random)
-        if not wrong:
-            return sample
-        choices = [right, *wrong]
-        random.shuffle(choices)
-        return sample.replace(
-            choices=tuple(choices), answer=LETTERS[choices.index(right)], answer_type=AnswerType.LETTER
-        )
+        return as_multiple_choice(sample)
+
+
+def as_multiple_choice(sample: SpatialSample, others: Sequence[str] = ()) -> SpatialSample:
+    """A question with a short answer as one with choices, see `AsMultipleChoice`.
+
+    Args:
+        sample: the question.
+        others: wrong answers, to be taken in this order where none can be made out of the right one.
+    """
+    if sample.answer is None or sample.choices or sample.answer_type is AnswerType.LETTER:
+        return sample
+    random = Random(f"choices of {sample.id}")
+    right, wrong = _options(sample, sample.answer, random)
+    wrong = wrong or list(others[: CHOICES - 1])
+    if not wrong:
+        return sample
+    choices = [right, *wrong]
+    random.shuffle(choices)
+    return sample.replace(
+        choices=tuple(choices), answer=LETTERS[choices.index(right)], answer_type=AnswerType.LETTER
+    )
 
 
 def _options(sample: SpatialSample, answer: str, random: Random) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from PIL import Image
 
@@ -38,6 +38,18 @@ class View(ABC):
 
     moves_truth: ClassVar[bool] = False
     """Whether the true answer of what is seen is another one, so that it cannot be compared as a text."""
+
+    examples: Any = None
+    """The datamodule whose training questions this view shows solved before others, where it does so."""
+
+    def prepare(self, questions: Any) -> None:  # noqa: B027  most views have nothing to prepare
+        """What a view needs to know of all questions of a split, before the first one is seen through it.
+
+        Called in every process that has the split open, and not in data-loading workers.
+
+        Args:
+            questions: the split, as the data have it (`datamodules.loading.grouped.GroupedQuestions`).
+        """
 
     @abstractmethod
     def __call__(self, sample: SpatialSample) -> SpatialSample:

@@ -52,6 +52,8 @@ def require_splits(data: SpatialDataModule | PlainData, subcommand: str, trains:
         roles.append(TESTED[subcommand])  # type: ignore[arg-type]
     for role in roles:
         data.require_split(data.taken_from(role) if isinstance(data, SpatialDataModule) else role)
+    if isinstance(data, SpatialDataModule):
+        data.require_examples()
 
 
 def require_teacher(settings: Any) -> None:
