@@ -350,12 +350,15 @@ class Answer:
         reasoning: where a candidate was taken after the model's own text: that text with the cue behind it,
             after which the candidates were weighed; of a model that writes the regions which lead to its
             answer, these; "" elsewhere. Nothing is read out of it.
+        examples: how many of the sample's solved examples, the last ones, there was room for; None where the
+            model does not say.
     """
 
     sample: SpatialSample
     raw: str
     asked: str | None = ""
     reasoning: str = ""
+    examples: int | None = None
 
     def to(self, device: object) -> Answer:
         """The answer itself: nothing of it lies on a device."""

@@ -11,6 +11,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -293,7 +294,7 @@ class SpatialModule(LightningModule, ABC):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Answer]:
         """Answer a batch, without scoring."""
-        return self.answer(batch)
+        return self._with_examples(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and score of the validation split."""
@@ -371,8 +372,18 @@ class SpatialModule(LightningModule, ABC):
         questions = ", ".join(question for batch in batches for question in batch)
         return f"Lower the learning rate, or look at the questions of this batch: {questions}"
 
-    def _evaluate(self, batch: Batch) -> list[Answer]:
+    def _with_examples(self, batch: Batch) -> list[Answer]:
+        """The answers to a batch; to each how many solved examples its question was asked with."""
         answers = self.answer(batch)
+        if "examples" not in batch:
+            return answers
+        return [
+            replace(answer, examples=count) if answer.sample.examples else answer
+            for answer, count in zip(answers, batch["examples"], strict=True)
+        ]
+
+    def _evaluate(self, batch: Batch) -> list[Answer]:
+        answers = self._with_examples(batch)
         if self.metric is not None:
             self.metric.update(answers)
         return answers

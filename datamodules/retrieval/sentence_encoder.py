@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class SentenceEncoder:
         Raises:
             RetrievalError: sentence-transformers is not installed, or the encoder cannot be loaded.
         """
-        model = self._load()
+        model = self._model
         tokens = model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"] if texts else []
         vectors = model.encode(
             list(texts),
@@ -114,7 +115,8 @@ class SentenceEncoder:
         path = kept_file(folder / f"embeddings-{content_key([self.origin, *texts])}.npz", write)
         return read_embeddings(path, self.origin, len(texts))
 
-    def _load(self) -> Any:
+    @cached_property
+    def _model(self) -> Any:
         require_libraries()
         from sentence_transformers import SentenceTransformer
 

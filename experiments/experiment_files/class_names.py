@@ -21,6 +21,7 @@ CLASSES = {
     "SpaceThinker": "datamodules.space_thinker",
     "OwnImages": "datamodules.own_images",
     "Mixture": "datamodules.mixture",
+    "InContext": "datamodules.in_context",
     "AsMultipleChoice": _VIEWS,
     "Blind": _VIEWS,
     "Blurred": _VIEWS,

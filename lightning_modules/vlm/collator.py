@@ -45,13 +45,15 @@ class CollatorError(SmallSpatialError):
 class Encoded:
     """A sample in tokens; `shortened` where text had to be left out of it.
 
-    `limit` is the most tokens that one of its images might take, where they had to be scaled down.
+    `examples` is how many of its solved examples there was room for, and `limit` the most tokens that one of
+    its images might take, where they had to be scaled down.
     """
 
     prompt: list[int]
     answer: list[int]
     images: list[ProcessedImage]
     shortened: bool
+    examples: int = 0
     limit: int | None = None
 
 
@@ -83,6 +85,7 @@ class VlmCollator:
     - `label_count`: how many tokens of answers there are in `labels`; 0 where nothing is learnt.
     - `tokens`, `cells`: how many tokens and how many places for tokens there are in `inputs` (in `prompt`
       where nothing is learnt).
+    - `examples`: how many of each question's solved examples there was room for: the last ones.
     - `shortened`: of how many questions text was left out to keep within `maximum_tokens`.
     - `scaled`, `padded`: by the names of images that had to be scaled down to keep within `maximum_tokens`,
       or that got a border because their sides are too unequal for the model: a sentence on each.
@@ -149,6 +152,7 @@ class VlmCollator:
             "candidates": [self.conversation.encode_candidates(several) for several in texts],
             "candidate_texts": texts,
             "shortened": sum(one.shortened for one in encoded),
+            "examples": [one.examples for one in encoded],
             "scaled": shown.scaled({one.limit for one in encoded if one.limit}, self.maximum_tokens),
             "padded": shown.padded(),
         }
@@ -232,7 +236,7 @@ class VlmCollator:
             )
             excess = 0 if self.maximum_tokens is None else len(prompt) + len(answer) - self.maximum_tokens
             if excess <= 0:
-                return Encoded(prompt, answer, shown, shortened, limit)
+                return Encoded(prompt, answer, shown, shortened, len(examples), limit)
             if self.with_labels and rationale:
                 rationale, shortened = self._cut(rationale, excess), True
             elif examples:

@@ -53,6 +53,8 @@ class Prompt:
             distance, text, and other for all that are not named); none where it is empty.
         file: a text file with words to take in the place of `question` and `ending`. Without any of the
             places above, question and choices follow the words after an empty line.
+        reply: how a solved example is answered: `{answer}` stands for its answer, behind its reasoning where
+            it has one. A model that learns reasoning sees answers in the form that it learns.
         cue: with `answering: reason_then_rank`, what stands behind the model's own reasoning: `{answer}`
             stands for each of the possible answers. Where it is empty, the form in which answers are learnt
             behind a rationale (`<answer>{answer}</answer>`), and without one `Answer: {answer}`.
@@ -67,6 +69,7 @@ class Prompt:
     ending: str | dict[str, str] = field(default_factory=lambda: dict(ENDINGS))
     file: str | None = None
     cue: str = ""
+    reply: str = ANSWER
 
     def __post_init__(self) -> None:
         if not {"question", "prompt"} & set(_PLACES.findall(self.question)):
@@ -83,6 +86,11 @@ class Prompt:
             raise ModelError(
                 f"prompt.cue is {self.cue!r}; write {ANSWER} where the answer shall stand in it, once, as in "
                 f"{ANSWER_LINE!r}."
+            )
+        if self.reply.count(ANSWER) != 1:
+            raise ModelError(
+                f"prompt.reply is {self.reply!r}; write {ANSWER} where the answer of an example shall stand in "
+                f"it, once, as in {ANSWER_LINE!r}."
             )
         forms = [*AnswerType, OTHER]
         if isinstance(self.ending, Mapping) and (unknown := sorted(self.ending.keys() - set(forms))):

@@ -73,6 +73,21 @@ def rationale_of(sample: SpatialSample) -> str:
     return _REASONING_TAGS.sub("", sample.rationale).strip()
 
 
+def reply_text(example: SpatialSample, rationale: bool = False, prompt: Prompt | None = None) -> str:
+    """What stands as the answer to a solved example: its reasoning, where it has one, and its answer.
+
+    Args:
+        example: the solved example.
+        rationale: whether the model learns reasoning, and then the form that its answers have.
+        prompt: says in which words the answer is written elsewhere.
+    """
+    reasoning = rationale_of(example)
+    if rationale:
+        return answer_text(example, reasoning)
+    reply = (prompt or default_prompt(rationale)).reply.replace(ANSWER, example.answer or "")
+    return f"{reasoning}\n{reply}" if reasoning else reply
+
+
 def turns_of(
     sample: SpatialSample,
     examples: Sequence[SpatialSample],
@@ -84,14 +99,14 @@ def turns_of(
     Args:
         sample: the sample.
         examples: solved examples.
-        rationale: whether answers have their reasoning before them.
+        rationale: whether the model learns reasoning before its answers.
         prompt: the words of the questions, see `question_text`.
     """
     earlier = [
         Turn(
             images_of(example),
             question_text(example, rationale, prompt),
-            answer_text(example, rationale_of(example) if rationale else None),
+            reply_text(example, rationale, prompt),
         )
         for example in examples
     ]
