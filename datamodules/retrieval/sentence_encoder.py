@@ -155,8 +155,8 @@ def read_embeddings(path: Path, encoder: str, texts: int) -> Embeddings:
         raise RetrievalError(f"The embeddings {path} cannot be read ({error}): delete the file.") from error
     if made.encoder != encoder or made.vectors.ndim != 2 or len(made.vectors) != texts:
         raise RetrievalError(
-            f"The file {path} holds {len(made.vectors)} embeddings of the encoder {made.encoder!r}, but those "
-            f"of {texts} texts by {encoder!r} are needed: delete the file."
+            f"The file {path} holds {len(made.vectors)} embeddings of the encoder {made.encoder!r}, but "
+            f"those of {texts} texts by {encoder!r} are needed: delete the file."
         )
     return made
 

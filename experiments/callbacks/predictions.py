@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from datamodules.base import SpatialDataModule
 from datamodules.samples import Answer, metric_of
 from datamodules.scoring.metrics import Judgement, SpatialMetric
+from datamodules.scoring.shown_examples import note_of_examples
 from experiments.callbacks.in_run_folder import InRunFolder
 from experiments.callbacks.logged_score import answers_in
 from experiments.run_folders.whole_files import named_in_errors, written_beside
@@ -100,6 +101,7 @@ class PredictionsWriter(InRunFolder, BasePredictionWriter):
                 **({"read_by": judgement.read_by} if judgement and judgement.read_by else {}),
                 **({"asked": answer.asked} if answer.asked else {}),
                 **({"reasoning": answer.reasoning} if answer.reasoning else {}),
+                **note_of_examples(answer, judgement, metric),
             }
             with named_in_errors(self.target):
                 self.file.write(json.dumps(line) + "\n")

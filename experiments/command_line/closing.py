@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from datamodules.scoring.prediction_files import records_by_id
 from experiments.callbacks.checkpoint_choice import whose_weights
 from experiments.callbacks.plain_halves import data_face, module_face
 from experiments.callbacks.start_card import scored_elsewhere
 from experiments.experiment_files.registry import read_yaml
 from experiments.export import write_adapter
 from experiments.program import program
+from experiments.report.in_context import VOTE, in_context_table
 from experiments.report.page import write_report
 from experiments.report.results import Results, collect, named_metric, percent, write_results
 from experiments.run_folders.provenance import parameter_counts
@@ -37,6 +39,12 @@ def write_results_of(cli: SpatialCLI, baselines: dict[str, Any]) -> Results | No
         images=data.image_notes.counts(),
         provenance={**model.origins(), "data": data.origin(), "torchvision": version("torchvision")},
     )
+    if table := _in_context(cli):
+        results["in_context"] = table
+        results["baselines"] = {
+            **results["baselines"],
+            **{name: table[name] for name in (VOTE,) if name in table},
+        }
     tested = cli.subcommand in ("experiment", "test")
     if checkpoint := _asked_checkpoint(cli):
         results["tested"] = whose_weights(checkpoint, cli.folder, cli.best)
@@ -45,6 +53,13 @@ def write_results_of(cli: SpatialCLI, baselines: dict[str, Any]) -> Results | No
     write_results(cli.folder, results)
     cli.folder.become_latest()
     return results
+
+
+def _in_context(cli: SpatialCLI) -> dict[str, dict[str, Any]]:
+    """What solved examples did to a test; nothing where there are none, or no answers are kept."""
+    if cli.subcommand == "validate" or not cli.folder.predictions.exists():
+        return {}
+    return in_context_table(records_by_id(cli.folder.predictions).values())
 
 
 @rank_zero_only

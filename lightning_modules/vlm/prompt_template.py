@@ -89,8 +89,8 @@ class Prompt:
             )
         if self.reply.count(ANSWER) != 1:
             raise ModelError(
-                f"prompt.reply is {self.reply!r}; write {ANSWER} where the answer of an example shall stand in "
-                f"it, once, as in {ANSWER_LINE!r}."
+                f"prompt.reply is {self.reply!r}; write {ANSWER} where the answer of an example shall stand, "
+                f"once, as in {ANSWER_LINE!r}."
             )
         forms = [*AnswerType, OTHER]
         if isinstance(self.ending, Mapping) and (unknown := sorted(self.ending.keys() - set(forms))):

@@ -254,10 +254,11 @@ def test_examples_are_earlier_turns_with_their_answers(family: str) -> None:
     batch = collator(family)([letter_question(1, examples=(example,))])
     prompt = processor.tokenizer.decode(batch["prompt"]["input_ids"][0])
     assert prompt.count("Which object is closer to the camera?") == 2
+    reply = f"{rationale_of(example)}\nC"
     solved = prompt.index(
-        "Assistant: C<end_of_utterance>\n"
+        f"Assistant: {reply}<end_of_utterance>\n"
         if "smol" in family or "idefics" in family
-        else "assistant\nC<|im_end|>"
+        else f"assistant\n{reply}<|im_end|>"
     )
     assert prompt.index("Which object") < solved < prompt.rindex("Which object")
     images = [
