@@ -44,7 +44,7 @@ class DepthAsImage(View):
     """The depth as one more image (in grey, brighter is farther), and a sentence in front that says so.
 
     For models that look at several images, but know no depth. The sentence counts the question's own images:
-    those of solved examples may stand before them.
+    those of solved examples may stand before them. Examples show their depth by the views of their own data.
     """
 
     needs = ("depth",)
