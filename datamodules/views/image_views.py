@@ -43,7 +43,8 @@ class NoDepth(View):
 class DepthAsImage(View):
     """The depth as one more image (in grey, brighter is farther), and a sentence in front that says so.
 
-    For models that look at several images, but know no depth.
+    For models that look at several images, but know no depth. The sentence counts the question's own images:
+    those of solved examples may stand before them. Examples show their depth by the views of their own data.
     """
 
     needs = ("depth",)
@@ -54,7 +55,7 @@ class DepthAsImage(View):
             return sample
         before = (sample.image is not None) + len(sample.further_images)
         place = f"{_ORDINALS[before]} image" if before < len(_ORDINALS) else "last image"
-        note = f"The {place} shows the depth of the scene: brighter is farther."
+        note = f"The {place} of this question shows the depth of the scene: brighter is farther."
         return sample.replace(
             question=f"{note} {sample.question}",
             depth=None,

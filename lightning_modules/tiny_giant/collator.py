@@ -92,7 +92,11 @@ class TinyGiantCollator:
         - `normalized`, `free_form` and, where chains are written, `chain` `[Q, T]` with `..._values`: the
           answers between start and end token; empty (`T` = 0) where no sample has one
         - `answer_words`: how many words there are to learn in each of them
+
+        Raises:
+            CollatorError: a question has solved examples, or more words or regions than the model reads.
         """
+        _refuse_examples(samples)
         images: dict[int, int] = {}
         groups: list[list[SpatialSample]] = []
         for sample in samples:
@@ -208,6 +212,16 @@ class TinyGiantCollator:
                 f"{self.maximum_regions}: raise maximum_regions."
             )
         return tokens or [PAD]
+
+
+def _refuse_examples(samples: Sequence[SpatialSample]) -> None:
+    """Raise `CollatorError` where there are solved examples: a score without them would pass for one with."""
+    for sample in samples:
+        if sample.examples:
+            raise CollatorError(
+                f"Question {sample.id!r} has solved examples before it, but TinyGiant looks at one question "
+                "alone: leave out the view InContext, or take a vision-language model."
+            )
 
 
 def _number_regions(group: Sequence[SpatialSample]) -> dict[Region, int]:

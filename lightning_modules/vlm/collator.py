@@ -95,6 +95,7 @@ class VlmCollator:
     Images are scaled down where they do not fit beside the bare question and its answer: the largest ones
     first, to the room that is left. The reasoning then stays as far as it leaves half of the window to the
     images: scaled they have to be anyway, and some tokens less hardly show. No piece is ever cut off them.
+    Of a prompt's several images none is larger than the family has them, whatever the window.
 
     A batch without any image gives the vision tower no gradient; with several processes that needs a
     strategy that looks for unused parameters, as `base.yaml` sets it.
@@ -292,7 +293,9 @@ class VlmCollator:
     ) -> tuple[list[int], list[ProcessedImage]]:
         """The tokens of a prompt and the images in it."""
         turns = turns_of(sample, examples, self.rationale, self.prompt)
-        shown = [self._image(sample, source, images, limit) for turn in turns for source in turn.images]
+        several = self.family.image_limit.of_several(self.processor, sum(len(turn.images) for turn in turns))
+        most = min((tokens for tokens in (limit, several) if tokens is not None), default=None)
+        shown = [self._image(sample, source, images, most) for turn in turns for source in turn.images]
         pieces = self.conversation.prompt(turns).split(self.processor.image_token)
         if len(pieces) != len(shown) + 1:
             raise CollatorError(
@@ -324,10 +327,13 @@ def _refuse_several_images(sample: SpatialSample, family: str) -> None:
     solved = any(images_of(example) for example in sample.examples)
     if solved or len(images_of(sample)) > 1:
         shown = "solved examples with images" if solved else f"{len(images_of(sample))} images"
+        without = (
+            ", show the examples without theirs (`images: none` of the view InContext)" if solved else ""
+        )
         raise CollatorError(
             f"Question {sample.id!r} shows {shown}, but {family} models look at one image in front of one "
-            "question: leave out the views that add examples or images (such as DepthAsImage), or take a "
-            "model that looks at several."
+            f"question: leave out the views that add examples or images (such as DepthAsImage){without}, or "
+            "take a model that looks at several."
         )
 
 

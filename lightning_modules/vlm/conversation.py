@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ class Conversation:
     def prompt(self, turns: Sequence[Turn]) -> str:
         """The text up to where the answer begins, with one placeholder for each image.
 
+        Where there are several images, each has the family's label before it, numbered through all turns.
         Special tokens in the texts of the turns are guarded: `encode` takes them literally.
         """
         guard = self.texts.guard
@@ -60,9 +62,11 @@ class Conversation:
             Turn(turn.images, guard(turn.text), None if turn.reply is None else guard(turn.reply))
             for turn in turns
         ]
+        count = sum(len(turn.images) for turn in turns)
         if self.family.chat:
-            return self._render(_messages(turns, guard(self.system)), True)
-        images = self.processor.image_token * sum(len(turn.images) for turn in turns)
+            label = self.family.image_label if count > 1 else ""
+            return self._render(_messages(turns, guard(self.system), label), True)
+        images = self.processor.image_token * count
         prefix = self.family.question_prefix
         texts = [text for turn in turns for text in (prefix + turn.text, turn.reply) if text is not None]
         return f"{images}{self.processor.tokenizer.bos_token}" + "".join(f"{text}\n" for text in texts)
@@ -128,12 +132,19 @@ class Conversation:
             ) from error
 
 
-def _messages(turns: Sequence[Turn], system: str = "") -> list[dict[str, Any]]:
+def _messages(turns: Sequence[Turn], system: str = "", label: str = "") -> list[dict[str, Any]]:
+    """The conversation as chat templates take it; `label` stands before each image, with its number in it."""
     messages: list[dict[str, Any]] = []
+    numbers = itertools.count(1)
     if system:
         messages.append({"role": "system", "content": [{"type": "text", "text": system}]})
     for turn in turns:
-        content = [*({"type": "image"} for _ in turn.images), {"type": "text", "text": turn.text}]
+        content: list[dict[str, str]] = []
+        for _ in turn.images:
+            if label:
+                content.append({"type": "text", "text": label.format(number=next(numbers))})
+            content.append({"type": "image"})
+        content.append({"type": "text", "text": turn.text})
         messages.append({"role": "user", "content": content})
         if turn.reply is not None:
             messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.reply}]})

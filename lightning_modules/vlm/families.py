@@ -51,6 +51,8 @@ class Family:
         question_prefix: what stands before a question where there is no chat template: the name of the task
             that the model was trained to do.
         one_image: whether the model was trained on one image in front of the text, and on no more.
+        image_label: what the model was trained to read before each image where a prompt shows several:
+            `{number}` counts them through from 1. None where it is empty.
         stop_strings: texts after which nothing more is generated, beside the token that ends an answer.
     """
 
@@ -63,6 +65,7 @@ class Family:
     chat: bool = True
     question_prefix: str = ""
     one_image: bool = False
+    image_label: str = ""
     stop_strings: tuple[str, ...] = ()
 
     def limit_image_tokens(self, processor: Any, tokens: int) -> None:
@@ -98,7 +101,7 @@ FAMILIES: dict[str, Family] = {
         Family("idefics3", "idefics3", _INNER_PARTS, SquareTiles(), nested_images=True),
         Family("smolvlm", "smolvlm", _INNER_PARTS, SquareTiles(), nested_images=True),
         Family("qwen2_5_vl", "qwen2_5_vl", _QWEN_PARTS, MergedPatches(), token_types="modality"),
-        Family("internvl", "internvl", _TOWER_PARTS, SharedTiles()),
+        Family("internvl", "internvl", _TOWER_PARTS, SharedTiles(), image_label="Image-{number}: "),
         # One question about one image is what the mix checkpoints were trained on: "answer en where ...".
         Family(
             "paligemma",

@@ -44,6 +44,13 @@ class ImageLimit(Protocol):
         """
         ...
 
+    def of_several(self, processor: Any, images: int) -> int | None:
+        """The most tokens that each image of a prompt may take where it shows so many.
+
+        None where that is no other limit than the processor's own.
+        """
+        ...
+
     def fit(self, processor: Any, image: Image.Image, tokens: int | None = None) -> FittedImage:
         """Make one image, in RGB, take at most so many tokens, and at most what the processor is limited to.
 
@@ -68,6 +75,10 @@ class SquareTiles:
         settings = self._settings(processor, max(1, min(side, self._side(processor))))
         processor.image_processor.size = settings["size"]
         processor.image_processor.do_image_splitting = settings["do_image_splitting"]
+
+    def of_several(self, processor: Any, images: int) -> int | None:
+        """As many as of one alone."""
+        return None
 
     def fit(self, processor: Any, image: Image.Image, tokens: int | None = None) -> FittedImage:
         """Take the longest edge with which an image of this shape keeps within the limit."""
@@ -113,6 +124,10 @@ class MergedPatches:
         _require(tokens, self.fewest(processor))
         processor.image_processor.size = self._size(processor, tokens)
 
+    def of_several(self, processor: Any, images: int) -> int | None:
+        """As many as of one alone."""
+        return None
+
     def fit(self, processor: Any, image: Image.Image, tokens: int | None = None) -> FittedImage:
         """Bound the pixels; pad what is too long, and choose the grid where the processor would exceed."""
         images = processor.image_processor
@@ -157,6 +172,9 @@ class MergedPatches:
 class SharedTiles:
     """InternVL: an image is cut into tiles, and where there are several also shown as a whole."""
 
+    most_tiles = 64
+    """How many tiles the images of a prompt share, as the model's authors have it evaluated."""
+
     def fewest(self, processor: Any) -> int:
         """The tokens of one tile."""
         return int(processor.image_seq_length)
@@ -168,6 +186,13 @@ class SharedTiles:
         images = processor.image_processor
         images.max_patches = min(images.max_patches, tiles - 1 if tiles > 2 else 1)
         images.min_patches = min(images.min_patches, images.max_patches)
+
+    def of_several(self, processor: Any, images: int) -> int | None:
+        """Those of an equal share of `most_tiles`, and of the image as a whole where there are several."""
+        tiles = max(1, self.most_tiles // max(1, images))
+        if tiles >= processor.image_processor.max_patches:
+            return None
+        return int(processor.image_seq_length) * (tiles + 1 if tiles > 1 else 1)
 
     def fit(self, processor: Any, image: Image.Image, tokens: int | None = None) -> FittedImage:
         """Take the most tiles with which an image of this shape keeps within the limit."""
@@ -199,6 +224,10 @@ class SameTokens:
                 f"image_tokens is {tokens}, but this model always looks at an image with "
                 f"{processor.image_seq_length} tokens: leave image_tokens out, or take another model."
             )
+
+    def of_several(self, processor: Any, images: int) -> int | None:
+        """As many as of one alone."""
+        return None
 
     def fit(self, processor: Any, image: Image.Image, tokens: int | None = None) -> FittedImage:
         """The image as it is."""

@@ -279,7 +279,7 @@ def test_depth_becomes_the_last_image_and_the_question_says_which_one_it_is() ->
         sample = warehouse(image=images[0] if images else None, further_images=tuple(images[1:]))
         seen = DepthAsImage()(sample)
         assert seen.question.startswith(
-            f"The {ordinal} image shows the depth of the scene: brighter is farther. Is"
+            f"The {ordinal} image of this question shows the depth of the scene: brighter is farther. Is"
         )
         assert seen.depth is None and seen.image == sample.image
         assert [image.name for image in seen.further_images] == [*names[1:], "depth"]

@@ -138,7 +138,7 @@ UNCHANGED: dict[str, Any] = {
 }
 UNSEEN = {"image": None, "depth": None, "further": [], "examples": [[None, None]]}
 SHOWN_DEPTH = {
-    "question": "The fourth image shows the depth of the scene: brighter is farther. "
+    "question": "The fourth image of this question shows the depth of the scene: brighter is farther. "
     "Is <mask> left of <mask>?",
     "depth": None,
     "further": [GREEN, BLUE, (77, 77, 77)],

@@ -13,6 +13,7 @@ from datamodules.samples import AnswerType, OpenedImage, Region, SpatialSample
 from lightning_modules.base import Batch
 from lightning_modules.tiny_giant.collator import TinyGiantCollator
 from lightning_modules.tiny_giant.geometry import describe_regions
+from lightning_modules.tiny_giant.image_preparation import CollatorError
 from lightning_modules.tiny_giant.vocabulary import END, MASK, NUMBER, PAD, START, Vocabulary
 from tests.helpers.plain_geometry import filled
 from tests.helpers.scenes import FIELD_OF_VIEW, as_image, floor_depth
@@ -187,3 +188,11 @@ def test_a_model_that_reads_no_depth_is_given_none() -> None:
     batch = collator(use_depth=False)(samples(True))
     assert not batch["has_depth"].any() and not batch["depth"].any()
     assert not batch["region_features"][..., 14:].any() and not torch.isnan(batch["region_features"]).any()
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_solved_examples_are_refused_rather_than_left_out(learning: bool) -> None:
+    first, *others = samples(True)
+    shown = first.replace(id="shown", examples=(others[0].replace(image=None),))
+    with pytest.raises(CollatorError, match=r"'shown' has solved examples.*leave out the view InContext"):
+        collator(with_labels=learning)([*others, shown])

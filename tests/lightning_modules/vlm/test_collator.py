@@ -361,9 +361,27 @@ def test_paligemma_is_asked_one_question_about_one_image_as_it_was_trained() -> 
 @pytest.mark.parametrize("learning", [False, True])
 def test_paligemma_is_not_shown_several_images(changes: dict[str, Any], shows: str, learning: bool) -> None:
     sample = letter_question(0, **changes)
-    with pytest.raises(CollatorError, match=rf"'letter-0' shows {shows}, but paligemma.*leave out"):
+    with pytest.raises(
+        CollatorError, match=rf"'letter-0' shows {shows}, but paligemma.*leave out"
+    ) as refused:
         collator("paligemma", learning)([sample])
+    assert ("`images: none` of the view InContext" in str(refused.value)) == bool(sample.examples)
     # Texts alone, or an image that only some models look at, are no further images.
     collator("paligemma", learning)(
         [letter_question(0, depth=noise_image(3), examples=(letter_question(1, image=None),))]
     )
+
+
+def test_paligemmas_examples_are_texts_between_its_image_and_its_question() -> None:
+    collate = collator("paligemma")
+    free: dict[str, Any] = {"choices": (), "answer_type": AnswerType.TEXT}
+    solved = tuple(
+        letter_question(n, question=f"What is {n}?", answer=f"thing {n}", image=None, **free) for n in (1, 2)
+    )
+    batch = collate([letter_question(0, question="And now?", answer="a lamp", examples=solved, **free)])
+    texts = "answer en What is 1?\nthing 1\nanswer en What is 2?\nthing 2\nanswer en And now?\n"
+    tokenizer, images = collate.processor.tokenizer, "<image>" * collate.processor.image_seq_length
+    assert tokenizer.decode(batch["prompt"]["input_ids"][0]) == f"{images}<bos>{texts}"
+    # The prompt sees itself in both directions, with what was answered in it; the answer does not.
+    kinds = batch["inputs"]["token_type_ids"][0]
+    assert tokenizer.decode(batch["inputs"]["input_ids"][0][kinds == 1]) == "a lamp<eos>"
