@@ -374,7 +374,7 @@ def test_paligemma_is_not_shown_several_images(changes: dict[str, Any], shows: s
 
 def test_paligemmas_examples_are_texts_between_its_image_and_its_question() -> None:
     collate = collator("paligemma")
-    free: dict[str, Any] = {"choices": (), "answer_type": AnswerType.TEXT}
+    free: dict[str, Any] = {"choices": (), "answer_type": AnswerType.TEXT, "rationale": ""}
     solved = tuple(
         letter_question(n, question=f"What is {n}?", answer=f"thing {n}", image=None, **free) for n in (1, 2)
     )

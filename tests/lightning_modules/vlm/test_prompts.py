@@ -54,14 +54,17 @@ def test_nothing_of_the_answer_shows_in_the_question(
 
 
 def test_solved_examples_come_first_with_images_and_replies_of_their_own() -> None:
-    first, second = letter_question(1), letter_question(2, further_images=(noise_image(9),))
+    first = letter_question(1, rationale="")
+    second = letter_question(2, further_images=(noise_image(9),), rationale="It <think>is</think> near.")
     turns = turns_of(letter_question(0), (first, second))
     assert [[image.name for image in turn.images] for turn in turns] == [
         ["1.png"],
         ["2.png", "9.png"],
         ["0.png"],
     ]
-    assert [turn.reply for turn in turns] == ["B", "C", None]
+    assert [turn.reply for turn in turns] == ["B", "It is near.\nC", None]
+    line = turns_of(letter_question(0), (first, second), prompt=Prompt(reply="Answer: {answer}"))
+    assert [turn.reply for turn in line] == ["Answer: B", "It is near.\nAnswer: C", None]
     assert turns[0].text == turns[2].text == question_text(letter_question(0))
 
 
