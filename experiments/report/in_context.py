@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.scoring.metrics import plain_score
+from datamodules.scoring.metrics import plain_score, plain_scores
 from datamodules.statistics.intervals import score_with_intervals
 
 VOTE = "vote of the examples"
@@ -23,7 +23,7 @@ LINES = {
 def in_context_table(records: Collection[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Shares of the questions with intervals, from the lines of predictions; empty without examples.
 
-    One line for each number of examples that questions were asked with: what does not fit into a model's
+    Each has the same share of every task. One line for each number of examples that questions were asked with: what does not fit into a model's
     window falls away. The answer of the last example is the one that is copied, where one is; how often that
     would be right says how often it is copied for good reason.
     """
@@ -31,10 +31,13 @@ def in_context_table(records: Collection[Mapping[str, Any]]) -> dict[str, dict[s
     if not shown:
         return {}
     groups = np.unique([str(record["group"] or record["id"]) for record in shown], return_inverse=True)[1]
+    names = list(dict.fromkeys(str(record["task"]) for record in shown))
+    tasks = np.array([names.index(str(record["task"])) for record in shown])
 
     def share(counted: list[bool]) -> dict[str, Any]:
-        score, _ = score_with_intervals(np.array(counted), np.zeros(len(counted), int), groups, 1)
-        return plain_score(score)
+        whole, _ = score_with_intervals(np.array(counted), np.zeros(len(counted), int), groups, 1)
+        _, by_task = score_with_intervals(np.array(counted), tasks, groups, len(names))
+        return {**plain_score(whole), "tasks": plain_scores(names, by_task)}
 
     numbers = [len(record["examples"]) for record in shown]
     table = {

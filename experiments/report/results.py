@@ -102,7 +102,7 @@ def is_main(score: dict[str, Any], results: Results) -> bool:
 def further_tables(results: Results) -> dict[str, dict[str, dict[str, Any]]]:
     """The metric's tables beside the one of the tasks ("sources"), by name."""
     return {
-        name: value
+        name.replace("_", " "): value
         for name, value in results.items()
         if name not in OF_EVERY_RUN and isinstance(value, dict) and "score" not in value
     }
