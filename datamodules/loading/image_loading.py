@@ -97,7 +97,7 @@ class ImageLoading(Dataset[LoadedBatch]):
             self.being_read.note(image.group)
             samples = self._viewed(image)
             try:
-                opened = self._opened(image.group, samples)
+                opened = self._opened(image.group, samples, batch.skipped)
             except UnreadableImage as error:
                 batch.skipped[samples[0].group] = str(error)
                 incomplete = self.on_bad_image == "next_image" and isinstance(error, MissingImage)
@@ -112,15 +112,17 @@ class ImageLoading(Dataset[LoadedBatch]):
                     )
                     for sample in samples
                 ]
-            batch.light.extend(samples)
+            batch.light.extend(map(_with_examples_of, samples, opened))
             batch.opened.extend(opened)
             return
         raise UnreadableImage(f"None of the {len(self.questions)} training images can be read.")
 
-    def _opened(self, group: int, samples: list[SpatialSample]) -> list[SpatialSample]:
-        """Questions of an image with it open, or with what is kept of it."""
+    def _opened(
+        self, group: int, samples: list[SpatialSample], skipped: dict[str, str]
+    ) -> list[SpatialSample]:
+        """Questions of an image with it open, or with what is kept of it; notes the examples left out."""
         if self.kept is None:
-            return _open_together(samples)
+            return _open_together(samples, skipped if self.on_bad_image == "answer_blind" else None)
         every = ImageRequest(group, tuple(range(int(self.questions.group_sizes()[group]))))
         return self.kept.opened(samples, lambda: self._viewed(every), _open_together)
 
@@ -144,8 +146,16 @@ class ImageLoading(Dataset[LoadedBatch]):
         return training_request(group, size, self.questions_per_image, self.seed, epoch)
 
 
-def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
-    """The samples with their images decoded; samples with the same image share one object."""
+def _open_together(
+    samples: Sequence[SpatialSample], skipped: dict[str, str] | None = None
+) -> list[SpatialSample]:
+    """The samples with their images decoded; samples with the same image share one object.
+
+    Args:
+        samples: the samples.
+        skipped: takes the names of images of examples that cannot be read, which are then left out; without
+            it they raise as others do.
+    """
     images: dict[tuple[ImageSource, ImageReading], OpenedImage] = {}
 
     def opened(
@@ -178,13 +188,30 @@ def _open_together(samples: Sequence[SpatialSample]) -> list[SpatialSample]:
             image=opened(sample, sample.image, rgb_of, "Blind"),
             depth=opened(sample, sample.depth, depth_of, "NoDepth"),
             further_images=tuple(opened(sample, each, rgb_of, "Blind") for each in sample.further_images),
-            examples=tuple(map(with_images, sample.examples)),
+            examples=tuple(filter(None, map(example_with_images, sample.examples))),
         )
+
+    def example_with_images(example: SpatialSample) -> SpatialSample | None:
+        try:
+            return with_images(example)
+        except UnreadableImage as error:
+            if skipped is None:
+                raise
+            skipped[example.group or example.id] = str(error)
+            return None
 
     results = list(map(with_images, samples))
     for sample in results:
         _refuse_other_size(sample)
     return results
+
+
+def _with_examples_of(sample: SpatialSample, opened: SpatialSample) -> SpatialSample:
+    """The light record with those of its examples that are there to be seen."""
+    if len(sample.examples) == len(opened.examples):
+        return sample
+    there = {example.id for example in opened.examples}
+    return sample.replace(examples=tuple(each for each in sample.examples if each.id in there))
 
 
 def _refuse_other_size(sample: SpatialSample) -> None:

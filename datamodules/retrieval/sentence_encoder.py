@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def read_embeddings(path: Path, encoder: str, texts: int) -> Embeddings:
     try:
         with np.load(path, allow_pickle=False) as file:
             made = Embeddings(file["vectors"], str(file["encoder"]), int(file["cut"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RetrievalError(f"The embeddings {path} cannot be read ({error}): delete the file.") from error
     if made.encoder != encoder or made.vectors.ndim != 2 or len(made.vectors) != texts:
         raise RetrievalError(

@@ -23,9 +23,9 @@ LINES = {
 def in_context_table(records: Collection[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Shares of the questions with intervals, from the lines of predictions; empty without examples.
 
-    Each has the same share of every task. One line for each number of examples that questions were asked with: what does not fit into a model's
-    window falls away. The answer of the last example is the one that is copied, where one is; how often that
-    would be right says how often it is copied for good reason.
+    Each has its share of every task. There is one line for each number of examples that questions were asked
+    with: what does not fit into a model's window falls away. The answer of the last example is the one that
+    is copied, where one is; how often that would be right says how often it is copied for good reason.
     """
     shown = [record for record in records if "examples" in record]
     if not shown:
