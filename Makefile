@@ -132,7 +132,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x .venv/bin/python || "$(PYTHON)" -m venv .venv
 	@echo "Installing the dependencies into .venv (once; a few minutes, several GB) ..." >&2
 	@{ .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off \
-		-c constraints.txt -e '.[dev,pretrained,qlora]' 2>&1; echo "exit $$?"; } \
+		-c constraints.txt -e '.[dev,pretrained,qlora,retrieval]' 2>&1; echo "exit $$?"; } \
 		| awk '/^exit /{code = $$2; next} \
 			{log_[NR] = $$0} \
 			/^ *(Downloading|Using cached) /{printf "  %3d %s\n", ++count, $$2; fflush()} \

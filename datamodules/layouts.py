@@ -114,7 +114,7 @@ class OfficialLayout(SpatialDataModule):
         # A folder is that of this benchmark alone; a mixture's holds one for each.
         self._hand_on(root if root in (RENDERED, HUB) else None, scenes, size)
         if root not in (None, RENDERED, HUB):
-            self._require_roots_of_examples()
+            self._settle_roots_of_examples()
         if not all(re.fullmatch(r"[\w.-]+", stem) and stem.strip(".") for stem in self.splits.values()):
             raise DataError(f"`splits` must map to names of splits without folders, not {self.splits}.")
 
@@ -128,10 +128,17 @@ class OfficialLayout(SpatialDataModule):
             self.size = size
         self._hand_on(root, scenes, size)
 
-    def _require_roots_of_examples(self) -> None:
-        """Raise `DataError` where real questions would be shown rendered examples that nobody asked for."""
+    def _settle_roots_of_examples(self) -> None:
+        """Take examples of this very benchmark from its own folder.
+
+        Raises:
+            DataError: questions of a folder would be shown rendered examples that nobody asked for.
+        """
         for view in self.views:
             if isinstance(view.examples, OfficialLayout) and "root" in view.examples._left_out:
+                if view.examples.benchmark == self.benchmark:
+                    view.examples.root = self.root
+                    continue
                 raise DataError(
                     f"The questions of {self.title} come from the folder {self.root}, but the view "
                     f"{type(view).__name__} does not say where its `examples` of {view.examples.title} lie: "

@@ -120,6 +120,7 @@ class SentenceEncoder:
     def _model(self) -> Any:
         require_libraries()
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
         place, _, revision = (self.source or "").partition("@")
         if self.source is None:
@@ -128,6 +129,8 @@ class SentenceEncoder:
             place, revision = str(Path(spec.origin).parent / "model"), ""
         elif self._folder is not None:
             place, revision = str(self._folder), ""
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
         try:
             model = SentenceTransformer(
                 place, device="cpu", revision=revision or None, trust_remote_code=False
@@ -140,6 +143,9 @@ class SentenceEncoder:
                 f"The sentence encoder {place} cannot be loaded: {reason} Give a folder, or leave `encoder` "
                 f"out for the package {PACKAGE}."
             ) from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
         return model.double().eval()
 
 

@@ -36,7 +36,11 @@ OF_EACH_FAMILY = {
 }
 """One experiment of each family of models."""
 
-NOTHING_TO_TRAIN_ON = ("small_vlm/qwen_from_scratch", "small_vlm/smolvlm_from_scratch")
+NOTHING_TO_TRAIN_ON = (
+    "small_vlm/qwen_from_scratch",
+    "small_vlm/smolvlm_from_scratch",
+    "small_vlm/smolvlm_from_scratch_in_context",
+)
 """These train on CV-Bench, which has no train split: their answer on the real data is a sentence."""
 
 FEW_STEPS = {"limit_train_batches": 2, "limit_val_batches": 1, "limit_test_batches": 2}

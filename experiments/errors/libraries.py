@@ -49,5 +49,7 @@ def quiet_libraries() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Its table of missing weights comes before our sentence on them.
     logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
+    # That a sentence encoder is not divided among several devices.
+    logging.getLogger("transformers.distributed.tensor_parallel").setLevel(logging.ERROR)
     for message in CHATTER:
         warnings.filterwarnings("ignore", message=message)

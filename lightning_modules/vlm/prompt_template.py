@@ -53,8 +53,9 @@ class Prompt:
             distance, text, and other for all that are not named); none where it is empty.
         file: a text file with words to take in the place of `question` and `ending`. Without any of the
             places above, question and choices follow the words after an empty line.
-        reply: how a solved example is answered: `{answer}` stands for its answer, behind its reasoning where
-            it has one. A model that learns reasoning sees answers in the form that it learns.
+        reply: how a solved example is answered, the same for all, or by the answer's form: `{answer}` stands
+            for its answer, behind its reasoning where it has one. A model that learns reasoning sees answers
+            in the form that it learns.
         cue: with `answering: reason_then_rank`, what stands behind the model's own reasoning: `{answer}`
             stands for each of the possible answers. Where it is empty, the form in which answers are learnt
             behind a rationale (`<answer>{answer}</answer>`), and without one `Answer: {answer}`.
@@ -69,7 +70,7 @@ class Prompt:
     ending: str | dict[str, str] = field(default_factory=lambda: dict(ENDINGS))
     file: str | None = None
     cue: str = ""
-    reply: str = ANSWER
+    reply: str | dict[str, str] = ANSWER
 
     def __post_init__(self) -> None:
         if not {"question", "prompt"} & set(_PLACES.findall(self.question)):
@@ -87,16 +88,18 @@ class Prompt:
                 f"prompt.cue is {self.cue!r}; write {ANSWER} where the answer shall stand in it, once, as in "
                 f"{ANSWER_LINE!r}."
             )
-        if self.reply.count(ANSWER) != 1:
-            raise ModelError(
-                f"prompt.reply is {self.reply!r}; write {ANSWER} where the answer of an example shall stand, "
-                f"once, as in {ANSWER_LINE!r}."
-            )
+        for reply in self.reply.values() if isinstance(self.reply, Mapping) else [self.reply]:
+            if reply.count(ANSWER) != 1:
+                raise ModelError(
+                    f"prompt.reply is {reply!r}; write {ANSWER} where the answer of an example shall stand, "
+                    f"once, as in {ANSWER_LINE!r}."
+                )
         forms = [*AnswerType, OTHER]
-        if isinstance(self.ending, Mapping) and (unknown := sorted(self.ending.keys() - set(forms))):
-            raise ModelError(
-                f"prompt.ending names the form of answer {unknown[0]!r}; known are {', '.join(forms)}."
-            )
+        for name, words in (("ending", self.ending), ("reply", self.reply)):
+            if isinstance(words, Mapping) and (unknown := sorted(words.keys() - set(forms))):
+                raise ModelError(
+                    f"prompt.{name} names the form of answer {unknown[0]!r}; known are {', '.join(forms)}."
+                )
         # Read once, so that the words stay the same in all of a run's processes.
         object.__setattr__(self, "_words", self.question if self.file is None else _read(self.file))
 
@@ -141,9 +144,11 @@ class Prompt:
         """The last line where answers have this form; "" for none."""
         if self.file is not None:
             return ""
-        if isinstance(self.ending, str):
-            return self.ending
-        return self.ending.get(form or OTHER, self.ending.get(OTHER, ""))
+        return _of_form(self.ending, form, "")
+
+    def reply_to(self, form: AnswerType | None, answer: str) -> str:
+        """How an answer of a solved example is written whose answers have this form."""
+        return _of_form(self.reply, form, ANSWER).replace(ANSWER, answer)
 
 
 BARE = Prompt()
@@ -159,6 +164,13 @@ REASONED = Prompt(
 def default_prompt(rationale: bool) -> Prompt:
     """The words where an experiment names none: those that ask for what is learnt, or is to be written."""
     return REASONED if rationale else BARE
+
+
+def _of_form(words: str | Mapping[str, str], form: AnswerType | None, default: str) -> str:
+    """The words for a form of answer, or those for all others."""
+    if isinstance(words, str):
+        return words
+    return words.get(form or OTHER, words.get(OTHER, default))
 
 
 def _filled(places: re.Pattern[str], template: str, **values: str) -> str:

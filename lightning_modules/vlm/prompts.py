@@ -84,7 +84,7 @@ def reply_text(example: SpatialSample, rationale: bool = False, prompt: Prompt |
     reasoning = rationale_of(example)
     if rationale:
         return answer_text(example, reasoning)
-    reply = (prompt or default_prompt(rationale)).reply.replace(ANSWER, example.answer or "")
+    reply = (prompt or default_prompt(rationale)).reply_to(example.answer_type, example.answer or "")
     return f"{reasoning}\n{reply}" if reasoning else reply
 
 

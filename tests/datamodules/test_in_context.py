@@ -459,6 +459,9 @@ def test_rendered_examples_before_real_questions_have_to_be_asked_for(folder: Pa
         DataError, match=r"come from the folder .*, but the view InContext does not say where its"
     ):
         OmniSpatial(root=str(folder / "omni_spatial"), views=[in_context(folder)])
+    own = OmniSpatial()
+    OmniSpatial(root=str(folder / "omni_spatial"), views=[InContext(own)])
+    assert own.root == str(folder / "omni_spatial"), "its own benchmark lies where it lies"
     rendered = SpaceThinker(root="rendered")
     OmniSpatial(root=str(folder / "omni_spatial"), views=[InContext(rendered)])
     unsaid = SpaceThinker()
