@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -116,6 +117,7 @@ class SpatialModule(LightningModule, ABC):
         self._logged: set[str] = set()
         self._validation: dict[str, tuple[float, int]] = {}
         self._nothing_said_how_long = False
+        self._said_of_examples = False
 
     @abstractmethod
     def collator(self, stage: str) -> Collator:
@@ -377,10 +379,20 @@ class SpatialModule(LightningModule, ABC):
         answers = self.answer(batch)
         if "examples" not in batch:
             return answers
-        return [
+        counted = [
             replace(answer, examples=count) if answer.sample.examples else answer
             for answer, count in zip(answers, batch["examples"], strict=True)
         ]
+        without = next((answer.sample for answer in counted if answer.examples == 0), None)
+        if without is not None and not self._said_of_examples:
+            self._said_of_examples = True
+            warnings.warn(
+                f"None of the {len(without.examples)} examples before question {without.id!r} fits into the "
+                "model's window, so that it is asked without: raise maximum_tokens, or lower image_tokens. "
+                "Further such questions are only counted (`in_context` in results.json).",
+                stacklevel=2,
+            )
+        return counted
 
     def _evaluate(self, batch: Batch) -> list[Answer]:
         answers = self._with_examples(batch)

@@ -79,6 +79,11 @@ def close(cli: SpatialCLI, results: Results | None) -> None:
     if results is not None:
         beside = "".join(f", {name} {percent(value)}" for name, value in results["baselines"].items())
         print(f"\nScore {percent(results)}{named_metric(results)} on {results['n']:,} questions{beside}.")
+        if results.get("in_context", {}).get("asked with 0", {}).get("score") == 100:
+            print(
+                "No question was asked with an example, since none ever fit into the model's window: raise "
+                "maximum_tokens, or lower image_tokens."
+            )
     print(f"Report: {report}")
     if cli.folder.checkpoint.exists():
         if results is not None:

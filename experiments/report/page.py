@@ -130,7 +130,7 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
     known = {
         "data": _data(data),
         "dataset": data["class_path"].rpartition(".")[2],
-        "views": ", ".join(view["class_path"].rpartition(".")[2] for view in arguments.get("views") or []),
+        "views": ", ".join(_views(arguments)),
         "model": model["class_path"].rpartition(".")[2],
         "vision-language model": _vlm(shape),
         "teacher": _teacher(shape.get("teacher")),
@@ -141,6 +141,21 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
         "size of the run": config["scale"],
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _views(arguments: dict[str, Any]) -> list[str]:
+    """The views of the data, and of what a mixture is tested on; with how examples are shown."""
+    listed = [*((arguments.get("evaluation") or {}).get("init_args") or {}).get("views") or []]
+    return [_view(view) for view in [*listed, *(arguments.get("views") or [])]]
+
+
+def _view(view: dict[str, Any]) -> str:
+    name, given = view["class_path"].rpartition(".")[2], view.get("init_args") or {}
+    if "examples" not in given:
+        return name
+    usual = {"images": "shown", "answers": "right"}
+    others = [f"{key} {given[key]}" for key, value in usual.items() if given.get(key, value) != value]
+    return f"{name} ({', '.join([str(given['k']), str(given['chosen']), str(given['style']), *others])})"
 
 
 def _data(settings: dict[str, Any]) -> str:
