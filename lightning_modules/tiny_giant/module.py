@@ -227,7 +227,7 @@ class TinyGiant(SpatialModule):
         return self._written(encoded, batch)
 
     def answering_parts(self) -> AnsweringParts:
-        """Backbones, and what makes tokens of their maps; the decoder writes: its first call ends the prefill.
+        """Backbones and what makes tokens of their maps; the decoder writes, its first call ends the prefill.
 
         What stands between them, the fusion of question and image, is the prefill's.
         """
