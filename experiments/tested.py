@@ -23,7 +23,7 @@ from lightning_modules.placement import Placement, device_of, placed
 
 
 @dataclass(frozen=True)
-class Tested:
+class AsTested:
     """What a run was tested with.
 
     Attributes:
@@ -44,7 +44,7 @@ class Tested:
         return {"accelerator": "auto", "devices": 1, "precision": self.placement.precision}
 
 
-def tested(run: RunFolder) -> Tested:
+def tested(run: RunFolder) -> AsTested:
     """The model and the data of a run's test.
 
     Raises:
@@ -73,7 +73,7 @@ def tested(run: RunFolder) -> Tested:
     settings = json.dumps([config["model"], vars(placement)], sort_keys=True, default=str)
     weights = str(module.origins()) if file is None else digest(file)
     identity = hashlib.sha256(f"{weights}\n{settings}".encode()).hexdigest()
-    return Tested(module.eval(), asked, placement, identity)
+    return AsTested(module.eval(), asked, placement, identity)
 
 
 def checkpoint_of(run: RunFolder, config: dict[str, Any]) -> Path | None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from datamodules.base import SpatialDataModule
+from datamodules.loading.grouped import every_sample
+from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import SpatialSample
 from experiments.callbacks.progress import peak_memory_gb
 from experiments.latency.asking import OneByOne, Shape, Timing
 from experiments.latency.machine import load_average
+from experiments.tested import AsTested
 from lightning_modules.base import SpatialModule
 
 ONE_QUESTION, OVER_THE_SET = "one_question", "over_the_set"
@@ -43,8 +47,8 @@ class Measuring(Callback):
 
     Args:
         data: the data of the run.
-        samples: questions as the data have them, the first being asked again and again.
-        times: how often it is asked.
+        samples: all questions of the test, as the data have them.
+        wanted: how many are asked over the set, and how often the first one is asked.
         said: is given a line of progress now and then.
 
     Attributes:
@@ -59,14 +63,19 @@ class Measuring(Callback):
         self,
         data: SpatialDataModule,
         samples: Sequence[SpatialSample],
-        times: int,
+        wanted: int,
         said: Callable[[str], object],
     ) -> None:
-        self.data, self.samples, self.times, self.said = data, samples, times, said
+        self.data, self.samples, self.wanted, self.said = data, samples, wanted, said
         self.figures: dict[str, Timings] = {}
         self.load: dict[str, list[float] | None] = {}
         self.peak_memory_gb = 0.0
         self.device = torch.device("cpu")
+
+    @property
+    def questions_of_test(self) -> int:
+        """How many questions the test has."""
+        return len(self.samples)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure."""
@@ -78,8 +87,9 @@ class Measuring(Callback):
             torch.cuda.reset_peak_memory_stats(self.device)
         self.load["before"] = load_average()
         with asking.clock.watching():
-            self.figures[ONE_QUESTION] = self._timed(asking, [self.samples[0]] * self.times, "one question")
-            self.figures[OVER_THE_SET] = self._timed(asking, self.samples, "over the set")
+            self.figures[ONE_QUESTION] = self._timed(asking, [self.samples[0]] * self.wanted, "one question")
+            several = spread(self.samples, self.wanted)
+            self.figures[OVER_THE_SET] = self._timed(asking, several, "over the set")
         self.load["after"] = load_average()
         self.peak_memory_gb = peak_memory_gb()
 
@@ -98,6 +108,37 @@ class Measuring(Callback):
             lines.at(f"answer {number + 1} of {len(samples)}", last=number + 1 == len(samples))
             timings.append(asking.ask(sample))
         return Timings(timings, len(known))
+
+
+def take_timings(asked: AsTested, wanted: int, folder: Path, said: Callable[[str], object]) -> Measuring:
+    """Measure the model and the data of a run.
+
+    Args:
+        asked: these.
+        wanted: how many questions are asked over the set, and how often the first one is asked.
+        folder: where a Trainer may put what it likes.
+        said: takes lines of progress.
+
+    Raises:
+        SmallSpatialError: the model cannot be asked, or an image not be read.
+    """
+    data = asked.data
+    data.prepare_split(data.taken_from(data.scored))
+    samples = list(every_sample(data.split(data.scored)))
+    measuring = Measuring(data, samples, wanted, said)
+    # What the test asks once all is measured.
+    data.ask_instead(data.scored, ListedQuestions.grouped(samples[:1]))
+    trainer = Trainer(
+        **asked.trainer,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        default_root_dir=str(folder),
+        callbacks=[measuring],
+    )
+    trainer.test(asked.module, datamodule=data, verbose=False)
+    return measuring
 
 
 class Lines:

@@ -27,15 +27,15 @@ def notes(result: dict[str, Any]) -> list[str]:
     one, several = result["one_question"], result["over_the_set"]
     answering = f" ({result['answering']})" if result["answering"] else ""
     return [
-        "Wall-clock time of one question at a time, without gradients, by the run's own code: its data's views "
-        "and loading, its module's collator, Lightning's way to the device, its module's way of answering"
-        f"{answering}.",
-        "The stages add up to the time from end to end, answer by answer, and so do their means; their p50 and "
-        "p95 do not.",
+        "Wall-clock time of one question at a time, without gradients, by the run's own code: its data's "
+        "views and loading, its module's collator, Lightning's way to the device, its module's way of "
+        f"answering{answering}.",
+        "The stages add up to the time from end to end, answer by answer, and so do their means; their p50 "
+        "and p95 do not.",
         *([] if result["divided"] else [NOT_DIVIDED]),
         "Before a question was timed, its shape of input had been answered once untimed: "
-        f"{one['warm_up_runs']} warm-up run for the one question, {several['warm_up_runs']} for those over the "
-        "set. So files are read from the system's cache: the first reading of an image from a disk takes "
+        f"{one['warm_up_runs']} warm-up run for the one question, {several['warm_up_runs']} for those over "
+        "the set. So files are read from the system's cache: the first reading of an image from a disk takes "
         "longer.",
         "At the boundaries of stages the accelerator is waited for, without which times would end before the "
         "work does; a CPU is never ahead of the program.",
@@ -48,8 +48,8 @@ def notes(result: dict[str, Any]) -> list[str]:
         f"{result['questions_of_test']:,}: what users see.",
         f"Peak memory is {memory['of']}: {memory['peak_gb']:.2f} GB.",
         f"Load averages over 1, 5 and 15 minutes: {_load(machine['load_before'])} before, "
-        f"{_load(machine['load_after'])} after. What is measured is itself a load of 1 to the number of threads; "
-        "whatever else runs makes the times longer.",
+        f"{_load(machine['load_after'])} after. What is measured is itself a load of 1 to the number of "
+        "threads; whatever else runs makes the times longer.",
     ]
 
 

@@ -8,8 +8,9 @@
 - `stages`: their names; they partition the time from end to end: `decode`, `preprocess`, `vision`, `prefill`,
   `decoding`. Of a module that does not tell its parts these are `decode`, `preprocess`, `answer`, and
   `divided` is false. `meanings` says what belongs to each.
-- `one_question`: the first question of the test, again and again; `over_the_set`: different questions, evenly
-  spread. Each has `n`, `warm_up_runs`, and `rows`: by stage, and under `end_to_end`, `mean`, `p50`, `p95` with
+- `one_question`: the first question of the test, again and again; `over_the_set`: different questions,
+  evenly spread. Each has `n`, `warm_up_runs`, and `rows`: by stage, and under `end_to_end`, `mean`, `p50`,
+  `p95` with
   `p50_interval`, `p95_interval` (`[low, high]`, null where there are too few timings for one). With fewer
   than 60 timings each `p95` is null and `p95_refused` says why; else that is null. `tokens_in`,
   `image_tokens`, `tokens_out` and `examples` are each `{mean, least, most}` a question, null where not known;
@@ -30,20 +31,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lightning import Trainer
-
-from datamodules.loading.grouped import every_sample
-from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.statistics.quantile_intervals import METHOD
 from experiments.latency.figures import figure
 from experiments.latency.kept import file_of, what_is_measured
 from experiments.latency.machine import machine
-from experiments.latency.measuring import ONE_QUESTION, OVER_THE_SET, Measuring, spread
+from experiments.latency.measuring import ONE_QUESTION, OVER_THE_SET, take_timings
 from experiments.latency.notes import IMAGES_SHARED, notes
 from experiments.latency.page import write_page
 from experiments.latency.stages import END_TO_END, MEANINGS, UNDIVIDED
 from experiments.run_folders.run_folder import RunFolder, write_whole
-from experiments.tested import Tested, card_of, tested
+from experiments.tested import AsTested, card_of, tested
 
 Result = dict[str, Any]
 """The content of `latency.json`."""
@@ -67,25 +64,11 @@ def measure(run: RunFolder, questions: int, said: Callable[[str], object] = prin
     return result
 
 
-def measured(run: RunFolder, asked: Tested, questions: int, said: Callable[[str], object]) -> Result:
+def measured(run: RunFolder, asked: AsTested, questions: int, said: Callable[[str], object]) -> Result:
     """What an answer of a run costs; raises as `measure` does."""
     began = time.monotonic()
-    module, data = asked.module, asked.data
-    data.prepare_split(data.taken_from(data.scored))
-    samples = list(every_sample(data.split(data.scored)))
-    measuring = Measuring(data, spread(samples, questions), questions, said)
-    # What the test asks once all is measured.
-    data.ask_instead(data.scored, ListedQuestions.grouped(samples[:1]))
-    trainer = Trainer(
-        **asked.trainer,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        default_root_dir=str(file_of(run).parent),
-        callbacks=[measuring],
-    )
-    trainer.test(module, datamodule=data, verbose=False)
+    module = asked.module
+    measuring = take_timings(asked, questions, file_of(run).parent, said)
     figures = {name: figure(measuring.figures[name]) for name in (ONE_QUESTION, OVER_THE_SET)}
     stages = [stage for stage in figures[ONE_QUESTION]["rows"] if stage != END_TO_END]
     on_gpu = measuring.device.type == "cuda"
@@ -96,7 +79,7 @@ def measured(run: RunFolder, asked: Tested, questions: int, said: Callable[[str]
         "meanings": {stage: MEANINGS[stage] for stage in stages},
         "divided": stages != list(UNDIVIDED),
         **figures,
-        "questions_of_test": len(samples),
+        "questions_of_test": measuring.questions_of_test,
         "percentile": METHOD,
         "images_shared": False,
         "images_shared_why": IMAGES_SHARED,
