@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lightning import seed_everything
@@ -15,6 +14,7 @@ from datamodules.mixture import Mixture
 from experiments.experiment_files.registry import read_yaml
 from experiments.report.page import facts
 from experiments.report.results import kind_of, percent, read_results
+from experiments.run_folders.asked_checkpoint import checkpoint_of, digest
 from experiments.run_folders.provenance import parameter_counts
 from experiments.run_folders.run_folder import TRAINING_COMMANDS, RunError, RunFolder
 from experiments.trained import make_data, make_module, module_from
@@ -76,13 +76,6 @@ def tested(run: RunFolder) -> AsTested:
     return AsTested(module.eval(), asked, placement, identity)
 
 
-def checkpoint_of(run: RunFolder, config: dict[str, Any]) -> Path | None:
-    """The checkpoint that a run has trained, or that it asked; None where it asked a model as it begins."""
-    if run.is_trained:
-        return run.asked
-    return Path(config["ckpt_path"]) if config.get("ckpt_path") else None
-
-
 def placement_of(trainer: dict[str, Any]) -> Placement:
     """What is computed on here, in the run's own precision as far as this machine computes in it."""
     accelerator = trainer.get("accelerator", "auto")
@@ -104,9 +97,3 @@ def card_of(run: RunFolder) -> dict[str, Any]:
             **{name: card[name] for name in ("command", "commit", "started", "seed") if name in card},
         },
     }
-
-
-def digest(file: Path) -> str:
-    """A digest of a file's bytes."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

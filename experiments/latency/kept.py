@@ -9,8 +9,8 @@ from typing import Any
 from datamodules.files.text_files import read_json
 from datamodules.samples import DataError
 from experiments.experiment_files.registry import read_yaml
+from experiments.run_folders.asked_checkpoint import checkpoint_of, digest
 from experiments.run_folders.run_folder import RunFolder
-from experiments.tested import checkpoint_of, digest
 
 FOLDER = "latency"
 """Of a run's folder."""

@@ -15,8 +15,9 @@ from experiments.audits.of_run import questioner_of
 from experiments.commands.audit import main
 from experiments.experiment_files.allowed_classes import enforce
 from experiments.run_folders.alone import alone_in
+from experiments.run_folders.asked_checkpoint import checkpoint_of
 from experiments.run_folders.run_folder import RunFolder
-from experiments.tested import checkpoint_of, placement_of
+from experiments.tested import placement_of
 from lightning_modules import placement
 from tests.helpers.cli_in_process import run
 from tests.helpers.stub import StubData
