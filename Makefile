@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help experiment study list print smoke matrix score audit bias ranking compare cache-teacher export data bench figures gpu-bench \
+.PHONY: help experiment study list print smoke matrix score audit latency bias ranking compare cache-teacher export data bench figures gpu-bench \
 	gpu-check test mutants drill fuzz lint format clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -55,6 +55,10 @@ score: $(READY)  ## BENCHMARK= TRUTH= PREDICTIONS=: score any system's file by t
 audit: $(READY)  ## RUN=name or folder [AUDITS="mirrored blindfolded"] [ALLOW=]: does a checkpoint understand or guess? one page
 	@$(call need,RUN,a run's folder or the name of an experiment)
 	@$(PROGRAM) audit --run '$(RUN)' $(if $(AUDITS),--audits '$(AUDITS)') $(ALLOWING)
+
+latency: $(READY)  ## RUN=name or folder [N=200] [ALLOW=]: what an answer costs, one question at a time, by stages
+	@$(call need,RUN,a run's folder or the name of an experiment)
+	@$(PROGRAM) latency --run '$(RUN)' $(if $(N),--questions '$(N)') $(ALLOWING)
 
 bias: $(READY)  ## BENCHMARK=ai_city_track3|cv_bench|omni_spatial TRUTH=/folder: what a test set gives away to who sees no picture
 	@$(call need,BENCHMARK,ai_city_track3 cv_bench or omni_spatial)

@@ -73,3 +73,10 @@ class PreparedCLI(OpenedCLI):
 def log_step(trainer: Trainer) -> None:
     """Have the loggers write what was logged in this training step now; they are asked again behind it."""
     trainer._logger_connector.update_train_step_metrics()
+
+
+def to_device(trainer: Trainer, batch: Any) -> Any:
+    """A batch as an evaluation hands it to a module: in the Trainer's precision, on its device."""
+    batch = trainer.precision_plugin.convert_input(batch)
+    batch = trainer.lightning_module._on_before_batch_transfer(batch, dataloader_idx=0)
+    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)

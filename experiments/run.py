@@ -30,6 +30,7 @@ COMMANDS = {
     "score": ("experiments.commands.score", "score any system's file by the official rules"),
     "compare": ("experiments.commands.compare", "two runs on the same questions, by paired tests"),
     "audit": ("experiments.commands.audit", "does a checkpoint understand or guess? --run FOLDER"),
+    "latency": ("experiments.commands.latency", "what an answer costs, by stages: --run FOLDER"),
     "bias": ("experiments.commands.bias", "what a test set gives away without its pictures"),
     "ranking": ("experiments.commands.ranking", "published scores, and what their sets can show"),
     "export": ("experiments.export", "what a run has trained, for use outside of this project"),

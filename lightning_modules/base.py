@@ -24,6 +24,7 @@ from torchmetrics import Metric
 
 from datamodules.samples import Answer, SmallSpatialError, SpatialSample, metric_of
 from lightning_modules.accumulation import QUESTIONS, OptimizerStep, batches_of_step
+from lightning_modules.answering_parts import AnsweringParts, PromptTokens
 from lightning_modules.checkpoints import keep_trainable, require_trainable
 from lightning_modules.distributed import all_reduce_mean, joined_sums
 from lightning_modules.finite import NotFinite, all_finite
@@ -145,6 +146,23 @@ class SpatialModule(LightningModule, ABC):
         anything: collators count.
         """
         return {}
+
+    def answering_parts(self) -> AnsweringParts | None:
+        """The parts that `answer` calls, by which its time is divided; None where they are not told."""
+        return None
+
+    def prompt_tokens(self, batch: Batch) -> PromptTokens | None:
+        """How many tokens the questions of a batch take; None where that is not known."""
+        return None
+
+    def written_tokens(self, batch: Batch, reads: Sequence[int]) -> int | None:
+        """How many tokens were written to answer a batch of one question; None where that is not known.
+
+        Args:
+            batch: the batch that was answered.
+            reads: how many tokens each call of the language model has read.
+        """
+        return None
 
     def begin_step(self, batches: Sequence[Batch]) -> None:
         """Look at all batches of an optimizer step before the first of them is trained on.

@@ -2,102 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
-from typing import Any
-
-from lightning import seed_everything
-
-from datamodules.base import SpatialDataModule
-from datamodules.mixture import Mixture
 from experiments.audits.asking import Questioner
 from experiments.audits.auditing import Auditing
-from experiments.audits.passes import AuditError
-from experiments.experiment_files.registry import read_yaml
-from experiments.report.page import facts
-from experiments.report.results import kind_of, percent, read_results
-from experiments.run_folders.provenance import parameter_counts
-from experiments.run_folders.run_folder import TRAINING_COMMANDS, RunFolder
-from experiments.trained import make_data, make_module, module_from
-from lightning_modules.base import SpatialModule
-from lightning_modules.placement import Placement, device_of, placed
+from experiments.run_folders.run_folder import RunFolder
+from experiments.tested import card_of, tested
 
 FOLDER = "audit"
 """Of a run's folder: where its audits lie."""
 
 
 def auditing_of(run: RunFolder) -> Auditing:
-    """What audits a run; raises as `questioner_of` does."""
+    """What audits a run; raises as `tested` does."""
     return Auditing(questioner_of(run), run, card_of(run))
 
 
 def questioner_of(run: RunFolder) -> Questioner:
-    """Who asks the model of a run about the data it was tested on.
-
-    Raises:
-        AuditError: model or data are not the suite's own, or nothing was trained of what was to be.
-        SmallSpatialError: they cannot be made.
-    """
-    config = read_yaml(run.config)
-    placement = placement_of(config["trainer"])
-    file = checkpoint_of(run, config)
-    seed_everything(config.get("seed_everything") or 0, workers=True, verbose=False)
-    with placed(placement):
-        module = (
-            make_module(config["model"]) if file is None else module_from(file, config["model"], run.config)
-        )
-    trains = run.read_card().get("subcommand") in TRAINING_COMMANDS
-    if file is None and trains and parameter_counts(module)[1]:
-        raise AuditError(
-            f"{run.path} has no checkpoint: {run.checkpoint} is missing, so nothing was trained."
-        )
-    data = make_data(config["data"])
-    if not isinstance(module, SpatialModule) or not isinstance(data, SpatialDataModule):
-        raise AuditError(
-            f"The run {run.path} has a module or data of your own that are no SpatialModule and "
-            "SpatialDataModule: nobody knows how to change what it is asked."
-        )
-    # What is scored of a mixture is one benchmark, which has its views.
-    asked = data.evaluation if isinstance(data, Mixture) else data
-    settings = json.dumps([config["model"], vars(placement)], sort_keys=True, default=str)
-    weights = str(module.origins()) if file is None else digest(file)
-    identity = hashlib.sha256(f"{weights}\n{settings}".encode()).hexdigest()
-    trainer = {"accelerator": "auto", "devices": 1, "precision": placement.precision}
-    return Questioner(module.eval(), asked, run.path / FOLDER, identity, trainer)
-
-
-def checkpoint_of(run: RunFolder, config: dict[str, Any]) -> Path | None:
-    """The checkpoint that a run has trained, or that it asked; None where it asked a model as it begins."""
-    if run.is_trained:
-        return run.asked
-    return Path(config["ckpt_path"]) if config.get("ckpt_path") else None
-
-
-def placement_of(trainer: dict[str, Any]) -> Placement:
-    """What is computed on here, in the run's own precision as far as this machine computes in it."""
-    accelerator = trainer.get("accelerator", "auto")
-    whole = str(trainer.get("precision")) in ("32-true", "64-true")
-    return Placement.of(
-        accelerator, trainer["precision"] if whole or device_of(accelerator) != "cpu" else None
-    )
-
-
-def card_of(run: RunFolder) -> dict[str, Any]:
-    """What the page says of a run."""
-    config, card, results = read_yaml(run.config), run.read_card(), read_results(run)
-    return {
-        "name": config["name"],
-        "facts": facts(config),
-        "score": f"{percent(results)}{kind_of(results)}" if results else "",
-        "card": {
-            "run": str(run.path),
-            **{name: card[name] for name in ("command", "commit", "started", "seed") if name in card},
-        },
-    }
-
-
-def digest(checkpoint: Path) -> str:
-    """A digest of a checkpoint's bytes."""
-    with checkpoint.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Who asks the model of a run about the data it was tested on; raises as `tested` does."""
+    asked = tested(run)
+    return Questioner(asked.module, asked.data, run.path / FOLDER, asked.identity, asked.trainer)

@@ -12,8 +12,8 @@ from experiments.errors.plain_errors import OptionParser, plain_errors
 from experiments.experiment_files.allowed_classes import ALLOW, enforce
 from experiments.program import program
 from experiments.run_folders.alone import alone_in
-from experiments.run_folders.find_run import find_run
-from experiments.run_folders.run_folder import RunError, RunFolder
+from experiments.run_folders.find_run import run_to_ask
+from experiments.run_folders.run_folder import RunFolder
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         options = parser.parse_args(arguments)
         wanted = audits_named([name for name in options.audits.replace(",", " ").split() if name])
         enforce(options.allow)
-        run = audited(options.run)
+        run = run_to_ask(options.run)
         from experiments.errors.libraries import quiet_libraries
 
         quiet_libraries()
@@ -40,18 +40,6 @@ def main(arguments: list[str] | None = None) -> None:
             auditing = auditing_of(run)
             auditing.audit(wanted, lambda result: write_page(auditing.questioner.folder, result))
         print(f"\nPage: {auditing.questioner.folder / 'index.html'}")
-
-
-def audited(named: str) -> RunFolder:
-    """The run of a folder, or the newest one of an experiment: one that has trained, or was tested as it is.
-
-    Raises:
-        RunError: there is none.
-    """
-    try:
-        return find_run(named, "trained")
-    except RunError:
-        return find_run(named, "tested")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from experiments.experiment_files.allowed_classes import ALLOW, require_packages
 from experiments.program import program
 from experiments.study.runner import StudyRunner
 from experiments.study.study_file import StudyError, find_study, read_study
+from experiments.study.study_latency import measure_latencies
 from experiments.study.study_summary import summarise
 from experiments.study.study_table import as_markdown, write_tables
 
@@ -33,9 +34,12 @@ def main(arguments: list[str] | None = None) -> None:
         if options.jobs < 1:
             raise StudyError(f"--jobs is {options.jobs}, but must be at least 1.")
         study = read_study(find_study(options.name), options.scale, options.allow)
-        summary = summarise(study, StudyRunner(study, options.jobs).run())
-        write_tables(study, summary)
-        print(f"\n{as_markdown(study, summary)}\nTable: {study.folder / 'table.md'}")
+        folders = StudyRunner(study, options.jobs).run()
+        summary = summarise(study, folders)
+        # Once nothing else of the study runs.
+        latencies = measure_latencies(study, folders)
+        write_tables(study, summary, latencies)
+        print(f"\n{as_markdown(study, summary, latencies)}\nTable: {study.folder / 'table.md'}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from experiments.run_folders.run_folder import RunError
 SCORE = "score"
 """What a value is called that is a benchmark's score of all questions."""
 
+LATENCY = "latency"
+"""What a value is called that is the mean time of an answer, in seconds."""
+
 
 @dataclass(frozen=True)
 class PublishedValue:
@@ -20,7 +23,7 @@ class PublishedValue:
 
     Attributes:
         experiment: the experiment that it stands beside; None where there is none here.
-        what: "score", "score of TASK", or the dotted name of a setting.
+        what: "score", "score of TASK", "latency" (seconds an answer takes), or the dotted name of a setting.
         value: the value.
         source: title of the publication, and where it is found.
         table: where in it the value stands.
@@ -42,12 +45,19 @@ class PublishedValue:
 
     @property
     def is_score(self) -> bool:
-        """Whether it is a score, and not a setting."""
+        """Whether it is a score, and neither a setting nor a time."""
         return self.what == SCORE or self.what.startswith(f"{SCORE} of ")
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it is the mean time of an answer, in seconds."""
+        return self.what == LATENCY
 
     def __str__(self) -> str:
         """The value and where it comes from, in a line."""
-        value = f"{self.value:g}" if not self.is_score else f"{self.value:.4f}".removesuffix("00")
+        value = f"{self.value:.4f}".removesuffix("00") if self.is_score else f"{self.value:g}"
+        if self.is_latency:
+            value += " s"
         name = "" if self.what == SCORE else f"{self.what}: "
         ran = "run here" if self.run_here else "never run here"
         return f"{name}{value}, {self.source}, {self.table} ({ran})"
@@ -78,6 +88,12 @@ def published_scores(experiment: str) -> list[PublishedValue]:
     """The scores that stand beside an experiment, that of all questions first."""
     found = [value for value in published_values() if value.experiment == experiment and value.is_score]
     return sorted(found, key=lambda value: value.what != SCORE)
+
+
+def published_latency(experiment: str) -> PublishedValue | None:
+    """The published mean time of an answer of an experiment; None where there is none."""
+    known = (value for value in published_values() if value.experiment == experiment and value.is_latency)
+    return next(known, None)
 
 
 def _value(entry: dict[str, Any], sources: dict[str, str], file: Path) -> PublishedValue:

@@ -58,6 +58,18 @@ def find_run(named: str, state: State, identifier: str | None = None, runs: Path
     raise RunError(f"There is no run of {named!r} under {runs / named}.")
 
 
+def run_to_ask(named: str) -> RunFolder:
+    """The run of a folder, or the newest one of an experiment: one that has trained, or was tested as it is.
+
+    Raises:
+        RunError: there is none.
+    """
+    try:
+        return find_run(named, "trained")
+    except RunError:
+        return find_run(named, "tested")
+
+
 def runs_in(folder: Path) -> list[RunFolder]:
     """All runs of an experiment, the newest last."""
     runs = [

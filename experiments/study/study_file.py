@@ -20,10 +20,11 @@ STUDIES = EXPERIMENTS / "studies"
 Scale = Literal["full", "tiny"]
 """The size of every run, as of a single experiment."""
 
-KEYS = ("name", "seeds", "runs", "baseline", "compare", "settings", "tiny")
+KEYS = ("name", "seeds", "runs", "baseline", "compare", "settings", "latency", "tiny")
 RUN_KEYS = ("experiment", "needs", "settings")
-TINY_KEYS = ("settings", "runs")
+TINY_KEYS = ("settings", "runs", "latency")
 TINY_RUN_KEYS = ("settings",)
+LATENCY_KEYS = ("questions",)
 
 DECIDED_BY_THE_STUDY = ("name", "seed_everything", "starts_from", "tiny", "scale", "resume")
 """What the settings of a study's runs cannot say."""
@@ -65,6 +66,7 @@ class Study:
         runs: the runs by their labels, in the order in which they are run and shown.
         pairs: which runs are compared, as labels (A, B) for the difference B - A.
         allowed: packages whose classes the runs may name, beside those that they always may.
+        latency_questions: of how many questions the latency of every run is measured; None for not at all.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Study:
     runs: dict[str, StudyRun]
     pairs: tuple[tuple[str, str], ...]
     allowed: tuple[str, ...] = ()
+    latency_questions: int | None = None
 
     @property
     def runs_name(self) -> str:
@@ -141,7 +144,25 @@ def read_study(path: Path, scale: Scale = "full", allowed: Sequence[str] = ()) -
         runs=runs,
         pairs=_pairs(content, tuple(runs), path),
         allowed=tuple(allowed),
+        latency_questions=_latency_questions(content, tiny if scale == "tiny" else {}, path),
     )
+
+
+def _latency_questions(content: Mapping[str, Any], tiny: Mapping[str, Any], path: Path) -> int | None:
+    """How many questions `latency: {questions: N}` asks of every run; the tiny part's number wins."""
+    asked = {
+        **_mapping(content.get("latency"), LATENCY_KEYS, f"`latency` of {path}"),
+        **_mapping(tiny.get("latency"), LATENCY_KEYS, f"`tiny.latency` of {path}"),
+    }
+    if not asked and "latency" not in content and "latency" not in tiny:
+        return None
+    questions = asked.get("questions")
+    if type(questions) is not int or questions < 1:
+        raise StudyError(
+            f"`latency` of {path} has {questions!r} for `questions`: say how many are asked, at least 1 "
+            "(a p95 needs 60 or more), such as latency: {questions: 200}."
+        )
+    return questions
 
 
 def _run(

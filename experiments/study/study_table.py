@@ -13,26 +13,34 @@ from datamodules.statistics.over_seeds import MeanOverSeeds, SeedsTest
 from experiments.report.results import plain
 from experiments.run_folders.run_folder import write_whole
 from experiments.study.study_file import Study
+from experiments.study.study_latency import LATENCY_HEADER, LatencyRow, latency_cells, latency_note
 from experiments.study.study_summary import UNLIKELY, Difference, RunRow, Summary
 
 
-def write_tables(study: Study, summary: Summary) -> None:
-    """Write `table.md` and `table.json` into the study's folder."""
-    write_whole(study.folder / "table.md", as_markdown(study, summary))
+def write_tables(study: Study, summary: Summary, latencies: Sequence[LatencyRow] = ()) -> None:
+    """Write `table.md` and `table.json` into the study's folder.
+
+    Args:
+        study: the study.
+        summary: what its runs say together.
+        latencies: what an answer of each run costs, where that was measured.
+    """
+    write_whole(study.folder / "table.md", as_markdown(study, summary, latencies))
     content = {
         "study": study.name,
         "question": study.question,
         "scale": study.scale,
         "seeds": list(study.seeds),
         **asdict(summary),
+        **({"latencies": list(map(asdict, latencies))} if latencies else {}),
     }
     write_whole(
         study.folder / "table.json", json.dumps(content, indent=2, allow_nan=False, default=plain) + "\n"
     )
 
 
-def as_markdown(study: Study, summary: Summary) -> str:
-    """The study as tables, in columns that can be read as they stand."""
+def as_markdown(study: Study, summary: Summary, latencies: Sequence[LatencyRow] = ()) -> str:
+    """The study as tables, in columns that can be read as they stand; the arguments are `write_tables`'."""
     scale = f" SCALE={study.scale}" if study.scale != "full" else ""
     lines = [
         f"# {study.runs_name}",
@@ -49,7 +57,14 @@ def as_markdown(study: Study, summary: Summary) -> str:
         lines += ["", *_task_accuracies_table(study, summary)]
     if summary.task_differences and summary.differences:
         lines += ["", *_task_differences_table(summary.task_differences)]
-    return "\n".join([*lines, "", *textwrap.wrap(note(study), 110), ""])
+    lines += ["", *textwrap.wrap(note(study), 110), ""]
+    if latencies:
+        lines += [
+            *("## What an answer costs", ""),
+            *_aligned(LATENCY_HEADER, list(map(latency_cells, latencies)), 2),
+            *("", *textwrap.wrap(latency_note(study, latencies), 110), ""),
+        ]
+    return "\n".join(lines)
 
 
 def note(study: Study) -> str:

@@ -12,6 +12,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from datamodules.samples import Answer, SpatialSample
+from lightning_modules.answering_parts import AnsweringParts, PromptTokens
 from lightning_modules.base import Batch, ModelError, SpatialModule
 from lightning_modules.distributed import all_reduce_mean
 from lightning_modules.no_numbers import refuse_no_numbers
@@ -224,6 +225,26 @@ class TinyGiant(SpatialModule):
         """
         encoded, _ = self.network.encode(batch)
         return self._written(encoded, batch)
+
+    def answering_parts(self) -> AnsweringParts:
+        """Backbones and what makes tokens of their maps; the decoder writes, its first call ends the prefill.
+
+        What stands between them, the fusion of question and image, is the prefill's.
+        """
+        network = self.network
+        vision = (network.rgb, network.depth, network.regions, network.global_tokens)
+        return AnsweringParts(tuple(part for part in vision if part is not None), network.decoder)
+
+    def prompt_tokens(self, batch: Batch) -> PromptTokens:
+        """The questions' words, and the squares of the images that they are fused with."""
+        words = int((batch["question"] != PAD).sum())
+        rows, columns = self.network.config.global_grid
+        seen = 0 if self.network.global_tokens is None else int((batch["image_of"] >= 0).sum())
+        return PromptTokens(words + seen * rows * columns, seen * rows * columns)
+
+    def written_tokens(self, batch: Batch, reads: Sequence[int]) -> int:
+        """One for each call of the decoder, the word that ends the answer among them."""
+        return len(reads)
 
     def _written(self, encoded: Encoded, batch: Batch, given: Tensor | None = None) -> list[Answer]:
         """What is written of encoded questions, behind tokens that are given."""

@@ -12,6 +12,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from datamodules.samples import Answer
+from lightning_modules.answering_parts import AnsweringParts, PromptTokens
 from lightning_modules.base import Batch, Collator, ModelError, SpatialModule, require_positive
 from lightning_modules.distributed import all_reduce_mean
 from lightning_modules.optimizers import Decay
@@ -295,6 +296,28 @@ class PeftSft(SpatialModule):
             (*self.vlm.family.stop_strings, *([END_OF_REASONED_ANSWER] if self.rationale else [])),
             [batch["samples"][question].id for question in questions],
         )
+
+    def answering_parts(self) -> AnsweringParts:
+        """Vision tower, connector and language model, where the model's family has them."""
+        parts = {part: self.vlm.model.get_submodule(place) for part, place in self.vlm.family.parts.items()}
+        return AnsweringParts((parts["vision_tower"], parts["connector"]), parts["language_model"])
+
+    def prompt_tokens(self, batch: Batch) -> PromptTokens:
+        """The tokens of the prompts without padding, and the placeholders of images among them."""
+        prompt = batch["prompt"]
+        image = prompt["input_ids"] == self.vlm.processor.image_token_id
+        return PromptTokens(int(prompt["attention_mask"].sum()), int(image.sum()))
+
+    def written_tokens(self, batch: Batch, reads: Sequence[int]) -> int:
+        """None of a ranking; else each call behind the prompt's reads the token that was written before it.
+
+        The last token that is written is read by no call, the first follows from the prompt. A ranking behind
+        a reasoning begins with a call that reads all of it anew.
+        """
+        if self.answering == "rank" and batch["candidate_texts"][0]:
+            return 0
+        later = reads[1:]
+        return 1 + next((number for number, read in enumerate(later) if read > 1), len(later))
 
     def on_train_epoch_start(self) -> None:
         """Start the clock of the token rate."""

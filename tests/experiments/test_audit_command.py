@@ -10,12 +10,14 @@ import pytest
 
 from datamodules.mixture import Mixture
 from datamodules.views import Marked
-from experiments.audits import of_run
-from experiments.audits.of_run import checkpoint_of
+from experiments import tested
+from experiments.audits.of_run import questioner_of
 from experiments.commands.audit import main
 from experiments.experiment_files.allowed_classes import enforce
 from experiments.run_folders.alone import alone_in
+from experiments.run_folders.asked_checkpoint import checkpoint_of
 from experiments.run_folders.run_folder import RunFolder
+from experiments.tested import placement_of
 from lightning_modules import placement
 from tests.helpers.cli_in_process import run
 from tests.helpers.stub import StubData
@@ -127,9 +129,9 @@ def test_a_run_keeps_its_precision_where_the_machine_computes_in_it(monkeypatch:
         ("cuda", "16-mixed", "16-mixed"),
         ("cuda", "32-true", "32-true"),
     ):
-        monkeypatch.setattr(of_run, "device_of", lambda name, device=device: device)
+        monkeypatch.setattr(tested, "device_of", lambda name, device=device: device)
         monkeypatch.setattr(placement, "device_of", lambda name, device=device: device)
-        assert of_run.placement_of({"accelerator": "auto", "precision": told}).precision == expected
+        assert placement_of({"accelerator": "auto", "precision": told}).precision == expected
 
 
 def test_of_a_mixture_the_benchmark_is_asked_that_is_scored(
@@ -137,8 +139,8 @@ def test_of_a_mixture_the_benchmark_is_asked_that_is_scored(
 ) -> None:
     scored = StubData(num_workers=0)
     mixture = Mixture(train=[StubData(num_workers=0)], evaluation=scored, views=[Marked()])
-    monkeypatch.setattr(of_run, "make_data", lambda settings: mixture)
+    monkeypatch.setattr(tested, "make_data", lambda settings: mixture)
     enforce(["tests.helpers"])
-    questioner = of_run.questioner_of(trained)
+    questioner = questioner_of(trained)
     assert questioner.data is scored
     assert questioner.own_views == (Marked(),)

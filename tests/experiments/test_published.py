@@ -280,6 +280,7 @@ def test_words_that_numbers_were_measured_with_have_not_moved(name: str) -> None
         ("score of Count", 5.125, False, "score of Count: 5.1250, Title (place), row 1 (never run here)"),
         ("trainer.max_epochs", 3, False, "trainer.max_epochs: 3, Title (place), row 1 (never run here)"),
         ("model.lr", 0.0002, False, "model.lr: 0.0002, Title (place), row 1 (never run here)"),
+        ("latency", 9.24, False, "latency: 9.24 s, Title (place), row 1 (never run here)"),
     ],
 )
 def test_a_published_value_in_a_line(what: str, value: float, run_here: bool, said: str) -> None:

@@ -615,7 +615,7 @@ def shared_imports(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def test_a_study_of_two_small_runs(
     here: Path, stub: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two real runs, the second with the first one's folder in its settings; then a mistake in it."""
+    """Two real runs and their latency, the second with the first's folder in its settings; then a mistake."""
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     content: dict[str, Any] = {
@@ -630,6 +630,7 @@ def test_a_study_of_two_small_runs(
             },
         },
         "baseline": "first",
+        "latency": {"questions": 2},
         "tiny": {"settings": {"trainer": {"limit_test_batches": None}}},
     }
     file = write_study(here / "stubs.yaml", content)
@@ -644,6 +645,8 @@ def test_a_study_of_two_small_runs(
     assert (config["seed_everything"], config["name"]) == (3, "study/stubs-tiny/second/seed3")
     assert config["data"]["init_args"]["images"] == 16  # the experiment's own tiny part
     assert config["trainer"]["limit_test_batches"] is None
+    assert [row["n"] for row in table["latencies"]] == [2, 2]
+    assert all(Path(row["file"]).with_suffix(".html").is_file() for row in table["latencies"])
 
     content["runs"]["second"]["settings"] = {"model": {"init_args": {"geometri": "x"}}}
     write_study(file, content)
