@@ -108,6 +108,12 @@ class InContext(View):
             f"found={sorted(self.found)})"
         )
 
+    def changed(self, **settings: Any) -> InContext:
+        """The same view with other values of some arguments, over the same examples."""
+        names = ("k", "style", "chosen", "images", "answers", "encoder", "seed")
+        own = {name: getattr(self, name) for name in names}
+        return InContext(self.examples, **{**own, "cache": str(self.cache), **settings})
+
     def __getstate__(self) -> dict[str, Any]:
         """What data-loading workers need: not the datamodule, only its views."""
         return {**self.__dict__, "examples": _OnlyViews(self.examples.views), "_usable": []}

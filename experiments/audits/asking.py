@@ -17,6 +17,7 @@ from lightning import Trainer
 
 from datamodules.base import SpatialDataModule
 from datamodules.files.text_files import read_json
+from datamodules.in_context import InContext
 from datamodules.loading.grouped import every_sample
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import AnswerType, SpatialSample
@@ -90,6 +91,8 @@ class Questioner:
         """
         view = None if wanted.view is None else wanted.view(self.samples)
         views = self._views(wanted, view)
+        for each in views:
+            each.prepare(ListedQuestions.grouped(self.samples))
         kept, seen, left_out = self._seen(wanted, views)
         if not kept:
             raise AuditError(f"No question can be asked so: {_said(left_out)}.")
@@ -98,7 +101,7 @@ class Questioner:
         changed = _known_share(place, key, seen)
         if changed is None:
             changed = self._share_changed(kept, seen, wanted)
-            if not changed and (view is not None or wanted.endings is not None):
+            if not changed and any(each is not None for each in (view, wanted.endings, wanted.examples)):
                 raise AuditError(
                     f"Of {len(kept)} questions nothing is changed ({wanted.said}): the same answers would "
                     "say nothing."
@@ -114,9 +117,19 @@ class Questioner:
         return sample
 
     def _views(self, wanted: Pass, view: View | None) -> tuple[View, ...]:
+        """The run's own views with what a pass changes; examples know the questions as the data have them."""
+        own = self.own_views
+        shown = [place for place, each in enumerate(own) if isinstance(each, InContext)]
+        if wanted.examples is not None:
+            if not shown:
+                raise AuditError("The questions of this run are asked without examples (the view InContext).")
+            return tuple(
+                each.changed(**wanted.examples) if isinstance(each, InContext) else each for each in own
+            )
         if view is None:
-            return self.own_views
-        return (*self.own_views, view) if wanted.last else (view, *self.own_views)
+            return own
+        behind = len(own) if wanted.last else shown[-1] + 1 if shown else 0
+        return (*own[:behind], view, *own[behind:])
 
     def _seen(
         self, wanted: Pass, views: Sequence[View]

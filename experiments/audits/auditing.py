@@ -15,7 +15,7 @@ from datamodules.statistics.paired import holm
 from experiments.audits import findings
 from experiments.audits.asking import Answered, Questioner
 from experiments.audits.bias_of_test import bias_of_test
-from experiments.audits.figures import Lines, Paired, accuracy, figures, rotations
+from experiments.audits.figures import Lines, Paired, accuracy, figures, rotations, shares_of
 from experiments.audits.passes import AUDITS, FAMILY, GRAYSCALE, UNCHANGED, Audit, AuditError, Pass
 from experiments.audits.subsets import by_height, without_colour
 from experiments.errors.plain_errors import explained
@@ -197,7 +197,8 @@ class Auditing:
     def _figures(self, said: str, before: Lines, answered: Answered) -> Result:
         pairs = Paired.of(before, answered.lines, self.samples)
         left_out = dict(answered.left_out)
-        return {"said": said, **figures(pairs), "changed": answered.changed, "left_out": left_out}
+        shares = shares_of(("copied", "last_correct"), answered.lines, pairs)
+        return {"said": said, **figures(pairs), **shares, "changed": answered.changed, "left_out": left_out}
 
 
 def sentence_of(error: SmallSpatialError) -> str:

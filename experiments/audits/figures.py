@@ -97,6 +97,15 @@ def accuracy(right: np.ndarray, images: np.ndarray) -> dict[str, Any]:
     return {"score": score.score, "n": score.n, "interval": list(score.interval)}
 
 
+def shares_of(names: Sequence[str], lines: Lines, pairs: Paired) -> dict[str, Any]:
+    """Of what the lines say of each question, the shares for which it is so; none where some do not."""
+    return {
+        name: accuracy(np.array([bool(lines[each][name]) for each in pairs.ids]), pairs.images)
+        for name in names
+        if pairs.ids and all(lines[each].get(name) is not None for each in pairs.ids)
+    }
+
+
 def above_chance(right: np.ndarray, chance: np.ndarray) -> float | None:
     """The share, in percent, of what a guesser lacks that is answered rightly; of closed questions alone.
 

@@ -12,6 +12,9 @@ from experiments.audits.passes import MARGIN
 Verdict = Literal["loses", "holds", "unclear"]
 """It is worse; it is at most worse by the margin; neither is shown."""
 
+_USES = {"no_depth": "it uses the depth", "examples": "it uses them so"}
+"""What a fall shows, by the audit."""
+
 LEAST_OF_A_CLASS = 10
 """With fewer questions of a class nothing is said of it."""
 
@@ -127,9 +130,20 @@ def _fall(name: str, row: Mapping[str, Any]) -> str:
     if seeing is not None and blind is not None and seeing > 0:
         sentence += f"; above chance, of what has a fixed set of answers, {blind:.1f} of {seeing:.1f}"
     if row["interval"][0] <= 0 <= row["interval"][1]:
-        uses = "it uses the depth" if name == "no_depth" else "it looks"
+        uses = _USES.get(name, "it looks")
         sentence += f"; no difference is shown, so that nothing shows that {uses}"
-    return f"{sentence}."
+    return f"{sentence}. {copied}" if (copied := _copied(row)) else f"{sentence}."
+
+
+def _copied(row: Mapping[str, Any]) -> str:
+    """How often the answer of the last example was given, where there were examples."""
+    if "copied" not in row:
+        return ""
+    given, right = row["copied"], row["last_correct"]
+    return (
+        f"The last example's answer is given to {given['score']:.1f} % [{given['interval'][0]:.1f}, "
+        f"{given['interval'][1]:.1f}] of the questions, and right for {right['score']:.1f} %."
+    )
 
 
 def _cautions(row: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from datamodules.samples import AnswerType, SmallSpatialError, SpatialSample
 from datamodules.views import (
@@ -49,6 +49,7 @@ class Pass:
         left_out: why a question, as the run asked it, is not to be asked; "" where it is.
         images_a_batch: how many images are asked about at once, where it is not as many as in the run.
         endings: the last line of a vision-language model's prompt, by the answer's form.
+        examples: what is otherwise in the run's own view `InContext`, by the names of its arguments.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Pass:
     left_out: Callable[[SpatialSample], str] = lambda sample: ""
     images_a_batch: int | None = None
     endings: Mapping[str, str] | None = None
+    examples: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,21 @@ AUDITS = (
         ),
         "What is asked for is the same in all wordings; of choices "
         + ", ".join(f"({number}) {words[AnswerType.LETTER]}" for number, words in enumerate(WORDINGS, 1)),
+    ),
+    Audit(
+        "examples",
+        "Does it use the solved examples before a question?",
+        "falls",
+        (
+            Pass("no_examples", "no examples", examples={"k": 0}),
+            Pass("random_examples", "examples that chance chooses", examples={"chosen": "random"}),
+            Pass("fixed_examples", "the same examples for all questions", examples={"chosen": "fixed"}),
+            Pass("shuffled_answers", "shuffled answers of the examples", examples={"answers": "shuffled"}),
+            Pass("examples_in_gray", "examples with plain gray pictures", examples={"images": "gray"}),
+            Pass("examples_without_pictures", "examples without pictures", examples={"images": "none"}),
+        ),
+        "What a model learns from examples it loses with them; what it loses with their answers, it read "
+        "there. Where it answers as the last example is answered more often than that is right, it copies.",
     ),
     Audit(
         "height_for_distance",

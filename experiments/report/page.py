@@ -145,8 +145,8 @@ def facts(config: dict[str, Any]) -> dict[str, str]:
 
 def _views(arguments: dict[str, Any]) -> list[str]:
     """The views of the data, and of what a mixture is tested on; with how examples are shown."""
-    listed = [*((arguments.get("evaluation") or {}).get("init_args") or {}).get("views") or []]
-    return [_view(view) for view in [*listed, *(arguments.get("views") or [])]]
+    tested_on = (arguments.get("evaluation") or {}).get("init_args") or {}
+    return [_view(view) for settings in (tested_on, arguments) for view in settings.get("views") or []]
 
 
 def _view(view: dict[str, Any]) -> str:
