@@ -41,7 +41,7 @@ def said_of_tokens(figure: Mapping[str, Any]) -> str:
     return (
         f"a question: tokens in {counted(figure['tokens_in'])}{images}, tokens out "
         f"{counted(figure['tokens_out'])}, solved examples {counted(figure['examples'])}; "
-        f"{figure['warm_up_runs']} warm-up runs before"
+        f"{figure['warm_up_runs']} warm-up run{'' if figure['warm_up_runs'] == 1 else 's'} before"
     )
 
 
