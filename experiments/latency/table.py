@@ -31,7 +31,7 @@ def as_text(result: Mapping[str, Any]) -> str:
         f"{machine['device']} ({machine['accelerator']}), {machine['threads']} threads, precision "
         f"{machine['precision']}, peak memory {result['memory']['peak_gb']:.2f} GB ({result['memory']['of']})"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *([result["busy"]] if result["busy"] else [])])
 
 
 def said_of_tokens(figure: Mapping[str, Any]) -> str:
