@@ -41,7 +41,9 @@ class AsTested:
     @property
     def trainer(self) -> dict[str, Any]:
         """The arguments of a Trainer that asks as the run's test did, on one device."""
-        return {"accelerator": "auto", "devices": 1, "precision": self.placement.precision}
+        # A run that was told to leave a GPU alone still does.
+        accelerator = "cpu" if self.placement.device == "cpu" else "auto"
+        return {"accelerator": accelerator, "devices": 1, "precision": self.placement.precision}
 
 
 def tested(run: RunFolder) -> AsTested:

@@ -17,6 +17,25 @@ NOT_DIVIDED = (
 )
 
 
+BUSY_FROM = 0.5
+"""From which load average a core, before anything is measured, a machine is busy with something else."""
+
+
+def busy(machine: dict[str, Any]) -> str | None:
+    """A sentence where others used the machine: one who shares it with a training waits twice as long.
+
+    Args:
+        machine: as `latency.json` has it.
+    """
+    before, cores = machine["load_before"], machine["cores"]
+    if before is None or not cores or before[0] < BUSY_FROM * cores:
+        return None
+    return (
+        f"The machine was busy with other work (a load average of {before[0]:.1f} on {cores} cores before "
+        "anything was measured): these times are longer than they are on a quiet one, and repeat less well."
+    )
+
+
 def notes(result: dict[str, Any]) -> list[str]:
     """The sentences below the figures.
 

@@ -21,6 +21,7 @@
 - `answering`: how the module answers (`rank`, `generate` ...), null where it has no such word.
 - `memory`: `{peak_gb, of}`. `machine`: `device`, `accelerator`, `cores`, `threads`, `precision`, `dtype`,
   `versions`, `load_before`, `load_after` (averages over 1, 5 and 15 minutes, or null).
+- `busy`: a sentence where other work used the machine when it began, else null.
 - `seconds`: how long all of it took. `notes`: the sentences on how it was measured.
 """
 
@@ -36,7 +37,7 @@ from experiments.latency.figures import figure
 from experiments.latency.kept import file_of, what_is_measured
 from experiments.latency.machine import machine
 from experiments.latency.measuring import ONE_QUESTION, OVER_THE_SET, take_timings
-from experiments.latency.notes import IMAGES_SHARED, notes
+from experiments.latency.notes import IMAGES_SHARED, busy, notes
 from experiments.latency.page import write_page
 from experiments.latency.stages import END_TO_END, MEANINGS, UNDIVIDED
 from experiments.run_folders.run_folder import RunFolder, write_whole
@@ -95,4 +96,4 @@ def measured(run: RunFolder, asked: AsTested, questions: int, said: Callable[[st
         },
         "seconds": time.monotonic() - began,
     }
-    return {**result, "notes": notes(result)}
+    return {**result, "busy": busy(result["machine"]), "notes": notes(result)}

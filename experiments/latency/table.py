@@ -31,7 +31,7 @@ def as_text(result: Mapping[str, Any]) -> str:
         f"{machine['device']} ({machine['accelerator']}), {machine['threads']} threads, precision "
         f"{machine['precision']}, peak memory {result['memory']['peak_gb']:.2f} GB ({result['memory']['of']})"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *([result["busy"]] if result["busy"] else [])])
 
 
 def said_of_tokens(figure: Mapping[str, Any]) -> str:
@@ -41,7 +41,7 @@ def said_of_tokens(figure: Mapping[str, Any]) -> str:
     return (
         f"a question: tokens in {counted(figure['tokens_in'])}{images}, tokens out "
         f"{counted(figure['tokens_out'])}, solved examples {counted(figure['examples'])}; "
-        f"{figure['warm_up_runs']} warm-up runs before"
+        f"{figure['warm_up_runs']} warm-up run{'' if figure['warm_up_runs'] == 1 else 's'} before"
     )
 
 

@@ -131,7 +131,11 @@ def test_a_run_keeps_its_precision_where_the_machine_computes_in_it(monkeypatch:
     ):
         monkeypatch.setattr(tested, "device_of", lambda name, device=device: device)
         monkeypatch.setattr(placement, "device_of", lambda name, device=device: device)
-        assert placement_of({"accelerator": "auto", "precision": told}).precision == expected
+        found = placement_of({"accelerator": "auto", "precision": told})
+        assert found.precision == expected
+        trainer = tested.AsTested(None, None, found, "").trainer  # type: ignore[arg-type]
+        on = "cpu" if device == "cpu" else "auto"
+        assert trainer == {"accelerator": on, "devices": 1, "precision": expected}
 
 
 def test_of_a_mixture_the_benchmark_is_asked_that_is_scored(

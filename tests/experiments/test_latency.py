@@ -314,6 +314,25 @@ def test_written_tokens_are_those_that_generation_returns(monkeypatch: pytest.Mo
     assert giant.written_tokens({}, [1, 2, 3]) == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *((name, "none") for name in ("qwen2_5_vl_3b", "internvl3_1b", "paligemma2_3b")),
+        *(("smolvlm_500m", method) for method in ("lora", "prompt_tuning", "bottleneck", "full")),
+    ],
+)
+def test_every_family_and_adapter_calls_the_parts_that_it_names(name: str, method: Any) -> None:
+    module = PeftSft(name, random_weights=True, tiny_size=SMALL, adapter=AdapterConfig(method=method)).eval()
+    batch = module.collator("test")(questions(1))
+    clock = AnswerClock(module.answering_parts(), torch.device("cpu"))
+    with clock.watching(), torch.inference_mode():
+        began = stages.now(clock.device)
+        module.answer(batch)
+        found = clock.divided(began, stages.now(clock.device))
+    assert clock.reads == [batch["tokens"]]
+    assert min(found.values()) > 0
+
+
 def test_tokens_of_tiny_giant_are_words_and_squares() -> None:
     module = tiny_giant(MemoryData(images=1))
     sample = MemoryData(images=1).split("test").samples(0, [0])[0]

@@ -16,6 +16,7 @@ from experiments.latency.asking import Timing
 from experiments.latency.figures import FEWEST_FOR_P95, figure, refused, row
 from experiments.latency.kept import kept
 from experiments.latency.measuring import Timings
+from experiments.latency.notes import busy
 from experiments.run_folders.alone import alone_in
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.answering_parts import PromptTokens
@@ -67,6 +68,8 @@ def test_a_run_is_measured_by_its_name_and_keeps_its_place(
     for timing in result["over_the_set"]["timings"]:
         assert sum(timing[stage] for stage in result["stages"]) == pytest.approx(timing["end_to_end"])
     page = (trained.path / "latency/latency.html").read_text()
+    assert result["busy"] == busy(machine)
+    assert (result["busy"] or "") in page and (result["busy"] or "") in said
     for text in (said, page):
         assert "The same question 60 times" in text and "no p95 of 22 timings" in text
     assert all(str(escape(sentence)) in page for sentence in result["notes"])
@@ -128,6 +131,13 @@ def test_no_p95_is_given_of_fewer_than_60() -> None:
     assert row([2.0]) == {"mean": 2, "p50": 2, "p50_interval": None, "p95": None, "p95_interval": None}
     assert refused(FEWEST_FOR_P95) is None
     assert "no p95 of 59 timings: with fewer than 59" in str(refused(59))
+
+
+def test_a_machine_that_others_use_is_said_to_be_busy() -> None:
+    assert busy({"load_before": [0.9, 3.0, 3.0], "cores": 2}) is None
+    assert busy({"load_before": None, "cores": 2}) is None
+    said = str(busy({"load_before": [4.7, 0.0, 0.0], "cores": 2}))
+    assert "a load average of 4.7 on 2 cores" in said
 
 
 def test_figures_are_counted_by_hand() -> None:
