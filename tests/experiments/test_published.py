@@ -47,7 +47,7 @@ cv_bench_reports: small_vlm/qwen2_5_vl_3b_zero_shot 69.3 69.6; qwen2_5_vl_7b_zer
 qwen_study: distillation/qwen_3b_base 43.44; qwen_3b_sft 41.81 48.81/44.33/27.38/41.71;
     qwen_3b_sft_grayscale 42.34; qwen_3b_sft_non_colour 41.68; qwen_3b_sft_grayscale_non_colour 43.17;
     teacher_sft_7b 43.57 46.90/49.00/30.95/43.85; logit_kd 42.40 52.38/42.67/23.81/43.14;
-    attention_kd 42.98 49.29/44.00/26.59/45.10; - 30.59; - 43.44
+    attention_kd 42.98 49.29/44.00/26.59/45.10; icl_naive_k3 30.59; icl_mcq_k3 43.44 51.19/52.00/23.41/42.07
 """
 """Copied by hand a second time; four values with slashes are those of TASKS."""
 TASKS = ("Dynamic_Reasoning", "Spatial_Interaction", "Complex_Logic", "Perspective_Taking")
