@@ -17,6 +17,12 @@ NOT_DIVIDED = (
 )
 
 
+EXAMPLES_CHOSEN_BEFORE = (
+    "Which solved examples stand before a question was found beforehand, for all questions of the test at "
+    "once: the time it takes to find them for a new question is in none of these figures; opening and "
+    "reading them is."
+)
+
 BUSY_FROM = 0.5
 """From which load average a core, before anything is measured, a machine is busy with something else."""
 
@@ -65,6 +71,7 @@ def notes(result: dict[str, Any]) -> list[str]:
         f"The one question is the first of the test, asked {one['n']:,} times: how fast the machine is. Over "
         f"the set there are {several['n']:,} questions, evenly spread over the test's "
         f"{result['questions_of_test']:,}: what users see.",
+        *([EXAMPLES_CHOSEN_BEFORE] if several["examples"]["most"] else []),
         f"Peak memory is {memory['of']}: {memory['peak_gb']:.2f} GB.",
         f"Load averages over 1, 5 and 15 minutes: {_load(machine['load_before'])} before, "
         f"{_load(machine['load_after'])} after. What is measured is itself a load of 1 to the number of "

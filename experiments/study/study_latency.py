@@ -115,6 +115,8 @@ def latency_note(study: Study, rows: Sequence[LatencyRow]) -> str:
         f"{' and '.join(dict.fromkeys(row.device for row in rows))}, one run after the other. Intervals are "
         "by order statistics; stages and machine stand in each run's folder, latency/latency.html.",
     ]
+    if any(row.examples for row in rows):
+        sentences.append("Solved examples were found beforehand: finding them is not in these times.")
     if any(row.published is not None for row in rows):
         sentences.append("Published means are of another machine, whose other load nobody knows.")
         if study.scale == "tiny":

@@ -262,7 +262,7 @@ def test_each_question_opens_its_image_and_has_the_views_of_the_run(tmp_path: Pa
     assert seen == [True] * (3 + 3 + 1)
 
 
-def test_images_of_examples_that_the_collator_opens_are_decoding(tmp_path: Path) -> None:
+def test_opening_the_images_of_examples_is_decoding(tmp_path: Path) -> None:
     example = letter_question(7, image=SlowImage(7, sleep_s=SLEEP_S))
     samples = [letter_question(0, task="mcq", examples=(example,), image=SlowImage(0))]
     plain = fastest(measured(vlm("rank"), ListedData(questions(1)), tmp_path))
@@ -271,6 +271,11 @@ def test_images_of_examples_that_the_collator_opens_are_decoding(tmp_path: Path)
     assert fastest(measuring)[PREPROCESS] < plain[PREPROCESS] + 0.6 * SLEEP_S
     found = figure(measuring.figures[ONE_QUESTION])
     assert found["examples"] == {"mean": 1, "least": 1, "most": 1}
+    # Of those that do not fit into the window nothing is counted.
+    narrow = vlm("rank")
+    narrow.maximum_tokens = int(found["tokens_in"]["mean"]) - 1
+    without = figure(measured(narrow, ListedData(samples), tmp_path).figures[ONE_QUESTION])
+    assert without["examples"] == {"mean": 0, "least": 0, "most": 0}
 
 
 def test_tokens_are_counted_as_the_model_reads_and_writes_them(tmp_path: Path) -> None:

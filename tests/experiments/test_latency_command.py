@@ -16,7 +16,7 @@ from experiments.latency.asking import Timing
 from experiments.latency.figures import FEWEST_FOR_P95, figure, refused, row
 from experiments.latency.kept import kept
 from experiments.latency.measuring import Timings
-from experiments.latency.notes import busy
+from experiments.latency.notes import EXAMPLES_CHOSEN_BEFORE, busy, notes
 from experiments.run_folders.alone import alone_in
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.answering_parts import PromptTokens
@@ -138,6 +138,13 @@ def test_a_machine_that_others_use_is_said_to_be_busy() -> None:
     assert busy({"load_before": None, "cores": 2}) is None
     said = str(busy({"load_before": [4.7, 0.0, 0.0], "cores": 2}))
     assert "a load average of 4.7 on 2 cores" in said
+
+
+def test_it_is_said_that_examples_were_found_before(trained: RunFolder) -> None:
+    result = latency("--run", "stub", "--questions", "1")
+    assert EXAMPLES_CHOSEN_BEFORE not in result["notes"]
+    result["over_the_set"]["examples"]["most"] = 3
+    assert EXAMPLES_CHOSEN_BEFORE in notes(result)
 
 
 def test_figures_are_counted_by_hand() -> None:

@@ -153,6 +153,8 @@ def test_the_published_mean_stands_beside_the_measured_one(
     tiny = replace(study, scale="tiny")
     assert "thousand times" in latency_note(tiny, [base, tuned])
     assert "Published" not in latency_note(tiny, [base])
+    assert "finding them is not in these times" in latency_note(tiny, [base])
+    assert "finding them" not in latency_note(tiny, [replace(base, examples=0)])
     write_tables(study, NOTHING, [base, tuned])
     table = json.loads((study.folder / "table.json").read_text())
     assert [LatencyRow(**row).published for row in table["latencies"]] == [None, 9.24]
