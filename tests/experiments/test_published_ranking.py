@@ -63,5 +63,7 @@ def test_what_the_origin_of_this_project_could_show(capsys: pytest.CaptureFixtur
     assert "1,533 questions can show 2.25 / 3.19 / 3.91 points" in shown
     study = shown.partition("Qwen2.5-VL on OmniSpatial:")[2].partition("\n\nQwen")[0].splitlines()
     steps = {line[:45].strip(): line.split()[-1] for line in study[5:]}
-    assert {steps.pop("in-context learning, naive (icl_naive_k3)")} == {"+++"} and set(steps.values()) == {"---"}
+    assert {steps.pop("in-context learning, naive (icl_naive_k3)")} == {"+++"} and set(steps.values()) == {
+        "---"
+    }
     assert len(steps) == 6
