@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lightning import Trainer
-from PIL import Image
 from torch import Tensor
 
 from datamodules.base import SpatialDataModule
 from datamodules.loading.batching import BatchRequest, ImageRequest
-from datamodules.loading.image_loading import CollateLoaded, ImageLoading, LoadedBatch
+from datamodules.loading.image_loading import CollateLoaded, ImageLoading
 from datamodules.loading.listed_questions import ListedQuestions
-from datamodules.samples import ImageSource, OpenedImage, SpatialSample
+from datamodules.samples import SpatialSample
 from experiments.latency.stages import DECODE, PREPROCESS, AnswerClock, now
 from experiments.lightning_internals import to_device
 from lightning_modules.answering_parts import PromptTokens
@@ -39,7 +37,7 @@ class Timing:
         end_to_end: from taking up the record to the answer, in seconds.
         tokens_in: those of its prompt; None where that is not known.
         tokens_out: how many were written; None where that is not known.
-        examples: how many solved examples it was asked with.
+        examples: how many solved examples it was asked with, as far as they fit.
     """
 
     question: str
@@ -81,75 +79,30 @@ class OneByOne:
         """
         device = self.module.device
         loading = self._loading(sample)
-        opened: list[float] = []
         self.clock.begin()
         began = now(device)
-        loaded = _with_timed_examples(loading[ONLY], opened)
+        loaded = loading[ONLY]
         decoded = time.perf_counter()
         batch: Batch = to_device(self.trainer, self.collate(loaded))
         there = now(device)
         with self.trainer.precision_plugin.test_step_context():
             self.module.answer(batch)
         ended = now(device)
-        late = sum(opened)
         return Timing(
             sample.id,
             {
-                DECODE: decoded - began + late,
-                PREPROCESS: there - decoded - late,
+                DECODE: decoded - began,
+                PREPROCESS: there - decoded,
                 **self.clock.divided(there, ended),
             },
             ended - began,
             self.module.prompt_tokens(batch),
             self.module.written_tokens(batch, self.clock.reads),
-            len(loaded.light[0].examples),
+            batch.get("examples", [len(loaded.light[0].examples)])[0],
         )
 
     def _loading(self, sample: SpatialSample) -> ImageLoading:
         return ImageLoading(ListedQuestions(((sample,),)), self.data.views, self.data.on_bad_image)
-
-
-@dataclass(frozen=True)
-class TimedImage:
-    """An image that a collator opens itself, and how long that takes.
-
-    Attributes:
-        source: the image.
-        opened: takes the seconds of each opening.
-    """
-
-    source: ImageSource
-    opened: list[float] = field(compare=False)
-
-    @property
-    def name(self) -> str:
-        """That of the image."""
-        return self.source.name
-
-    def open(self) -> Image.Image:
-        """Decode the image; raises `UnreadableImage`."""
-        began = time.perf_counter()
-        try:
-            return self.source.open()
-        finally:
-            self.opened.append(time.perf_counter() - began)
-
-
-def _with_timed_examples(loaded: LoadedBatch, opened: list[float]) -> LoadedBatch:
-    """The same batch; images of solved examples that loading leaves to the collator are timed there."""
-
-    def timed(source: ImageSource | None) -> ImageSource | None:
-        return source if source is None or isinstance(source, OpenedImage) else TimedImage(source, opened)
-
-    def watched(example: SpatialSample) -> SpatialSample:
-        further = tuple(timed(each) for each in example.further_images)
-        return example.replace(image=timed(example.image), depth=timed(example.depth), further_images=further)
-
-    samples = [
-        sample.replace(examples=tuple(map(watched, sample.examples))) if sample.examples else sample
-        for sample in loaded.opened
-    ]
-    return dataclasses.replace(loaded, opened=samples)
 
 
 def _shapes(value: Any, place: str = "") -> list[tuple[str, tuple[int, ...]]]:
