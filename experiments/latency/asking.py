@@ -37,7 +37,7 @@ class Timing:
         end_to_end: from taking up the record to the answer, in seconds.
         tokens_in: those of its prompt; None where that is not known.
         tokens_out: how many were written; None where that is not known.
-        examples: how many solved examples it was asked with.
+        examples: how many solved examples it was asked with, as far as they fit.
     """
 
     question: str

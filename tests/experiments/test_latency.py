@@ -262,7 +262,7 @@ def test_each_question_opens_its_image_and_has_the_views_of_the_run(tmp_path: Pa
     assert seen == [True] * (3 + 3 + 1)
 
 
-def test_opening_the_images_of_examples_is_decoding(tmp_path: Path) -> None:
+def test_images_of_examples_are_decoding(tmp_path: Path) -> None:
     example = letter_question(7, image=SlowImage(7, sleep_s=SLEEP_S))
     samples = [letter_question(0, task="mcq", examples=(example,), image=SlowImage(0))]
     plain = fastest(measured(vlm("rank"), ListedData(questions(1)), tmp_path))

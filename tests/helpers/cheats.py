@@ -73,6 +73,13 @@ class TakesTheLast(Cheat):
         return sample.letters[-1]
 
 
+class CopiesTheLastExample(Cheat):
+    """Answers as the last solved example is answered; without any example with A."""
+
+    def reply(self, sample: SpatialSample, brightness: float) -> str:
+        return (sample.examples[-1].answer or "") if sample.examples else "A"
+
+
 class TakesHeightForDistance(Cheat):
     """Says that what is higher in the picture is farther away; of anything else it knows the answer."""
 
