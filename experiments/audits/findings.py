@@ -56,6 +56,10 @@ def in_short(audits: Mapping[str, Mapping[str, Any]]) -> list[str]:
         sentences.append(
             f"Without the question's picture it keeps {min(blind):.1f} to {max(blind):.1f} of {before:.1f}."
         )
+    if shown := passes.get("examples"):
+        kept = ", ".join(f"{row['after']['score']:.1f} with {row['said']}" for row in shown.values())
+        before = next(iter(shown.values()))["before"]["score"]
+        sentences.append(f"Of {before:.1f} behind its own examples it keeps {kept}.")
     kinds: dict[Verdict, list[str]] = {"loses": [], "holds": [], "unclear": []}
     for name, rows in passes.items():
         if audits[name]["expects"] == "stays" and name != "identity":

@@ -75,6 +75,7 @@ def test_who_copies_the_last_example_is_found(tmp_path: Path) -> None:
         assert passes[name]["after"]["score"] == passes[name]["last_correct"]["score"] < 60
     for name in ("examples_in_gray", "examples_without_pictures"):
         assert passes[name]["after"]["score"] == 100
+    assert "Of 100.0 behind its own examples it keeps 25.0 with no examples, " in " ".join(result["in_short"])
     assert len(said) == 6
     assert "With no examples 25.0 [" in said[0] and "of 100.0 are left" in said[0]
     assert "The last example's answer is given to 100.0 % [" in said[1]
