@@ -236,7 +236,7 @@ class SpatialDataModule(LightningDataModule, ABC):
         return "not known"
 
     def split(self, role: Role) -> Split:
-        """All questions of a role, opened once, and the views prepared for them."""
+        """All questions of a role, opened once; views are prepared for those that are asked."""
         if role not in self._open_splits:
             if role == "test" or not self.val_fraction:
                 self.ask_instead(role, self.whole_split(role))
@@ -250,8 +250,13 @@ class SpatialDataModule(LightningDataModule, ABC):
     def ask_instead(self, role: Role, questions: Split) -> None:
         """Ask these questions from now on, in the place of all of a role."""
         self._open_splits[role] = questions
+        if role != "train":  # of which often only the answers are counted
+            self.prepare_views(role)
+
+    def prepare_views(self, role: Role) -> None:
+        """Let the views see all questions of a role."""
         for view in self.views:
-            view.prepare(questions)
+            view.prepare(self.split(role))
 
     def whole_split(self, role: Role) -> Split:
         """All that the data have for a role."""
@@ -260,6 +265,7 @@ class SpatialDataModule(LightningDataModule, ABC):
     def training_images(self) -> tuple[GroupedQuestions, EpochSampler]:
         """The images to train on, and which of them each epoch draws."""
         training: GroupedQuestions = self.split("train")
+        self.prepare_views("train")
         if self.training_fraction < 1:
             training = ImageSubset.fraction(training, self.training_fraction, self.seed)
         return training, EveryImage(len(training))

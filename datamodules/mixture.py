@@ -125,6 +125,11 @@ class Mixture(SpatialDataModule):
         for part in self._parts(role):
             part.prepare_split(part.taken_from(role))
 
+    def prepare_views(self, role: Role) -> None:
+        """Let the views of every benchmark that has a share in the split see its questions."""
+        for part in self._parts(role):
+            part.prepare_views(part.taken_from(role))
+
     def open_split(self, role: Role) -> JoinedQuestions:
         """Open the split of every benchmark that has a share in it, seen through its views.
 
@@ -146,6 +151,7 @@ class Mixture(SpatialDataModule):
     def training_images(self) -> tuple[GroupedQuestions, EpochSampler]:
         """The images of all parts, and which of them each epoch draws."""
         subsets: list[GroupedQuestions] = []
+        self.prepare_views("train")
         split = self.split("train")
         assert isinstance(split, JoinedQuestions)
         for part, questions in zip(self.parts, split.parts, strict=True):

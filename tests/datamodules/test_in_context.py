@@ -495,3 +495,34 @@ def test_mirrored_examples_are_mirrored_with_their_answers(tmp_path: Path) -> No
     shown(of, question.replace(answer="left", answer_type=AnswerType.SIDE))
     seen = Mirrored()(of(question.replace(answer="left", answer_type=AnswerType.SIDE)))
     assert [one.answer for one in seen.examples] == ["right"] * 3
+
+
+def test_training_questions_get_examples_where_they_are_trained_on_and_not_where_they_are_counted(
+    folder: Path,
+) -> None:
+    """The majority baseline counts the answers of a training split that may be large."""
+    for data in (
+        mixture(folder, in_context(folder, k=2)),
+        Mixture(
+            [SpaceThinker(cache=str(folder / "cache"))],
+            OmniSpatial(),
+            views=[in_context(folder, k=2)],
+            root=str(folder),
+            num_workers=0,
+        ),
+    ):
+        (of,) = (view for view in data.evaluation.views if isinstance(view, InContext))
+        assert len(list(data.split("train").labels())) == 12 and not of.found
+    samples = opened(data, data.train_dataloader)
+    assert len(samples) == 12
+    for sample in samples:
+        assert len(sample.examples) == 2
+        assert sample.group not in {example.group for example in sample.examples}
+    alone = SpaceThinker(
+        root=str(folder / "space_thinker"),
+        cache=str(folder / "cache"),
+        num_workers=0,
+        views=[in_context(folder, k=2)],
+    )
+    assert len(list(alone.split("train").labels())) == 12 and not alone.views[0].found  # type: ignore[attr-defined]
+    assert all(len(sample.examples) == 2 for sample in opened(alone, alone.train_dataloader))
