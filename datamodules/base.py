@@ -178,6 +178,11 @@ class SpatialDataModule(LightningDataModule, ABC):
         """The views without those that show examples: what is seen of the questions themselves."""
         return tuple(view for view in self.views if view.examples is None)
 
+    @property
+    def shows_examples(self) -> bool:
+        """Whether solved examples stand before the questions of a test."""
+        return any(view.examples is not None for view in self.views)
+
     def require_examples(self) -> None:
         """Raise `DataError` where a view shows examples of data that have no training split; as early."""
         for view in self.views:

@@ -82,6 +82,11 @@ class Mixture(SpatialDataModule):
         for part in self._parts(role):
             part.require_split(part.taken_from(role))
 
+    @property
+    def shows_examples(self) -> bool:
+        """Whether solved examples stand before the questions of the evaluated benchmark."""
+        return self.evaluation.shows_examples
+
     def require_examples(self) -> None:
         """Raise `DataError` where a benchmark's view shows examples of data without a training split."""
         for part in (*self.parts, self.evaluation):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from datamodules.base import SpatialDataModule
 from datamodules.scoring.prediction_files import records_by_id
 from experiments.callbacks.checkpoint_choice import whose_weights
 from experiments.callbacks.plain_halves import data_face, module_face
@@ -57,7 +58,9 @@ def write_results_of(cli: SpatialCLI, baselines: dict[str, Any]) -> Results | No
 
 def _in_context(cli: SpatialCLI) -> dict[str, dict[str, Any]]:
     """What solved examples did to a test; nothing where there are none, or no answers are kept."""
-    if cli.subcommand == "validate" or not cli.folder.predictions.exists():
+    data, answers = cli.datamodule, cli.folder.predictions
+    shown = isinstance(data, SpatialDataModule) and data.shows_examples
+    if not shown or cli.subcommand == "validate" or not answers.exists() or not answers.stat().st_size:
         return {}
     return in_context_table(records_by_id(cli.folder.predictions).values())
 
