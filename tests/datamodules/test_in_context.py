@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.answers.lengths import find_length
 from datamodules.cv_bench import CvBench
 from datamodules.in_context import InContext
 from datamodules.loading.grouped import every_sample
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.mixture import Mixture
 from datamodules.omni_spatial import OmniSpatial
+from datamodules.retrieval.example_styles import other_answers
 from datamodules.retrieval.listed import sentence_of
 from datamodules.retrieval.sentence_encoder import RetrievalError, SentenceEncoder
 from datamodules.samples import AnswerType, DataError, ImageFile, OpenedImage, SpatialSample, UnreadableImage
@@ -214,6 +217,54 @@ def test_lengths_get_the_choices_of_the_view_that_makes_them(tmp_path: Path) -> 
     plain = {one.id: AsMultipleChoice()(one) for one in pool}
     for example in examples:
         assert (example.choices, example.answer) == (plain[example.id].choices, plain[example.id].answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("66–72 inches", "5'10\"", "1/2 meter", "2 1/2 feet", "10,000 m", "5 feet 0 inches", "0.0 m"),
+        *("Yes, it is 3 meters.", "1 to 2 meters", "2 m (6.56 ft)", "between 2 and 3 feet", "1,234.5 mm"),
+    ],
+)
+def test_no_wrong_length_is_as_long_as_the_right_one(answer: str) -> None:
+    for number in range(20):
+        asked = AsMultipleChoice()(solved(number, answer=answer))
+        found = [find_length(choice) for choice in asked.choices]
+        lengths = [one.value for one in found if one is not None]
+        assert len(lengths) == len(set(lengths)) == 4, asked.choices
+        right = asked.choices[asked.letters.index(str(asked.answer))]
+        own, read = find_length(answer), find_length(right)
+        assert own is not None and read is not None and read.value == pytest.approx(own.value)
+        units = {re.sub(r"[\d.,/]+", "", choice).strip() for choice in asked.choices}
+        assert len({re.sub("s\\b|feet|foot", "", unit) for unit in units}) == 1, "all have the same unit"
+
+
+def test_units_agree_with_their_own_numbers() -> None:
+    choices = {
+        choice
+        for number in range(20)
+        for choice in AsMultipleChoice()(solved(number, answer="2 feet and 1 inch")).choices
+    }
+    assert "1.1 feet and 0.6 inches" in choices
+    assert not any("foot" in choice for choice in choices)
+
+
+@pytest.mark.parametrize(
+    ("right", "other"),
+    [
+        ("Yes, it is 3 meters.", "3 meters"),
+        ("about a foot", "12 inches"),
+        ("three", "3"),
+        ("Left", "to the left"),
+        ("The red chair is taller.", "The chair is taller"),
+    ],
+)
+def test_an_answer_that_may_be_right_too_is_no_wrong_choice(right: str, other: str) -> None:
+    given = [solved(1, answer=other), solved(2, answer="Something else.")]
+    assert other_answers(solved(0, answer=right), given) == ["Something else."]
+    assert other_answers(solved(0, answer="up"), [solved(1, answer=right), solved(2, answer=other)]) == [
+        right
+    ]
 
 
 def test_images_are_shown_gray_or_left_out(tmp_path: Path) -> None:
