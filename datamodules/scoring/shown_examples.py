@@ -22,8 +22,9 @@ def examples_before(answer: Answer) -> tuple[SpatialSample, ...]:
 def vote_of(sample: SpatialSample, examples: Sequence[SpatialSample]) -> str:
     """What most of the examples answer, as an answer to a question; "" where none of it is one.
 
-    A letter stands for the words of its choice. Of a multiple-choice question that is the letter of the choice that most of them say in words; where none
-    says any of the choices, the letter that most of them answer with. Of equally many the last one counts.
+    Of a multiple-choice question that is the letter of the choice that most of them say in words; where none
+    says any of the choices, the letter that most of them answer with. Elsewhere a letter stands for the words
+    of its choice. Of equally many the last one counts.
     """
     if not sample.letters:
         return _most([said for example in examples if (said := said_by(sample, example))])

@@ -222,7 +222,7 @@ def test_lengths_get_the_choices_of_the_view_that_makes_them(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "answer",
     [
-        *("66–72 inches", "5'10\"", "1/2 meter", "2 1/2 feet", "10,000 m", "5 feet 0 inches", "0.0 m"),
+        *("66\u201372 inches", "5'10\"", "1/2 meter", "2 1/2 feet", "10,000 m", "5 feet 0 inches", "0.0 m"),
         *("Yes, it is 3 meters.", "1 to 2 meters", "2 m (6.56 ft)", "between 2 and 3 feet", "1,234.5 mm"),
     ],
 )

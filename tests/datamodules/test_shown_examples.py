@@ -93,7 +93,7 @@ def test_examples_that_fell_away_count_for_nothing() -> None:
     assert note_of_examples(Answer(question(), "A"), None, metric) == {}
 
 
-@pytest.mark.parametrize("example", [text("2–3 feet"), question("B", ("1 m", "2–3 feet"))])
+@pytest.mark.parametrize("example", [text("2\u20133 feet"), question("B", ("1 m", "2\u20133 feet"))])
 def test_a_length_that_is_copied_is_told_as_it_is_read(example: SpatialSample) -> None:
     """The answer is read in metres, while the example has it in the words of its data."""
     fields: dict[str, Any] = {"answer_type": AnswerType.DISTANCE, "task": "distance", "examples": (example,)}
@@ -105,7 +105,7 @@ def test_a_length_that_is_copied_is_told_as_it_is_read(example: SpatialSample) -
         asked = SpatialSample(id="q", question="How far is it?", answer=right, **fields)
         answer = Answer(asked, raw)
         note = note_of_examples(answer, metric.judge(answer), metric)
-        assert (note["vote"], note["copied"], note["last_correct"]) == ("2–3 feet", copied, last)
+        assert (note["vote"], note["copied"], note["last_correct"]) == ("2\u20133 feet", copied, last)
         assert note["vote_correct"] == last
 
 
