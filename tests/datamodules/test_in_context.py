@@ -8,6 +8,7 @@ import pickle
 import re
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,96 @@ def test_examples_whose_picture_cannot_be_read_are_passed_over_and_named(tmp_pat
     assert set(ids(examples)) == {"s0", "s1", "s3", "s5"}
     (found,) = of.found.values()
     assert set(found.unreadable) <= {str(tmp_path / "2.png"), str(tmp_path / "4.png")} and found.unreadable
+
+
+def test_the_same_picture_is_not_shown_whatever_a_view_of_the_examples_makes_of_it(tmp_path: Path) -> None:
+    pool = [solved(number, tmp_path) for number in range(6)]
+    parts = Mixture([ListedData(pool, views=[Grayscale()])], ListedData(pool), num_workers=0)
+    question = asked(90, image=pool[0].image, question=pool[0].question)
+    (examples,) = shown(InContext(parts, k=3, cache=str(tmp_path / "cache")), question)
+    assert "s0" not in ids(examples)
+    with pytest.raises(RetrievalError, match=r"The `examples` of InContext have a view InContext themselves"):
+        InContext(Mixture([ListedData(pool, views=[view(pool, tmp_path)])], ListedData(pool)))
+
+
+def test_examples_come_from_the_images_that_are_trained_on(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(20)]
+    data = ListedData(pool, val_fraction=0.5, training_fraction=0.4)
+    of = InContext(data, k=2, cache=str(tmp_path))
+    trained, _ = data.training_images()
+    seen = {one.id for one in flat(shown(of, *map(asked, range(50, 90))))}
+    assert seen == {one.id for one in every_sample(trained)} and len(seen) == 4
+
+
+def test_a_copy_chooses_for_other_questions_as_well(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(8)]
+    of = view(pool, tmp_path, k=2)
+    untouched = pickle.loads(pickle.dumps(of))
+    first = shown(of, asked(60))
+    copy = pickle.loads(pickle.dumps(of))
+    assert shown(untouched, asked(60)) == first
+    assert shown(copy, asked(61)) == shown(of, asked(61)) and len(copy._of_kind) == 1
+
+
+def test_a_read_only_folder_is_read_and_another_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in the place of the folder, as the superuser may write into any."""
+    pool = [solved(number) for number in range(6)]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    (tmp_path / "cache").write_text("")
+    first = shown(view(pool, tmp_path, k=2), asked(60))
+    assert len(list((tmp_path / "user/smallspatial/retrieval").glob("examples-*.jsonl"))) == 1
+    assert shown(view(pool, tmp_path, k=2), asked(60)) == first
+
+
+def test_several_that_choose_at_once_choose_the_same(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(12)]
+    with ThreadPoolExecutor(3) as several:
+        chosen = list(several.map(lambda _: shown(view(pool, tmp_path, k=2), asked(60)), range(3)))
+    assert chosen[0] == chosen[1] == chosen[2]
+    assert len(list((tmp_path / "cache/retrieval").glob("examples-*.jsonl"))) == 1
+
+
+def test_questions_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(6)]
+    of = view(pool, tmp_path, k=1)
+    shown(of, asked(1))
+    with pytest.raises(RetrievalError, match=r"Several questions have the id 'q1', the same group"):
+        shown(of, asked(1, question=pool[3].question))
+
+
+def test_examples_of_a_mixture_and_of_its_part_are_refused_together(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(6)]
+    part = ListedData(pool, views=[view(pool, tmp_path)])
+    with pytest.raises(DataError, match=r"2 views of ListedData show solved examples"):
+        Mixture([ListedData(pool)], part, views=[view(pool, tmp_path, k=0)]).require_examples()
+
+
+def test_the_only_one_of_its_task_gets_the_answer_of_another_task_when_shuffled(tmp_path: Path) -> None:
+    form: dict[str, Any] = {"answer_type": AnswerType.TEXT, "rationale": ""}
+    pool = [
+        solved(0, answer="alone", task="of its own", **form),
+        solved(1, answer="behind", task="relation", **form),
+        solved(2, answer="in front", task="relation", **form),
+        solved(3),
+    ]
+    (examples,) = shown(view(pool, tmp_path, k=4, answers="shuffled"), asked(90))
+    given = {one.id: one.answer for one in examples}
+    assert given["s0"] in ("behind", "in front") and (given["s1"], given["s2"]) == ("in front", "behind")
+    assert given["s3"] == pool[3].answer, "no other has an answer of its form"
+
+
+def test_what_was_cut_and_what_cannot_be_read_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = [solved(number, tmp_path) for number in range(3)]
+    pool[1] = pool[1].replace(question="How far is the chair from the table? " * 60)
+    (tmp_path / "2.png").unlink()
+    shown(view(pool, tmp_path, k=2), asked(90))
+    said = capsys.readouterr().out
+    assert "1 texts of questions and examples are longer than the encoder reads" in said
+    assert "1 images of examples cannot be read" in said and "2.png" in said
 
 
 def test_bad_input_is_a_sentence(tmp_path: Path) -> None:
