@@ -27,7 +27,7 @@ def vote_of(sample: SpatialSample, examples: Sequence[SpatialSample]) -> str:
     of its choice. Of equally many the last one counts.
     """
     if not sample.letters:
-        return _most([said for example in examples if (said := said_by(sample, example))])
+        return _most([words for example in examples if (words := said_by(sample, example))])
     said = [letter for example in examples if (letter := _letter_saying(sample, words_said(example)))]
     return _most(
         said or [str(each.answer) for each in examples if each.letters and str(each.answer) in sample.letters]
