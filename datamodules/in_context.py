@@ -107,8 +107,9 @@ class InContext(View):
 
     def __repr__(self) -> str:
         """What decides about the examples that are shown, the files of those found among it."""
+        views = [repr(view) for data in _with_parts(self.examples) for view in data.views]
         return (
-            f"InContext(examples={type(self.examples).__name__}, k={self.k}, style={self.style!r}, "
+            f"InContext(examples={type(self.examples).__name__} {views}, k={self.k}, style={self.style!r}, "
             f"chosen={self.chosen!r}, images={self.images!r}, answers={self.answers!r}, seed={self.seed}, "
             f"found={sorted(self.found)})"
         )

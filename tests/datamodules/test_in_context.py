@@ -314,6 +314,7 @@ def test_no_examples_with_k_0(tmp_path: Path) -> None:
 def test_the_views_of_the_examples_act_on_them(tmp_path: Path) -> None:
     pool = [solved(number, tmp_path, question=f"Left or right, {number}?") for number in range(4)]
     of = InContext(ListedData(pool, views=[Blind()]), k=3, cache=str(tmp_path / "cache"))
+    assert repr(of) != repr(view(pool, tmp_path, k=3)), "what an audit keeps is kept for these views alone"
     assert all(example.image is None for example in shown(of, asked(90))[0])
 
 
