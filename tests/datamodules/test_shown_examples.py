@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from datamodules.samples import Answer, AnswerType, SpatialSample
-from datamodules.scoring.choice_metrics import OmniSpatialMetric
+from datamodules.scoring.choice_metrics import OmniSpatialMetric, SpaceThinkerMetric
 from datamodules.scoring.shown_examples import (
     examples_before,
     note_of_examples,
@@ -91,6 +91,22 @@ def test_examples_that_fell_away_count_for_nothing() -> None:
     assert (nothing["examples"], nothing["copied"], nothing["vote_correct"]) == ([], False, False)
     assert note_of_examples(answer, None, None).keys() == {"examples", "example_answers", "vote"}
     assert note_of_examples(Answer(question(), "A"), None, metric) == {}
+
+
+@pytest.mark.parametrize("example", [text("2\u20133 feet"), question("B", ("1 m", "2\u20133 feet"))])
+def test_a_length_that_is_copied_is_told_as_it_is_read(example: SpatialSample) -> None:
+    """The answer is read in metres, while the example has it in the words of its data."""
+    fields: dict[str, Any] = {"answer_type": AnswerType.DISTANCE, "task": "distance", "examples": (example,)}
+    metric = SpaceThinkerMetric()
+    for raw, right, copied, last in (
+        ("It is 2 to 3 feet.", "2.5 feet", True, True),
+        ("4 feet", "9 m", False, False),
+    ):
+        asked = SpatialSample(id="q", question="How far is it?", answer=right, **fields)
+        answer = Answer(asked, raw)
+        note = note_of_examples(answer, metric.judge(answer), metric)
+        assert (note["vote"], note["copied"], note["last_correct"]) == ("2\u20133 feet", copied, last)
+        assert note["vote_correct"] == last
 
 
 def test_the_table_counts_shares_of_the_questions() -> None:
