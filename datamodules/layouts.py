@@ -19,6 +19,7 @@ from datamodules.loading.epoch_sampler import Curriculum, EpochSampler
 from datamodules.loading.grouped import GroupedQuestions, Split
 from datamodules.loading.sample_index import FORMAT_VERSION, IndexedQuestions, IndexedRow, write_sample_index
 from datamodules.samples import DataError
+from datamodules.views import View
 
 RENDERED = "rendered"
 """The `root` that stands for scenes rendered on this machine."""
@@ -134,22 +135,29 @@ class OfficialLayout(SpatialDataModule):
         Raises:
             DataError: questions of a folder would be shown rendered examples that nobody asked for.
         """
-        for view in self.views:
-            if isinstance(view.examples, OfficialLayout) and "root" in view.examples._left_out:
-                if view.examples.benchmark == self.benchmark:
-                    view.examples.root = self.root
-                    continue
-                raise DataError(
-                    f"The questions of {self.title} come from the folder {self.root}, but the view "
-                    f"{type(view).__name__} does not say where its `examples` of {view.examples.title} lie: "
-                    f"give them a `root` of their own (a folder, {HUB!r} or {RENDERED!r})."
-                )
+        for view, examples in self._examples():
+            if "root" not in examples._left_out:
+                continue
+            if examples.benchmark == self.benchmark:
+                examples.root = self.root
+                continue
+            raise DataError(
+                f"The questions of {self.title} come from the folder {self.root}, but the view "
+                f"{type(view).__name__} does not say where its `examples` of {examples.title} lie: "
+                f"give them a `root` of their own (a folder, {HUB!r} or {RENDERED!r})."
+            )
 
     def _hand_on(self, root: str | None, scenes: dict[str, int] | None, size: tuple[int, int] | None) -> None:
         """Give what was left out to the data that examples come from."""
+        for _, examples in self._examples():
+            examples.inherit(root, scenes, size)
+
+    def _examples(self) -> Iterator[tuple[View, OfficialLayout]]:
+        """The benchmarks that examples come from, those of a mixture one by one, with their views."""
         for view in self.views:
-            if isinstance(view.examples, OfficialLayout):
-                view.examples.inherit(root, scenes, size)
+            for examples in getattr(view.examples, "parts", (view.examples,)):
+                if isinstance(examples, OfficialLayout):
+                    yield view, examples
 
     def whole_split(self, role: Role) -> Split:
         """The split, or the questions of some tasks in it.

@@ -109,7 +109,9 @@ def test_the_nearest_examples_are_shown_with_the_nearest_last(tmp_path: Path) ->
 
 
 def test_equal_distances_are_ordered_by_id_whatever_the_order_of_the_data(tmp_path: Path) -> None:
-    pool = [solved(number, question="How far is the chair?") for number in range(30)]
+    # The encoder reads no capitals: two texts, one vector.
+    words = ("chair", "CHAIR", "Chair")
+    pool = [solved(number, question=f"How far is the {words[number % 3]}?") for number in range(30)]
     expected = sorted(ids(pool))[:5]
     for number, order in enumerate((pool, pool[::-1], pool[11:] + pool[:11])):
         (examples,) = shown(view(order, tmp_path / str(number), k=5), asked())
@@ -341,10 +343,12 @@ def test_which_examples_is_found_once_and_read_by_workers(
     assert [ids(one) for one in shown(view(pool, tmp_path, k=3), *questions)] == [ids(one) for one in first]
 
 
-@pytest.mark.parametrize("change", ["question", "example", "picture", "k", "seed"])
-def test_another_content_is_another_file(tmp_path: Path, change: str) -> None:
+@pytest.mark.parametrize("change", ["question", "example", "picture", "k", "seed", "chosen", "encoder"])
+def test_another_content_is_another_file(
+    tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = [solved(number, tmp_path) for number in range(6)]
-    options: dict[str, Any] = {"k": 2, "chosen": "random"}
+    options: dict[str, Any] = {"k": 2, "chosen": "nearest" if change == "encoder" else "random"}
     shown(view(pool, tmp_path, **options), asked(60))
     question = asked(60)
     if change == "question":
@@ -353,6 +357,10 @@ def test_another_content_is_another_file(tmp_path: Path, change: str) -> None:
         pool[3] = pool[3].replace(question="How far is it?")
     elif change == "picture":
         picture(tmp_path / "3.png", 400)
+    elif change == "chosen":
+        options["chosen"] = "fixed"
+    elif change == "encoder":
+        monkeypatch.setattr(SentenceEncoder, "origin", "another encoder")
     else:
         options[change] = 3
     shown(view(pool, tmp_path, **options), question)
@@ -602,6 +610,11 @@ def test_rendered_examples_before_real_questions_have_to_be_asked_for(folder: Pa
         DataError, match=r"come from the folder .*, but the view InContext does not say where its"
     ):
         OmniSpatial(root=str(folder / "omni_spatial"), views=[in_context(folder)])
+    mixed = Mixture([SpaceThinker()], SpaceThinker())
+    with pytest.raises(DataError, match=r"does not say where its `examples` of SpaceThinker lie"):
+        OmniSpatial(root=str(folder / "omni_spatial"), views=[InContext(mixed)])
+    Mixture([CvBench()], OmniSpatial(views=[InContext(mixed)]), root=str(folder))
+    assert isinstance(mixed.parts[0], SpaceThinker) and mixed.parts[0].root == str(folder / "space_thinker")
     own = OmniSpatial()
     OmniSpatial(root=str(folder / "omni_spatial"), views=[InContext(own)])
     assert own.root == str(folder / "omni_spatial"), "its own benchmark lies where it lies"
