@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Unpack
 
@@ -135,29 +135,25 @@ class OfficialLayout(SpatialDataModule):
         Raises:
             DataError: questions of a folder would be shown rendered examples that nobody asked for.
         """
-        for view, examples in self._examples():
-            if "root" not in examples._left_out:
-                continue
-            if examples.benchmark == self.benchmark:
-                examples.root = self.root
-                continue
-            raise DataError(
-                f"The questions of {self.title} come from the folder {self.root}, but the view "
-                f"{type(view).__name__} does not say where its `examples` of {examples.title} lie: "
-                f"give them a `root` of their own (a folder, {HUB!r} or {RENDERED!r})."
-            )
+        for _, examples in benchmarks_shown(self.views):
+            if "root" in examples._left_out and examples.benchmark == self.benchmark:
+                examples.inherit_folder(self.root)
+        refuse_unsaid_roots(self.views, f"The questions of {self.title} come from the folder {self.root}")
 
     def _hand_on(self, root: str | None, scenes: dict[str, int] | None, size: tuple[int, int] | None) -> None:
         """Give what was left out to the data that examples come from."""
-        for _, examples in self._examples():
+        for _, examples in benchmarks_shown(self.views):
             examples.inherit(root, scenes, size)
 
-    def _examples(self) -> Iterator[tuple[View, OfficialLayout]]:
-        """The benchmarks that examples come from, those of a mixture one by one, with their views."""
-        for view in self.views:
-            for examples in getattr(view.examples, "parts", (view.examples,)):
-                if isinstance(examples, OfficialLayout):
-                    yield view, examples
+    def inherit_folder(self, root: str) -> None:
+        """Lie where other questions of the same benchmark lie."""
+        self.root = root
+        self._left_out.discard("root")
+
+    @property
+    def says_root(self) -> bool:
+        """Whether it was told where its data lie."""
+        return "root" not in self._left_out
 
     def whole_split(self, role: Role) -> Split:
         """The split, or the questions of some tasks in it.
@@ -282,6 +278,29 @@ class OfficialLayout(SpatialDataModule):
                 f"well, or point at another split with {another}."
             )
         return MissingSplit(f"{missing} Point it at another with {another}.")
+
+
+def benchmarks_shown(views: Iterable[View]) -> Iterator[tuple[View, OfficialLayout]]:
+    """The benchmarks that views show examples of, those of a mixture one by one, with their views."""
+    for view in views:
+        for examples in getattr(view.examples, "parts", (view.examples,)):
+            if isinstance(examples, OfficialLayout):
+                yield view, examples
+
+
+def refuse_unsaid_roots(views: Iterable[View], questions: str) -> None:
+    """Raise `DataError` where real questions would be shown rendered examples that nobody asked for.
+
+    Args:
+        views: those of the questions.
+        questions: says where these come from, at the beginning of the message.
+    """
+    for view, examples in benchmarks_shown(views):
+        if not examples.says_root:
+            raise DataError(
+                f"{questions}, but the view {type(view).__name__} does not say where its `examples` of "
+                f"{examples.title} lie: give them a `root` of their own (a folder, {HUB!r} or {RENDERED!r})."
+            )
 
 
 # Typed for editors; the parser looks up the defaults in the parent, which it does for untyped ones alone.

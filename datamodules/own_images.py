@@ -12,7 +12,7 @@ from datamodules.benchmarks.own_records import NEEDED, OPTIONAL, samples_of
 from datamodules.benchmarks.question_files import QuestionRow, find_questions, read_questions
 from datamodules.files.folder_digest import folder_digest
 from datamodules.files.image_folder import ImageFolder
-from datamodules.layouts import MissingSplit
+from datamodules.layouts import MissingSplit, refuse_unsaid_roots
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.samples import MASK_PLACEHOLDER, DataError, ImageFile, Region, SpatialSample
 
@@ -76,6 +76,7 @@ class OwnImages(SpatialDataModule):
         self.outside = outside
         self.incomplete = incomplete
         self._asked: list[tuple[QuestionRow, SpatialSample]] | None = None
+        refuse_unsaid_roots(self.views, "These questions are about your own images")
 
     def require_split(self, role: Role) -> None:
         """Raise `DataError` where it is no split to be tested on, or one of its rows is not usable."""

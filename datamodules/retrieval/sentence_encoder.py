@@ -93,6 +93,9 @@ class SentenceEncoder:
             RetrievalError: sentence-transformers is not installed, or the encoder cannot be loaded.
         """
         model = self._model
+        texts = [
+            text.encode("utf-8", "replace").decode("utf-8") for text in texts
+        ]  # half a character is none
         tokens = model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"] if texts else []
         vectors = model.encode(
             list(texts),

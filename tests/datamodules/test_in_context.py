@@ -23,6 +23,7 @@ from datamodules.loading.grouped import every_sample
 from datamodules.loading.listed_questions import ListedQuestions
 from datamodules.mixture import Mixture
 from datamodules.omni_spatial import OmniSpatial
+from datamodules.own_images import OwnImages
 from datamodules.retrieval.example_styles import other_answers
 from datamodules.retrieval.listed import sentence_of
 from datamodules.retrieval.sentence_encoder import RetrievalError, SentenceEncoder
@@ -620,6 +621,9 @@ def test_rendered_examples_before_real_questions_have_to_be_asked_for(folder: Pa
     assert own.root == str(folder / "omni_spatial"), "its own benchmark lies where it lies"
     rendered = SpaceThinker(root="rendered")
     OmniSpatial(root=str(folder / "omni_spatial"), views=[InContext(rendered)])
+    with pytest.raises(DataError, match=r"are about your own images, but the view InContext does not say"):
+        OwnImages(root=str(folder), views=[in_context(folder)])
+    OwnImages(root=str(folder), views=[InContext(rendered)])
     unsaid = SpaceThinker()
     OmniSpatial(root="hub", views=[InContext(unsaid)])
     assert unsaid.root == "hub" and rendered.root == "rendered"

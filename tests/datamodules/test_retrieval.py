@@ -150,6 +150,7 @@ def test_texts_that_are_longer_than_the_encoder_reads_are_counted() -> None:
     assert made.cut == 2
     assert np.array_equal(made.vectors[1], made.vectors[2]), "the end of a long text is not read"
     assert encoder().encode([]).vectors.shape == (0, 384)
+    assert encoder().encode(["how far \ud800"]).vectors.shape == (1, 384), "half a character is read as none"
 
 
 def test_an_index_of_other_embeddings_is_refused() -> None:
