@@ -88,12 +88,13 @@ def close(cli: SpatialCLI, results: Results | None) -> None:
                 "maximum_tokens, or lower image_tokens."
             )
     print(f"Report: {report}")
+    # What is asked as it begins can be audited as well.
+    if results is not None and (cli.folder.checkpoint.exists() or cli.subcommand == "experiment"):
+        print(
+            f"Next: {program('audit')} --run {cli.folder.path}{cli.composition.allowing}\n"
+            "tells whether it understands or guesses: the same test, each time with one thing changed."
+        )
     if cli.folder.checkpoint.exists():
-        if results is not None:
-            print(
-                f"Next: {program('audit')} --run {cli.folder.path}{cli.composition.allowing}\n"
-                "tells whether it understands or guesses: the same test, each time with one thing changed."
-            )
         print(
             f"Next: {program('predict')} -c {cli.folder.config} --ckpt_path {cli.folder.asked} "
             f"--data OwnImages --data.root FOLDER{cli.composition.allowing}\nanswers the questions of "

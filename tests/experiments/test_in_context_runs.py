@@ -48,6 +48,7 @@ def test_a_row_says_which_examples_were_shown_and_what_they_give_away(
     assert "with examples of rendered space-thinker" in results["provenance"]["data"]
     said = capsys.readouterr().out
     assert "vote of the examples" in said
+    assert f"audit --run {folder.path}" in said, "a model that is asked as it begins can be audited"
     assert "InContext (3, nearest, multiple_choice)" in folder.report.read_text()
     assert "| in context | score |" in folder.results_page.read_text()
 
