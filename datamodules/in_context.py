@@ -193,7 +193,6 @@ class InContext(View):
         try:
             data.require_split("train")
             data.prepare_split("train")
-            data.split("train")
             split, _ = data.training_images()
         except MissingSplit as error:
             raise RetrievalError(f"InContext takes its examples from a training split. {error}") from error

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from experiments.audits.passes import FAMILY, MARGIN, Expectation
 from experiments.report.charts import GRID, INK, MUTED, SERIES
+from experiments.report.templates import rendered
 from experiments.run_folders.run_folder import write_whole
 
-TEMPLATE = "audit.html.jinja"
-REPORT = Path(__file__).parent.parent / "report"
-"""Where the style of all pages lies."""
+TEMPLATE = Path(__file__).with_name("audit.html.jinja")
 
 EXPECTATIONS: tuple[Expectation, ...] = ("stays", "falls")
 LINE_PX, LEFT_PX, WIDTH_PX = 24, 250, 1000
@@ -25,26 +23,10 @@ LINE_PX, LEFT_PX, WIDTH_PX = 24, 250, 1000
 
 def write_page(folder: Path, result: Mapping[str, Any]) -> Path:
     """Write the page of what `Auditing.audit` has returned."""
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, REPORT]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"signed": signed, "between": between}
     page = folder / "index.html"
-    write_whole(
-        page,
-        environment.get_template(TEMPLATE).render(
-            **result,
-            margin=MARGIN,
-            family=", ".join(FAMILY),
-            drawings={
-                kind: Markup(drawing) for kind in EXPECTATIONS if (drawing := differences(result, kind))
-            },
-        ),
-    )
+    drawings = {kind: Markup(drawing) for kind in EXPECTATIONS if (drawing := differences(result, kind))}
+    content = {**result, "margin": MARGIN, "family": ", ".join(FAMILY), "drawings": drawings}
+    write_whole(page, rendered(TEMPLATE, {"signed": signed, "between": between}, content))
     return page
 
 

@@ -6,42 +6,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from experiments.latency.measuring import OVER_THE_SET
 from experiments.latency.stages import END_TO_END
 from experiments.latency.table import TITLES, between, counted, milliseconds
 from experiments.report.charts import MUTED, SERIES
+from experiments.report.templates import rendered
 from experiments.run_folders.run_folder import write_whole
 
-TEMPLATE = "latency.html.jinja"
-REPORT = Path(__file__).parent.parent / "report"
-"""Where the style of all pages lies."""
+TEMPLATE = Path(__file__).with_name("latency.html.jinja")
 
 WIDTH_PX, BAR_PX, ROOM_FOR_NAME_PX = 1000, 34, 90
 
 
 def write_page(folder: Path, result: Mapping[str, Any]) -> Path:
     """Write the page of what `measure` has returned."""
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, REPORT]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"milliseconds": milliseconds, "between": between, "counted": counted}
     page = folder / "latency.html"
-    content = environment.get_template(TEMPLATE).render(
+    content = {
         **result,
-        figures={name: title.format(n=result[name]["n"]) for name, title in TITLES.items()},
-        shown=result[OVER_THE_SET]["rows"][END_TO_END],
-        bars={name: Markup(stacked_bar(result, name)) for name in TITLES},
-        colours=colours(result),
-        end_to_end=END_TO_END,
-    )
-    write_whole(page, content)
+        "figures": {name: title.format(n=result[name]["n"]) for name, title in TITLES.items()},
+        "shown": result[OVER_THE_SET]["rows"][END_TO_END],
+        "bars": {name: Markup(stacked_bar(result, name)) for name in TITLES},
+        "colours": colours(result),
+        "end_to_end": END_TO_END,
+    }
+    filters = {"milliseconds": milliseconds, "between": between, "counted": counted}
+    write_whole(page, rendered(TEMPLATE, filters, content))
     return page
 
 

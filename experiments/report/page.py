@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from datamodules.answers import WEAK
@@ -34,10 +33,11 @@ from experiments.report.results import (
     percent,
     read_results,
 )
+from experiments.report.templates import rendered
 from experiments.run_folders.loggers import read_rows
 from experiments.run_folders.run_folder import RunError, RunFolder, write_whole
 
-TEMPLATE = "report.html.jinja"
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 PARAGRAPH_LABELS = ("Published:", "Setting:", "Differs:", "Run:")
 
 
@@ -52,41 +52,32 @@ def write_report(folder: RunFolder) -> Path:
     # Imported late: drawing libraries are slow to load, and most commands end before they draw.
     from experiments.report.charts import learning_curves, router_curves, score_strip
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "interval": interval, "marked": marked}
     card, config, results = folder.read_card(), read_yaml(folder.config), read_results(folder)
     table = read_rows(folder.metrics)
     drawings = (learning_curves(table), router_curves(table))
-    write_whole(
-        folder.report,
-        environment.get_template(TEMPLATE).render(
-            name=config["name"],
-            question=question(card),
-            published=paragraph(card, "Published:"),
-            differs=paragraph(card, "Differs:"),
-            rows=list(map(str, published_scores(experiment_of(card)))),
-            card=card,
-            results=results,
-            kind=kind_of(results) if results else "",
-            further=further_scores(results) if results else {},
-            tables=tables_of(results) if results else {},
-            strip=Markup(strip) if results and (strip := score_strip(results)) else None,
-            curves=[Markup(drawing) for drawing in drawings if drawing],
-            histogram=histogram(folder),
-            gallery=gallery(folder),
-            facts=facts(config),
-            weak_forms=WEAK,
-            # A file that says there is nothing to compare with names no number.
-            caveat=caveat(facts(config)) if re.search(r"\d", paragraph(card, "Published:")) else "",
-            config=read_text(folder.config),
-        ),
-    )
+    content = {
+        "name": config["name"],
+        "question": question(card),
+        "published": paragraph(card, "Published:"),
+        "differs": paragraph(card, "Differs:"),
+        "rows": list(map(str, published_scores(experiment_of(card)))),
+        "card": card,
+        "results": results,
+        "kind": kind_of(results) if results else "",
+        "further": further_scores(results) if results else {},
+        "tables": tables_of(results) if results else {},
+        "strip": Markup(strip) if results and (strip := score_strip(results)) else None,
+        "curves": [Markup(drawing) for drawing in drawings if drawing],
+        "histogram": histogram(folder),
+        "gallery": gallery(folder),
+        "facts": facts(config),
+        "weak_forms": WEAK,
+        # A file that says there is nothing to compare with names no number.
+        "caveat": caveat(facts(config)) if re.search(r"\d", paragraph(card, "Published:")) else "",
+        "config": read_text(folder.config),
+    }
+    filters = {"percent": percent, "interval": interval, "marked": marked}
+    write_whole(folder.report, rendered(TEMPLATE, filters, content))
     return folder.report
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from experiments.experiment_files.allowed_classes import enforce
-from tests.helpers.cli_in_process import DryRunCLI
+from experiments.run_folders.run_folder import RunFolder
+from tests.helpers.cli_in_process import DryRunCLI, run
 from tests.helpers.commands import LONGEST_S, Command, Start, allowing, environment
 from tests.helpers.forked import ForkedCommand
 from tests.helpers.stub_experiment import stub_experiment
@@ -27,6 +28,13 @@ def allowed() -> None:
 def stub(tmp_path: Path) -> Path:
     """An experiment file whose model and data are stubs."""
     return stub_experiment(tmp_path)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A finished run of the stub, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return run("experiment", "-c", str(stub), "--scale=tiny", "--baselines={words: false}")
 
 
 @pytest.fixture

@@ -19,16 +19,9 @@ from experiments.run_folders.asked_checkpoint import checkpoint_of
 from experiments.run_folders.run_folder import RunFolder
 from experiments.tested import placement_of
 from lightning_modules import placement
-from tests.helpers.cli_in_process import run
 from tests.helpers.stub import StubData
 
 ALLOWED = ["--allow", "tests.helpers"]
-
-
-@pytest.fixture
-def trained(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
-    monkeypatch.chdir(tmp_path)
-    return run("experiment", "-c", str(stub), "--scale=tiny", "--baselines={words: false}")
 
 
 def audited(*typed: str) -> dict[str, Any]:

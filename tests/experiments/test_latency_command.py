@@ -20,17 +20,10 @@ from experiments.latency.notes import EXAMPLES_CHOSEN_BEFORE, busy, notes
 from experiments.run_folders.alone import alone_in
 from experiments.run_folders.run_folder import RunFolder
 from lightning_modules.answering_parts import PromptTokens
-from tests.helpers.cli_in_process import run
 from tests.helpers.plain_halves import PlainModule
 
 PLAIN = "tests.helpers.plain_halves.PlainModule"
 ALLOWED = ["--allow", "tests.helpers"]
-
-
-@pytest.fixture
-def trained(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
-    monkeypatch.chdir(tmp_path)
-    return run("experiment", "-c", str(stub), "--scale=tiny", "--baselines={words: false}")
 
 
 def latency(*typed: str) -> dict[str, Any]:
